@@ -1,0 +1,61 @@
+# `make` lists the targets. Everything is set up by the first target that needs it, and again when a lock changes.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Telemetry of every library is off here too, for commands that are not `lus` itself.
+export MLFLOW_DISABLE_TELEMETRY := true
+export BENTOML_DO_NOT_TRACK := True
+export DO_NOT_TRACK := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+# uv reads the machine's own certificates, as pip and git do.
+export UV_SYSTEM_CERTS := 1
+
+.PHONY: help setup repro test ui serve image bench lint clean lock
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+
+setup: $(READY) ## make the environment in .venv (the targets below do it by themselves)
+
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v not in ((3, 11), (3, 12)) and f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 expected: name one with make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python has no ensurepip: install Debian's python3-venv package"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento
+	@test -d .git || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
+	dvc repro
+
+test: $(READY) ## run the tests (make test ARGS='-k name' for some of them)
+	python -m pytest $(ARGS)
+
+ui: $(READY) ## MLflow's pages on 127.0.0.1:5000
+	lus ui
+
+serve: $(READY) ## answer clips on 127.0.0.1:3000
+	lus serve
+
+image: $(READY) ## the Bento as a container image (needs docker or podman)
+	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" -t lus-classifier:latest $(ARGS)
+
+bench: $(READY) ## time the parts, side by side with the plain way
+	python benchmarks/features.py
+
+lint: $(READY) ## check format, style and types
+	ruff format --check .
+	ruff check .
+	mypy
+
+lock: $(READY) ## resolve the locks anew from pyproject.toml
+	requirements/lock.sh
+
+clean: ## remove what the pipeline and the tools made; keeps .venv, clips fetched into data, and mlflow.db
+	rm -rf build phantom .pytest_cache .mypy_cache .ruff_cache .hypothesis
