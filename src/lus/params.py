@@ -1,0 +1,166 @@
+"""The parameters: `params.yaml`, read once into frozen objects.
+
+One section a stage, named like the stage. A key that is not known, a missing one or a value of the wrong
+kind is named in the error, with the place it stands in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lus.errors import BadInput
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(gt=0)]
+Profile = Literal["a-lines", "a-lines-still", "b-lines", "b-lines-still", "consolidation"]
+
+
+class Section(BaseModel):
+    """A frozen section of `params.yaml`; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Simulate(Section):
+    """The phantom cohort."""
+
+    seed: Annotated[int, Field(ge=0)]
+    patients: Positive = Field(description="patients of each label")
+    clips: Positive = Field(description="clips of each patient")
+    frames: Positive = Field(description="frames of a clip, on average over the patients")
+    labels: dict[str, dict[Profile, Annotated[float, Field(ge=0.0)]]] = Field(
+        description="for each label, the relative frequency of each sonographic profile among its patients"
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _two_labels_with_profiles(cls, labels: dict[str, dict[Profile, float]]) -> dict[str, dict[Profile, float]]:
+        if len(labels) < 2:
+            raise ValueError(f"{len(labels)} label found, two or more expected")
+        for label, profiles in labels.items():
+            if sum(profiles.values()) <= 0:
+                raise ValueError(f"label {label!r} has no profile with a positive frequency")
+        return labels
+
+
+class Cohort(Section):
+    """Which clips are taken."""
+
+    folder: str = Field(description="the clips: `phantom`, `data` (the public clips) or a folder of one's own")
+    leave_out_labels: tuple[str, ...] = Field(description="labels whose clips are listed as left out")
+    leave_out_probes: tuple[str, ...] = Field(description="probes whose clips are listed as left out")
+
+
+class Limits(Section):
+    """What a usable clip is; the same limits guard the pipeline and the service."""
+
+    min_side: Positive = Field(description="pixels; smallest width or height of a clip")
+    max_pixels: Positive = Field(description="pixels of one frame at most")
+    max_frames: Positive = Field(description="decoded frames at most")
+    min_brightness: Fraction = Field(description="mean grey level of the sampled frames, 0 to 1")
+    max_brightness: Fraction = Field(description="mean grey level of the sampled frames, 0 to 1")
+    min_contrast: Fraction = Field(description="standard deviation of the grey levels, 0 to 1")
+    max_saturation: Fraction = Field(description="mean HSV saturation weighted by brightness, 0 to 1")
+    max_still_share: Fraction = Field(description="share of neighbouring sampled frames that are identical")
+
+
+class Frames(Section):
+    """The frames sampled from each clip, and the checks they must pass."""
+
+    lengths: tuple[Positive, ...] = Field(min_length=1, description="evenly spaced frames of a clip, one set each")
+    size: Annotated[int, Field(ge=32, le=1024)] = Field(description="pixels; frames are stored size x size")
+    max_quarantined: Fraction = Field(description="share of the cohort that may be quarantined")
+    limits: Limits
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Frames:
+        if self.limits.min_brightness >= self.limits.max_brightness:
+            raise ValueError("limits.min_brightness must be below limits.max_brightness")
+        return self
+
+
+class Features(Section):
+    """The feature sets: one for each backbone and length."""
+
+    backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
+    weights: str = Field(description="`imagenet`, `random`, or the path of a .weights.h5 file")
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
+    batch: Positive = Field(description="frames of one call of the backbone")
+
+
+class Search(Section):
+    """The Optuna search for the head."""
+
+    seed: Annotated[int, Field(ge=0)]
+    trials: Positive
+    folds: Annotated[int, Field(ge=2)] = Field(description="outer folds; each keeps its own test patients unseen")
+    inner_folds: Annotated[int, Field(ge=2)] = Field(
+        description="the training part of an outer fold is cut into this many; one of them validates"
+    )
+    epochs: Positive = Field(description="at most, of one training")
+    patience: Positive = Field(description="epochs without a better validation loss before a training ends")
+    units: tuple[Positive, ...] = Field(min_length=1, description="choices: LSTM units")
+    dense: tuple[Positive, ...] = Field(min_length=1, description="choices: units of a dense layer")
+    max_dense_layers: Annotated[int, Field(ge=1, le=5)]
+    dropout: tuple[Fraction, Fraction] = Field(description="range")
+    learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
+    batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
+
+
+class Evaluate(Section):
+    """The figures of the chosen classifier."""
+
+    seed: Annotated[int, Field(ge=0)]
+    bootstrap: Annotated[int, Field(ge=100)] = Field(description="resamples of the patients for an interval")
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="level of the intervals")
+
+
+class Register(Section):
+    """The registered classifier."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="its name in the registry")
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the training on the whole cohort")
+
+
+class Package(Section):
+    """The Bento."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="its name in the Bento store")
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    simulate: Simulate
+    cohort: Cohort
+    frames: Frames
+    features: Features
+    search: Search
+    evaluate: Evaluate
+    register_: Register = Field(alias="register")
+    package: Package
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read the parameters.
+
+    Raises:
+        BadInput: the file is missing, is not YAML, or holds an unknown key or a wrong value (each is named).
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise BadInput(f"{path}: not found; run this in the project's top folder") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: is not YAML ({' '.join(str(error).split())}); mend the file") from None
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
+        )
+        raise BadInput(f"{path}: {faults}; see the comments in {path}") from None
