@@ -1,0 +1,251 @@
+"""The cohort table: a folder of labelled clips -> one row a clip.
+
+Three layouts are read, the first that fits:
+
+1. a `clips.csv` in the folder: columns path, label, patient and, optionally, source, probe, licence;
+2. the layout of the public covid19_ultrasound repository: `dataset_metadata.csv` beside `pocus_videos/`;
+3. a folder for each label, and in it either clips or a folder of clips for each patient.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+
+from lus import clip
+from lus.errors import BadInput
+from lus.params import Cohort
+
+COLUMNS = (
+    "clip_id",
+    "path",
+    "label",
+    "patient",
+    "source",
+    "probe",
+    "licence",
+    "frames",
+    "fps",
+    "width",
+    "height",
+)
+PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "viral-pneumonia"}
+"""Labels of the public repository: the letters that a file name starts with -> label."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A clip that a layout lists, before its file is opened; `refused` says why it cannot be used."""
+
+    path: Path
+    label: str
+    patient: str
+    source: str = "unknown"
+    probe: str = "unknown"
+    licence: str = "unknown"
+    refused: str = ""
+
+
+Progress = Callable[[int, int], None]
+"""Called with (clips done, clips in all)."""
+
+
+def list_clips(folder: Path) -> list[Listed]:
+    """List a folder's clips by whichever layout it has, in the order of their paths.
+
+    Raises:
+        BadInput: the folder is missing or has none of the layouts; a table is not usable (its line is named).
+    """
+    if not folder.is_dir():
+        hint = "; `dvc pull data.dvc` fetches the public clips" if folder.name == "data" else ""
+        raise BadInput(f"{folder}: no such folder; a folder of clips was expected{hint}")
+    if (folder / "clips.csv").is_file():
+        listed = _list_table(folder)
+    elif (folder / "dataset_metadata.csv").is_file():
+        listed = _list_public(folder)
+    else:
+        listed = _list_folders(folder)
+    if not listed:
+        raise BadInput(
+            f"{folder}: no clip found; expected a clips.csv (path, label, patient), the layout of covid19_ultrasound, "
+            "or a folder of clips for each label"
+        )
+    return sorted(listed, key=lambda one: one.path.as_posix())
+
+
+def _read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read as a table ({' '.join(str(error).split())}); mend it") from None
+    missing = [column for column in required if column not in table.columns]
+    if missing:
+        raise BadInput(f"{path}: has no column {', '.join(missing)}; expected {', '.join(required)} in its first line")
+    return table
+
+
+def _list_table(folder: Path) -> list[Listed]:
+    table = _read_table(folder / "clips.csv", ("path", "label", "patient"))
+    listed = []
+    for line, row in enumerate(table.to_dict("records"), start=2):
+        empty = [column for column in ("path", "label", "patient") if not row[column].strip()]
+        if empty:
+            raise BadInput(f"{folder / 'clips.csv'}, line {line}: {', '.join(empty)} is empty; fill it in")
+        path = folder / row["path"].strip()
+        # Compared without following links: a clip may be a link into a shared store, its name may not climb out.
+        if not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder)):
+            raise BadInput(
+                f"{folder / 'clips.csv'}, line {line}: {row['path']} leaves the cohort's folder; move the clip"
+            )
+        optional = {name: row[name].strip() for name in ("source", "probe", "licence") if row.get(name, "").strip()}
+        listed.append(Listed(path, row["label"].strip(), row["patient"].strip(), **optional))
+    return listed
+
+
+def _list_public(folder: Path) -> list[Listed]:
+    """Clips of covid19_ultrasound, with the patient, source, probe and licence from its metadata table."""
+    columns = ("Filename", "Patient ID / Name", "Source ID", "Probe", "License")
+    table = _read_table(folder / "dataset_metadata.csv", columns)
+    # The table names some clips with their suffix and most without it.
+    rows = {row["Filename"].strip(): row for row in table.to_dict("records")}
+    listed = []
+    for path in _find_clips(folder / "pocus_videos"):
+        probe = path.relative_to(folder / "pocus_videos").parts[0].lower()
+        prefix = next((prefix for prefix in PREFIXES if path.name.lower().startswith(prefix)), None)
+        row = rows.get(path.name) or rows.get(path.stem)
+        if prefix is None:
+            known = ", ".join(PREFIXES)
+            listed.append(Listed(path, "", "", probe=probe, refused=f"its name starts with none of {known}"))
+        elif row is None:
+            listed.append(Listed(path, PREFIXES[prefix], "", probe=probe, refused="no row in dataset_metadata.csv"))
+        else:
+            source = row["Source ID"].strip() or "unknown"
+            # Clips of unnamed patients of one source may show one person: they stay together in every fold.
+            patient = row["Patient ID / Name"].strip() or f"unknown-of-source-{source}"
+            licence = row["License"].strip() or "unknown"
+            listed.append(Listed(path, PREFIXES[prefix], patient, source, row["Probe"].strip() or probe, licence))
+    return listed
+
+
+def _list_folders(folder: Path) -> list[Listed]:
+    listed = []
+    for label in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
+        for path in _find_clips(label):
+            inner = path.relative_to(label).parts
+            # Without a folder for the patient nothing says who a clip shows: each counts as a patient of its own.
+            patient = inner[0] if len(inner) > 1 else f"{label.name}/{path.name}"
+            listed.append(Listed(path, label.name, patient))
+    return listed
+
+
+def _find_clips(folder: Path) -> list[Path]:
+    return [
+        Path(root) / name
+        for root, _, names in os.walk(folder)
+        for name in names
+        if Path(name).suffix.lower() in clip.SUFFIXES and not name.startswith(".")
+    ]
+
+
+def _leave_out(one: Listed, params: Cohort) -> Listed:
+    if one.refused:
+        return one
+    if one.label in params.leave_out_labels:
+        return replace(one, refused=f"label {one.label} is in cohort.leave_out_labels")
+    if one.probe in params.leave_out_probes:
+        return replace(one, refused=f"probe {one.probe} is in cohort.leave_out_probes")
+    return one
+
+
+def measure(one: Listed) -> dict[str, object]:
+    """Open one listed clip: a row of the cohort table, or its path and the reason why it has none."""
+    row: dict[str, object] = {"path": one.path.as_posix(), "label": one.label, "patient": one.patient}
+    if one.refused:
+        return row | {"reason": one.refused}
+    try:
+        info = clip.inspect(one.path)
+    except BadInput as error:
+        return row | {"reason": str(error)}
+    return row | {
+        "clip_id": clip.clip_id(one.path),
+        "source": one.source,
+        "probe": one.probe,
+        "licence": one.licence,
+        "frames": info.frames,
+        "fps": round(info.fps, 3),
+        "width": info.width,
+        "height": info.height,
+    }
+
+
+def _mark_repeats(rows: list[dict[str, object]]) -> None:
+    """Refuse the same content under two names: kept once, or not at all where its labels differ."""
+    groups: dict[object, list[dict[str, object]]] = {}
+    for row in rows:
+        if "reason" not in row:
+            groups.setdefault(row["clip_id"], []).append(row)
+    for group in groups.values():
+        if len({row["label"] for row in group}) > 1:
+            for row in group:
+                row["reason"] = f"same content under the labels {', '.join(sorted({str(r['label']) for r in group}))}"
+        else:
+            for row in group[1:]:
+                row["reason"] = f"same content as {group[0]['path']}"
+
+
+def build(
+    folder: Path, params: Cohort, progress: Progress | None = None, workers: int | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The cohort table of a folder.
+
+    Args:
+        folder: the clips; the paths in the table start with it as it is given.
+        params: the rule by which clips are left out.
+        progress: called after each clip.
+        workers: processes that decode; as many as there are cores by default.
+
+    Returns:
+        The table, one row a usable clip, columns `COLUMNS`, in the order of the paths; and what was left out:
+        path, label, patient, reason.
+
+    Raises:
+        BadInput: nothing usable, or fewer than two labels, is left.
+    """
+    listed = [_leave_out(one, params) for one in list_clips(folder)]
+    rows = []
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for done, row in enumerate(pool.map(measure, listed, chunksize=4), start=1):
+            rows.append(row)
+            if progress:
+                progress(done, len(listed))
+    _mark_repeats(rows)
+    table = pd.DataFrame([row for row in rows if "reason" not in row], columns=list(COLUMNS))
+    left_out = pd.DataFrame([row for row in rows if "reason" in row], columns=["path", "label", "patient", "reason"])
+    labels = sorted(table["label"].unique())
+    if len(labels) < 2:
+        found = f"only the label {labels[0]}" if labels else "no usable clip"
+        first = f"; first reason: {left_out['reason'].iloc[0]}" if len(left_out) else ""
+        raise BadInput(f"{folder}: {found} was found, clips of two labels or more are expected{first}")
+    return table, left_out
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a cohort table that `build` made; identities stay text.
+
+    Raises:
+        BadInput: the file is missing or lacks a column.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path}: not found; `dvc repro cohort` makes it")
+    text = dict.fromkeys(("clip_id", "path", "label", "patient", "source", "probe", "licence"), str)
+    table = pd.read_csv(path, dtype=text, keep_default_na=False)
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise BadInput(f"{path}: has no column {', '.join(missing)}; make it again with `lus cohort`")
+    return table

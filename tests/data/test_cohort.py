@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lus import cohort, params
+from lus.errors import BadInput
+from tests.conftest import ROOT, draw_frames, make_cohort, write_video
+
+RULE = params.load(ROOT / "params.yaml").cohort
+
+
+def _table(folder: Path, *lines: str, header: str = "path,label,patient") -> Path:
+    (folder / "clips.csv").write_text("\n".join([header, *lines]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("labels", [["normal", "sick"], ["a", "b", "c", "d"]])
+def test_a_folder_per_label_takes_any_set_of_labels(tmp_path: Path, labels: list[str]) -> None:
+    table, left_out = cohort.build(make_cohort(tmp_path / "own", labels, patients=2), RULE, workers=2)
+    assert sorted(table["label"].unique()) == labels
+    assert table["patient"].nunique() == 2 * len(labels)
+    assert tuple(table.columns) == cohort.COLUMNS
+    assert set(table["frames"]) == {22, 23}
+    assert left_out.empty
+
+
+def test_a_label_folder_without_patients_counts_each_clip_as_one(tmp_path: Path) -> None:
+    for label in ("a", "b"):
+        for number in range(2):
+            write_video(tmp_path / label / f"{number}.avi", draw_frames(20, 64, 64, hash((label, number)) % 1000))
+    table, _ = cohort.build(tmp_path, RULE, workers=1)
+    assert table["patient"].nunique() == 4
+
+
+def test_a_table_of_clips_is_read_with_its_optional_columns(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    make_clip("one two+[x].AVI", seed=1)
+    make_clip("b.mp4", seed=2)
+    header = "path,label,patient,source,probe"
+    _table(tmp_path, "one two+[x].AVI,sick,007,ward 3,convex", "b.mp4,normal,008,,", header=header)
+    table, _ = cohort.build(tmp_path, RULE, workers=1)
+    rows = table.set_index("patient")
+    assert rows.loc["007", "source"] == "ward 3"
+    assert rows.loc["008", "source"] == "unknown"
+    assert rows.loc["008", "probe"] == "unknown"
+
+
+def test_the_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    table, _ = cohort.build(make_cohort(tmp_path / "own", ["1", "2"], patients=2), RULE, workers=1)
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    again = cohort.read(tmp_path / "cohort.csv")
+    assert again.astype(str).equals(table.astype(str))
+    assert again["label"].tolist() == table["label"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.avi,,p1", "line 3: label is empty"),
+        ("a.avi,sick,", "line 3: patient is empty"),
+        ("../a.avi,sick,p1", "line 3: ../a.avi leaves the cohort's folder"),
+        ("/etc/a.avi,sick,p1", "line 3: /etc/a.avi leaves the cohort's folder"),
+    ],
+)
+def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(message)):
+        cohort.list_clips(_table(tmp_path, "ok.avi,normal,p0", line))
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has no column patient"):
+        cohort.list_clips(_table(tmp_path, "a.avi,sick", header="path,label"))
+
+
+def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["healthy", "viral-pneumonia", "pneumonia"], patients=2, clips=1)
+    (folder / "pneumonia" / "broken.avi").write_text("no video")
+    copied = folder / "healthy" / "again.avi"
+    shutil.copy(folder / "healthy" / "patient00" / "clip0.avi", copied)
+    table, left_out = cohort.build(folder, RULE, workers=2)
+    reasons = dict(zip(left_out["path"], left_out["reason"], strict=True))
+    assert len(table) == 4
+    assert len(reasons) == 4
+    assert "is not a video" in reasons[str(folder / "pneumonia" / "broken.avi")]
+    assert list(reasons.values()).count("label viral-pneumonia is in cohort.leave_out_labels") == 2
+    assert any(reason.startswith("same content as") for reason in reasons.values())
+
+
+def test_one_content_under_two_labels_is_left_out_twice(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=1)
+    shutil.copy(folder / "a" / "patient00" / "clip0.avi", folder / "b" / "same.avi")
+    table, left_out = cohort.build(folder, RULE, workers=1)
+    assert len(table) == 3
+    assert set(left_out["reason"]) == {"same content under the labels a, b"}
+
+
+def test_a_folder_without_clips_says_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no clip found; expected a clips.csv"):
+        cohort.build(tmp_path, RULE)
+    with pytest.raises(BadInput, match="no such folder"):
+        cohort.build(tmp_path / "nowhere", RULE)
+
+
+def test_one_label_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="only the label a was found"):
+        cohort.build(make_cohort(tmp_path / "own", ["a"], patients=2, clips=1), RULE, workers=1)
+
+
+def _public(folder: Path) -> Path:
+    """A folder in the layout of the public repository."""
+    clips = {
+        "convex/Cov-one+(1).avi": ("COVID-19", "36", "2", "convex"),
+        "convex/Pneu_two.avi": ("Bacterial pneumonia", "37", "2", "convex"),
+        "convex/pneu-three.avi": ("Bacterial pneumonia", "", "6", "convex"),
+        "convex/Reg_four.mp4": ("regular", "38", "2", "convex"),
+        "linear/Reg_five.avi": ("regular", "39", "2", "linear"),
+        "convex/Vir_six.avi": ("Viral pneumonia", "40", "2", "convex"),
+    }
+    rows = []
+    for seed, (name, (label, patient, source, probe)) in enumerate(clips.items()):
+        write_video(folder / "pocus_videos" / name, draw_frames(20, 64, 64, seed))
+        rows.append(f"{Path(name).stem},{label},CC BY 4.0,{probe},{source},{patient}")
+    write_video(folder / "pocus_videos/convex/Cov_unlisted.avi", draw_frames(20, 64, 64, 50))
+    write_video(folder / "pocus_videos/convex/other.avi", draw_frames(20, 64, 64, 51))
+    header = "Filename,Label,License,Probe,Source ID,Patient ID / Name"
+    (folder / "dataset_metadata.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path) -> None:
+    table, left_out = cohort.build(_public(tmp_path), RULE, workers=2)
+    rows = table.set_index(table["path"].map(lambda path: Path(path).name))
+    assert rows["label"].to_dict() == {
+        "Cov-one+(1).avi": "covid-19",
+        "Pneu_two.avi": "pneumonia",
+        "pneu-three.avi": "pneumonia",
+        "Reg_four.mp4": "healthy",
+    }
+    assert rows.loc["Cov-one+(1).avi", ["patient", "source", "probe", "licence"]].tolist() == [
+        "36",
+        "2",
+        "convex",
+        "CC BY 4.0",
+    ]
+    assert rows.loc["pneu-three.avi", "patient"] == "unknown-of-source-6"
+    reasons = {Path(path).name: reason for path, reason in zip(left_out["path"], left_out["reason"], strict=True)}
+    assert reasons == {
+        "Cov_unlisted.avi": "no row in dataset_metadata.csv",
+        "Reg_five.avi": "probe linear is in cohort.leave_out_probes",
+        "Vir_six.avi": "label viral-pneumonia is in cohort.leave_out_labels",
+        "other.avi": "its name starts with none of cov, pneu, reg, vir",
+    }
+
+
+@pytest.mark.real
+def test_all_public_clips_at_hand_match_the_metadata(upstream: Path) -> None:
+    table, left_out = cohort.build(upstream / "jannisborn/covid19_ultrasound/data", RULE)
+    assert table["label"].value_counts().to_dict() == {"healthy": 56, "pneumonia": 36, "covid-19": 27}
+    assert table["patient"].nunique() == 72
+    assert not table["patient"].str.startswith("unknown").any()
+    assert left_out.empty
