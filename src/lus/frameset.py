@@ -1,0 +1,73 @@
+"""Sampled frames on disk: one file a clip, for every length at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lus import clip, cohort
+from lus.errors import BadInput
+from lus.params import Limits
+
+CLIPS_FILE, INFO_FILE = "clips.csv", "info.json"
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The frames of a cohort's usable clips.
+
+    Attributes:
+        folder: where they are.
+        clips: the cohort's usable rows.
+        lengths: the lengths that the frames were sampled for.
+        size: pixels a side.
+        limits: that every clip was held to.
+    """
+
+    folder: Path
+    clips: pd.DataFrame
+    lengths: tuple[int, ...]
+    size: int
+    limits: Limits
+
+    def frames(self, clip_id: str, count: int, length: int) -> clip.Frames:
+        """A clip's frames of one length: (length, size, size, 3) uint8 RGB.
+
+        Args:
+            clip_id: of the clip.
+            count: decoded frames of the clip.
+            length: one of `lengths`.
+        """
+        stored: clip.Frames = np.load(file_of(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
+        rows = np.searchsorted(clip.union_indices(count, self.lengths), clip.sample_indices(count, length))
+        return np.ascontiguousarray(stored[rows])
+
+
+def file_of(folder: Path, clip_id: str) -> Path:
+    """Where a clip's frames are: (n, size, size, 3) uint8 RGB, the union of all lengths."""
+    return folder / "frames" / f"{clip_id}.npy"
+
+
+def write(frames: FrameSet) -> None:
+    """Write all but the frames' own files."""
+    frames.clips.to_csv(frames.folder / CLIPS_FILE, index=False)
+    info = {"lengths": list(frames.lengths), "size": frames.size, "limits": frames.limits.model_dump()}
+    (frames.folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+
+
+def read(folder: Path) -> FrameSet:
+    """Read what `write` wrote.
+
+    Raises:
+        BadInput: a file is missing.
+    """
+    missing = [name for name in (CLIPS_FILE, INFO_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise BadInput(f"{folder}: has no {', '.join(missing)}; `dvc repro frames` makes it")
+    info = json.loads((folder / INFO_FILE).read_text())
+    clips = cohort.read(folder / CLIPS_FILE)
+    return FrameSet(folder, clips, tuple(info["lengths"]), info["size"], Limits(**info["limits"]))
