@@ -1,0 +1,167 @@
+"""The CNNs without their tops: frames -> features."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lus.clip import Frames
+from lus.errors import BadInput
+from lus.heads import FloatArray
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A CNN of `keras.applications` as this project uses it.
+
+    Attributes:
+        name: its name here.
+        application: its name in `keras.applications`.
+        scale, offset: preprocessing, pixel * scale + offset, as its ImageNet weights expect it.
+        dim: features of a frame after global average pooling.
+    """
+
+    name: str
+    application: str
+    scale: float
+    offset: float
+    dim: int
+
+
+BACKBONES = {"xception": Backbone("xception", "Xception", 1 / 127.5, -1.0, 2048)}
+"""Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017."""
+
+
+def get(name: str) -> Backbone:
+    """Look a backbone up.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        raise BadInput(f"backbone {name!r} is not known; expected one of {', '.join(BACKBONES)}") from None
+
+
+def build(
+    name: str, size: int, weights: str | Path, *, seed: int = 0, calibration: Frames | None = None
+) -> keras.Model:
+    """A backbone with its weights.
+
+    Args:
+        name: of the backbone.
+        size: pixels a side of a frame.
+        weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
+        seed: of random weights.
+        calibration: (n, size, size, 3) uint8 frames; random weights take their batch-norm statistics from them.
+
+    Returns:
+        A model (n, size, size, 3) uint8 RGB -> (n, dim) float32.
+
+    Raises:
+        BadInput: the weights cannot be had or do not fit. One kind of weights never stands in for another.
+    """
+    import keras
+
+    backbone = get(name)
+    application = getattr(keras.applications, backbone.application)
+    inputs = keras.Input((size, size, 3), dtype="uint8", name="frames")
+    scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(inputs)
+    if weights == "random":
+        keras.utils.set_random_seed(seed)
+    cnn = application(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg", name=backbone.name)
+    if weights == "imagenet":
+        _load_imagenet(cnn, application, backbone, size)
+    elif weights != "random":
+        _load_file(cnn, Path(weights), backbone)
+    model = keras.Model(inputs, cnn(scaled), name=f"{backbone.name}_backbone")
+    if weights == "random" and calibration is not None:
+        calibrate(model, calibration)
+    model.trainable = False
+    return model
+
+
+def _load_imagenet(cnn: keras.Model, application: object, backbone: Backbone, size: int) -> None:
+    try:
+        pretrained = application(include_top=False, weights="imagenet", input_shape=(size, size, 3), pooling="avg")  # type: ignore[operator]
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
+        raise BadInput(
+            f"the ImageNet weights of {backbone.name} could not be downloaded ({error}); connect this machine, or put "
+            "the path of a downloaded weights file (or `random`, for a trial run) into features.weights of params.yaml"
+        ) from None
+    cnn.set_weights(pretrained.get_weights())
+
+
+def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
+    if not path.is_file():
+        raise BadInput(f"features.weights: {path}: no such file; expected `imagenet`, `random` or a weights file")
+    try:
+        with warnings.catch_warnings():
+            # Keras warns, and leaves a layer's fresh weights as they are, where a file has none for it.
+            warnings.simplefilter("error")
+            cnn.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path}: does not hold weights of {backbone.name} ({reason}); name a file that does") from None
+
+
+def cnn_of(model: keras.Model) -> keras.Model:
+    """The CNN inside a backbone that `build` made: what a weights file holds."""
+    return model.layers[-1]
+
+
+def calibrate(model: keras.Model, frames: Frames) -> None:
+    """Set the batch-norm statistics to those of the given frames.
+
+    With random weights and the statistics that a new batch-norm layer has (mean 0, variance 1), activations
+    shrink or grow from layer to layer until the features say nothing. One pass with momentum 0 gives every
+    layer the statistics of its own inputs.
+
+    Args:
+        model: from `build`; changed in place.
+        frames: (n, size, size, 3) uint8.
+    """
+    import keras
+    import tensorflow as tf
+
+    norms = [layer for layer in cnn_of(model).layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    tf.function(lambda batch: model(batch, training=True))(tf.constant(frames))
+    for layer, momentum in zip(norms, before, strict=True):
+        layer.momentum = momentum
+
+
+def features(model: keras.Model, clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
+    """Run a backbone over clips.
+
+    Args:
+        model: from `build`.
+        clips: (length, size, size, 3) uint8 each.
+        batch: frames of one call; the last call of a clip may be smaller.
+
+    Yields:
+        (length, dim) float32 for each clip, in their order.
+    """
+    import tensorflow as tf
+
+    shape = (None, *model.input_shape[1:])
+    # Traced once for any number of frames: `predict` rebuilds its pipeline for every clip, and an eager call
+    # keeps every activation of the CNN.
+    run = tf.function(
+        lambda frames: model(frames, training=False),
+        input_signature=[tf.TensorSpec(shape, tf.uint8)],
+    )
+    for frames in clips:
+        parts = [run(tf.constant(frames[start : start + batch])) for start in range(0, len(frames), batch)]
+        yield np.concatenate([np.asarray(part, np.float32) for part in parts])

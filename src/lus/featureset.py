@@ -1,0 +1,96 @@
+"""A feature set on disk: the features of a cohort for one backbone and length."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lus import cohort
+from lus.errors import BadInput
+from lus.heads import FloatArray
+
+FEATURES_FILE, CLIPS_FILE, INFO_FILE, WEIGHTS_FILE = (
+    "features.npy",
+    "clips.csv",
+    "info.json",
+    "cnn.weights.h5",
+)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a feature set was computed with.
+
+    Attributes:
+        backbone, length, dim: features of a clip are (length, dim).
+        size: pixels a side of the frames.
+        weights: as in `params.yaml`.
+        weights_sha256: of the weights file beside the features.
+    """
+
+    backbone: str
+    length: int
+    dim: int
+    size: int
+    weights: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Features (n, length, dim) float32 and the cohort's rows they belong to, in the same order."""
+
+    folder: Path
+    features: FloatArray
+    clips: pd.DataFrame
+    info: Info
+
+    @property
+    def name(self) -> str:
+        """Backbone and length, as in `xception-20`."""
+        return name_of(self.info.backbone, self.info.length)
+
+
+def name_of(backbone: str, length: int) -> str:
+    """The name of a feature set and of its folder."""
+    return f"{backbone}-{length}"
+
+
+def parse_name(name: str) -> tuple[str, int]:
+    """The inverse of `name_of`.
+
+    Raises:
+        BadInput: the name is not of that form.
+    """
+    match = re.fullmatch(r"(.+)-([1-9]\d*)", name)
+    if match is None:
+        raise BadInput(f"{name!r} names no feature set; expected backbone-length, as in xception-20")
+    return match[1], int(match[2])
+
+
+def write(folder: Path, features: FloatArray, clips: pd.DataFrame, info: Info) -> None:
+    """Write all but the weights file, which is written beside them."""
+    np.save(folder / FEATURES_FILE, features)
+    clips.to_csv(folder / CLIPS_FILE, index=False)
+    (folder / INFO_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n")
+
+
+def read(folder: Path) -> FeatureSet:
+    """Read a feature set.
+
+    Raises:
+        BadInput: a file is missing, or rows and features differ in number.
+    """
+    missing = [name for name in (FEATURES_FILE, CLIPS_FILE, INFO_FILE) if not (folder / name).is_file()]
+    if missing:
+        raise BadInput(f"{folder}: has no {', '.join(missing)}; `dvc repro features` makes it")
+    features = np.load(folder / FEATURES_FILE, allow_pickle=False)
+    clips = cohort.read(folder / CLIPS_FILE)
+    if len(features) != len(clips):
+        raise BadInput(f"{folder}: holds {len(features)} features for {len(clips)} clips; `dvc repro -f features`")
+    return FeatureSet(folder, features, clips, Info(**json.loads((folder / INFO_FILE).read_text())))

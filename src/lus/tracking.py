@@ -1,0 +1,99 @@
+"""MLflow runs: where they are kept, and what they are tagged with."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lus.errors import BadInput
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+DATABASE = Path("mlflow.db")
+EXPERIMENT = "lus"
+ARTIFACTS = Path("mlartifacts")
+
+
+def address() -> str:
+    """`MLFLOW_TRACKING_URI`, or a database in the working directory.
+
+    The path is absolute: MLflow keeps one connection for an address, whatever the directory is later.
+    """
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
+
+
+def connect() -> None:
+    """Point MLflow at `MLFLOW_TRACKING_URI`, or at a local database, and make the experiment if there is none.
+
+    Raises:
+        BadInput: the server does not answer.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    uri = address()
+    mlflow.set_tracking_uri(uri)
+    # A server keeps artifacts where it was told to; a bare database needs a folder.
+    location = None if uri.startswith("http") else ARTIFACTS.absolute().as_uri()
+    try:
+        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+        mlflow.set_experiment(EXPERIMENT)
+    except MlflowException as error:
+        raise BadInput(f"MLflow at {uri} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=30)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def lineage(files: dict[str, Path]) -> dict[str, str]:
+    """Where a result comes from: git commit, the given files' hashes, and the machine's kind.
+
+    Args:
+        files: name -> file; each gives `<name>_sha256`; a missing one is left out.
+    """
+    commit = _git("rev-parse", "HEAD")
+    changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    return {
+        "git_commit": commit or "none",
+        "git_clean": str(not changed).lower() if commit else "unknown",
+        **{f"{name}_sha256": sha256(path) for name, path in files.items() if path.is_file()},
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def prefixed(tags: dict[str, str]) -> dict[str, str]:
+    """Tags under this project's own prefix, as MLflow shows them beside its own."""
+    return {f"lus.{name}": value for name, value in tags.items()}
+
+
+def find_run(**tags: str) -> Run | None:
+    """The newest finished run of the experiment with all these tags."""
+    import mlflow
+
+    conditions = [f"tags.`lus.{name}` = '{value}'" for name, value in tags.items()]
+    runs = mlflow.search_runs(
+        experiment_names=[EXPERIMENT],
+        filter_string=" and ".join([*conditions, "attributes.status = 'FINISHED'"]),
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+        output_format="list",
+    )
+    return runs[0] if runs else None

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from lus import backbones
+from lus.errors import BadInput
+from tests.conftest import draw_frames
+
+SIZE = 71  # the smallest that Xception takes
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    return draw_frames(24, SIZE, SIZE, 0)
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights file as Keras publishes them: of Xception without its top."""
+    keras.utils.set_random_seed(3)
+    path = tmp_path_factory.mktemp("weights") / "xception_notop.weights.h5"
+    keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(path)
+    return path
+
+
+def test_features_equal_those_of_keras_applications(weights_file: Path, frames: np.ndarray) -> None:
+    model = backbones.build("xception", SIZE, weights_file)
+    (mine,) = backbones.features(model, [frames[:4]], 3)
+    reference = keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), pooling="avg")
+    reference.load_weights(weights_file)
+    theirs = reference.predict(keras.applications.xception.preprocess_input(frames[:4].astype(np.float32)), verbose=0)
+    assert mine.shape == (4, backbones.get("xception").dim)
+    assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max()
+
+
+def test_random_weights_are_seeded_and_calibrated(frames: np.ndarray) -> None:
+    first, again, other = (
+        next(
+            backbones.features(backbones.build("xception", SIZE, "random", seed=seed, calibration=frames), [frames], 24)
+        )
+        for seed in (1, 1, 2)
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+    plain = next(backbones.features(backbones.build("xception", SIZE, "random", seed=1), [frames], 24))
+
+    def spread(features: np.ndarray) -> float:
+        return float((features.std(axis=0) / np.abs(features).mean()).mean())
+
+    assert spread(first) > 2 * spread(plain)
+
+
+def test_batches_do_not_change_the_features(frames: np.ndarray) -> None:
+    model = backbones.build("xception", SIZE, "random", seed=1, calibration=frames)
+    whole, pieces = (next(backbones.features(model, [frames[:7]], batch)) for batch in (7, 3))
+    assert np.abs(whole - pieces).max() < 1e-5
+
+
+def test_a_backbone_is_not_trainable_and_takes_bytes(weights_file: Path) -> None:
+    model = backbones.build("xception", SIZE, weights_file)
+    assert not model.trainable_variables
+    assert model.input.dtype == "uint8"
+
+
+def test_an_unknown_backbone_is_named() -> None:
+    with pytest.raises(BadInput, match="backbone 'resnet' is not known; expected one of xception"):
+        backbones.build("resnet", SIZE, "random")
+
+
+def test_a_missing_or_foreign_weights_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file; expected `imagenet`, `random` or a weights file"):
+        backbones.build("xception", SIZE, tmp_path / "none.weights.h5")
+    foreign = tmp_path / "foreign.weights.h5"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(foreign)
+    with pytest.raises(BadInput, match="does not hold weights of xception"):
+        backbones.build("xception", SIZE, foreign)
+
+
+@pytest.fixture
+def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A server in the place of the one from which Keras downloads Xception's ImageNet weights."""
+    from keras.src.applications import xception
+    from keras.src.utils import file_utils
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(weights_file.parent))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", f"http://127.0.0.1:{server.server_port}/{weights_file.name}")
+    # The published file's checksum cannot be met by another file; all else of the download is Keras's own.
+    download = file_utils.get_file
+    cache = str(tmp_path / "keras")
+    monkeypatch.setattr(
+        file_utils,
+        "get_file",
+        lambda fname, origin, **_: download(fname.replace(".h5", ".weights.h5"), origin, cache_dir=cache),
+    )
+    yield
+    server.shutdown()
+
+
+@pytest.mark.usefixtures("weights_server")
+def test_imagenet_weights_are_those_that_keras_downloads(weights_file: Path, frames: np.ndarray) -> None:
+    downloaded = backbones.build("xception", SIZE, "imagenet")
+    from_file = backbones.build("xception", SIZE, weights_file)
+    mine, theirs = (next(backbones.features(model, [frames[:2]], 2)) for model in (downloaded, from_file))
+    assert (mine == theirs).all()
+
+
+def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from keras.src.applications import xception
+    from keras.src.utils import file_utils
+
+    monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", "http://127.0.0.1:9/xception.h5")  # nothing listens there
+    download = file_utils.get_file
+    monkeypatch.setattr(
+        file_utils, "get_file", lambda fname, origin, **_: download(fname, origin, cache_dir=str(tmp_path))
+    )
+    with pytest.raises(BadInput, match=r"ImageNet weights of xception could not be downloaded .*features\.weights"):
+        backbones.build("xception", SIZE, "imagenet")
