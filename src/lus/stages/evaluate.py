@@ -1,0 +1,204 @@
+"""evaluate: feature sets and tried heads -> figures on test patients, and the choice of what to register.
+
+For each outer fold the feature set and head are chosen by their score on the validation part of that fold's
+training clips, trained again from fresh weights on all its training clips, and tested on its test clips,
+which no part of that choice has seen.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lus import cohort, featureset, figures, folds, heads, metrics, tracking, trials
+from lus.errors import BadInput
+from lus.featureset import FeatureSet
+from lus.heads import FloatArray, IntArray
+from lus.params import Evaluate
+from lus.trials import Trial, Trials
+
+METRICS_FILE, PREDICTIONS_FILE, CHOICE_FILE = "metrics.json", "predictions.csv", "choice.json"
+PROTOCOL = "nested-patient"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A feature set and the heads tried on it."""
+
+    data: FeatureSet
+    tried: Trials
+
+
+def read_candidates(features: Path, searches: Path) -> list[Candidate]:
+    """Read every feature set that has been searched, in the order of their names.
+
+    Raises:
+        BadInput: there is none, or they differ in clips or folds, so that their scores cannot be compared.
+    """
+    names = (
+        sorted(folder.name for folder in searches.iterdir() if (folder / trials.TRIALS_FILE).is_file())
+        if searches.is_dir()
+        else []
+    )
+    if not names:
+        raise BadInput(f"{searches}: holds no search; `dvc repro search` makes one")
+    candidates = []
+    for name in names:
+        data = featureset.read(features / name)
+        candidates.append(Candidate(data, trials.read(searches / name, len(data.clips))))
+    first = candidates[0]
+    for other in candidates[1:]:
+        same_clips = first.data.clips["clip_id"].equals(other.data.clips["clip_id"])
+        same_folds = [f.test.tolist() for f in first.tried.folds] == [f.test.tolist() for f in other.tried.folds]
+        if not (same_clips and same_folds):
+            raise BadInput(
+                f"{other.data.name} and {first.data.name} have other clips or folds; `dvc repro` makes both anew"
+            )
+    return candidates
+
+
+def choose(candidates: list[Candidate], fold: int | None) -> tuple[Candidate, Trial]:
+    """The feature set and trial with the lowest validation loss: on one fold, or on all (None)."""
+
+    def loss(pair: tuple[Candidate, Trial]) -> float:
+        return pair[1].loss if fold is None else pair[1].folds[fold].loss
+
+    return min(((one, trial) for one in candidates for trial in one.tried.trials), key=loss)
+
+
+def _test_fold(candidates: list[Candidate], fold: int, labels: int, seed: int) -> tuple[FloatArray, dict[str, Any]]:
+    """Probabilities of a fold's test clips, and what was chosen for it."""
+    chosen, trial = choose(candidates, fold)
+    split = chosen.tried.folds[fold]
+    epochs = trial.folds[fold].epochs
+    targets = folds.targets(chosen.data.clips)
+    features = chosen.data.features
+    model, _ = heads.train(trial.head, features[split.train], targets[split.train], labels, epochs=epochs, seed=seed)
+    return heads.predict(model, features[split.test]), {
+        "fold": fold,
+        "feature_set": chosen.data.name,
+        "trial": trial.number,
+        "epochs": epochs,
+    }
+
+
+def _summarise(
+    targets: IntArray, probabilities: FloatArray, fold_of: IntArray, clips: pd.DataFrame, params: Evaluate
+) -> dict[str, Any]:
+    names = folds.label_names(clips)
+    per_fold = [
+        metrics.scores(targets[fold_of == f], probabilities[fold_of == f], names) for f in range(fold_of.max() + 1)
+    ]
+    accuracies = [one["accuracy"] for one in per_fold]
+    intervals = metrics.interval(
+        targets,
+        probabilities.argmax(axis=1).astype(np.int64),
+        clips["patient"].to_numpy(),
+        params.bootstrap,
+        params.confidence,
+        params.seed,
+    )
+    return {
+        "protocol": PROTOCOL,
+        "clips": len(clips),
+        "patients": int(clips["patient"].nunique()),
+        "majority_accuracy": float(np.bincount(targets).max() / len(targets)),
+        **metrics.scores(targets, probabilities, names),
+        "accuracy_folds_mean": float(np.mean(accuracies)),
+        "accuracy_folds_std": float(np.std(accuracies)),
+        "interval": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
+        "folds": [{"fold": number, **one} for number, one in enumerate(per_fold)],
+    }
+
+
+def _predictions(clips: pd.DataFrame, probabilities: FloatArray, fold_of: IntArray) -> pd.DataFrame:
+    names = folds.label_names(clips)
+    table = clips[["clip_id", "path", "patient", "label"]].copy()
+    table["predicted"] = [names[number] for number in probabilities.argmax(axis=1)]
+    table["fold"] = fold_of
+    for number, name in enumerate(names):
+        table[f"p_{name}"] = probabilities[:, number].round(6)
+    return table
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the figures, as MLflow takes them: no `not a number`, no nesting."""
+    flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+    for name, bounds in values["interval"].items():
+        flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
+    return {name: value for name, value in flat.items() if np.isfinite(value)}
+
+
+def run(features: Path, searches: Path, out: Path, params: Evaluate, progress: cohort.Progress | None = None) -> str:
+    """Evaluate and choose.
+
+    Args:
+        features: the folder of feature sets.
+        searches: the folder of searches.
+        out: made afresh: `metrics.json`, `predictions.csv`, `choice.json`, plots.
+
+    Returns:
+        A sentence with the accuracy and its interval.
+    """
+    candidates = read_candidates(features, searches)
+    clips = candidates[0].data.clips
+    targets, names = folds.targets(clips), folds.label_names(clips)
+    outer = candidates[0].tried.folds
+    probabilities = np.zeros((len(clips), len(names)), np.float32)
+    fold_of = np.zeros(len(clips), np.int64)
+    choices = []
+    for number, fold in enumerate(outer):
+        probabilities[fold.test], choice = _test_fold(candidates, number, len(names), params.seed + number)
+        fold_of[fold.test] = number
+        choices.append(choice)
+        if progress:
+            progress(number + 1, len(outer))
+    summary = _summarise(targets, probabilities, fold_of, clips, params)
+    final, trial = choose(candidates, None)
+    choice = {
+        "feature_set": final.data.name,
+        "trial": trial.number,
+        "head": trial.head.to_dict(),
+        "epochs": trial.epochs,
+        "labels": names,
+        "folds": choices,
+    }
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / METRICS_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    (out / CHOICE_FILE).write_text(json.dumps(choice, indent=2) + "\n")
+    predictions = _predictions(clips, probabilities, fold_of)
+    predictions.to_csv(out / PREDICTIONS_FILE, index=False)
+    figures.confusion(
+        metrics.confusion(targets, probabilities.argmax(axis=1), len(names)), names, out / "confusion.png"
+    )
+    _log(out, summary, choice, searches)
+    bounds = summary["interval"]["accuracy"]
+    level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
+    return (
+        f"accuracy {summary['accuracy']:.2f} ({level}, {summary['patients']} patients, {PROTOCOL}); "
+        f"{choice['feature_set']} trial {choice['trial']} chosen; see {out}"
+    )
+
+
+def _log(out: Path, summary: dict[str, Any], choice: dict[str, Any], searches: Path) -> None:
+    import mlflow
+
+    tracking.connect()
+    found = tracking.lineage({"trials": searches / choice["feature_set"] / trials.TRIALS_FILE})
+    tags = {
+        "kind": "evaluation",
+        "protocol": PROTOCOL,
+        "evaluation_sha256": tracking.sha256(out / METRICS_FILE),
+    } | found
+    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}", tags=tracking.prefixed(tags)):
+        mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
+        mlflow.log_metrics(_flat(summary))
+        mlflow.log_artifacts(str(out), "evaluation")
