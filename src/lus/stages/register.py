@@ -1,0 +1,92 @@
+"""register: the chosen feature set and head -> a trained classifier, registered as the challenger."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lus import backbones, classifier, featureset, folds, frameset, heads, registry, tracking, trials
+from lus.classifier import Card
+from lus.heads import HeadParams
+from lus.params import Register
+from lus.stages import evaluate
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
+    """The classifier, its head trained on all clips of the cohort with the chosen parameters."""
+    data = featureset.read(folder)
+    head, _ = heads.train(
+        HeadParams.from_dict(choice["head"]),
+        data.features,
+        folds.targets(data.clips),
+        len(choice["labels"]),
+        epochs=choice["epochs"],
+        seed=seed,
+    )
+    backbone = backbones.build(data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE)
+    return classifier.assemble(backbone, head, data.info.length)
+
+
+def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
+    bounds = summary["interval"]["accuracy"]
+    return {
+        "protocol": summary["protocol"],
+        "accuracy": f"{summary['accuracy']:.4f}",
+        "accuracy_interval": f"{bounds['low']:.4f} to {bounds['high']:.4f}",
+        "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
+        "patients": str(summary["patients"]),
+    } | lineage
+
+
+def run(build: Path, out: Path, params: Register) -> str:
+    """Train the chosen classifier on the whole cohort and register it.
+
+    Args:
+        build: the folder in which the stages before wrote `evaluation`, `features`, `search` and `frames`.
+        out: a JSON file: name, version, run.
+        params: the name in the registry.
+
+    Returns:
+        A sentence with the version.
+    """
+    import mlflow
+
+    evaluation = build / "evaluation"
+    choice = json.loads((evaluation / evaluate.CHOICE_FILE).read_text())
+    summary = json.loads((evaluation / evaluate.METRICS_FILE).read_text())
+    folder = build / "features" / choice["feature_set"]
+    model = _train(folder, choice, params.seed)
+    sampled = frameset.read(build / "frames")
+    length, size = model.input_shape[1:3]
+    metrics_file = evaluation / evaluate.METRICS_FILE
+    lineage = tracking.lineage(
+        {
+            "clips": folder / featureset.CLIPS_FILE,
+            "features": folder / featureset.FEATURES_FILE,
+            "backbone": folder / featureset.WEIGHTS_FILE,
+            "trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE,
+            "evaluation": metrics_file,
+            "params": Path("params.yaml"),
+            "dvc_lock": Path("dvc.lock"),
+        }
+    )
+    card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage, params.name)
+    tracking.connect()
+    # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache and this
+    # tracking store never saw that run, it gets a run of its own, with the same tags.
+    known = tracking.find_run(kind="evaluation", evaluation_sha256=tracking.sha256(metrics_file))
+    tags = tracking.prefixed(lineage)
+    with mlflow.start_run(run_id=known.info.run_id if known else None, run_name=f"register {choice['feature_set']}"):
+        mlflow.set_tags(tags)
+        version = registry.register(params.name, model, card, _tags(summary, lineage))
+        run_id = version.run_id
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
+    return (
+        f"{params.name} version {version.version} registered, alias {registry.CHALLENGER}; "
+        "`lus promote` puts it into production"
+    )

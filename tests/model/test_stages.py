@@ -1,0 +1,270 @@
+"""search, evaluate, register on a feature set made on the spot, with a real MLflow store."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from lus import backbones, classifier, cohort, featureset, frameset, params, registry, tracking, trials
+from lus.errors import BadInput
+from lus.featureset import Info
+from lus.stages import evaluate, register, search
+from tests.conftest import ROOT, draw_frames, write_video
+
+SIZE, LENGTH = 71, 4
+ALL = params.load(ROOT / "params.yaml")
+SEARCH = ALL.search.model_copy(
+    update={
+        "trials": 2,
+        "folds": 3,
+        "inner_folds": 3,
+        "epochs": 3,
+        "units": (4, 8),
+        "dense": (4, 8),
+        "max_dense_layers": 2,
+        "batch": (8,),
+        "learning_rate": (0.01, 0.02),
+    }
+)
+EVALUATE = ALL.evaluate.model_copy(update={"bootstrap": 200})
+
+
+def _clips(count: int) -> pd.DataFrame:
+    rows = [
+        {
+            "clip_id": f"{number:064x}",
+            "path": f"clips/{number}.avi",
+            "label": ("normal", "sick")[number % 2],
+            "patient": f"p{number // 4}-{number % 2}",
+            "frames": 30,
+            "fps": 20.0,
+            "width": 120,
+            "height": 104,
+        }
+        for number in range(count)
+    ]
+    return pd.DataFrame(rows, columns=list(cohort.COLUMNS)).fillna("unknown")
+
+
+@functools.cache
+def _weights() -> bytes:
+    """A weights file of the backbone, written once for all tests."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "cnn.weights.h5"
+        backbones.cnn_of(backbones.build("xception", SIZE, "random", seed=1)).save_weights(path)
+        return path.read_bytes()
+
+
+def _feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
+    """A feature set in which the label is plain to see, and the frame set it belongs to."""
+    clips = _clips(36)
+    folder = build / "features" / f"{name}-{LENGTH}"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    features = rng.normal(0, 1, (36, LENGTH, 2048)).astype(np.float32)
+    features[clips["label"] == "sick", :, :512] += 2
+    weights = folder / featureset.WEIGHTS_FILE
+    weights.write_bytes(_weights())
+    info = Info(name, LENGTH, 2048, SIZE, "random", tracking.sha256(weights))
+    featureset.write(folder, features, clips, info)
+    (build / "frames").mkdir(exist_ok=True)
+    frameset.write(frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.frames.limits))
+    return folder
+
+
+def _search(build: Path, name: str = f"xception-{LENGTH}") -> trials.Trials:
+    out = build / "search" / name
+    search.run(build / "features" / name, out, SEARCH)
+    return trials.read(out, 36)
+
+
+@pytest.fixture
+def searched(project: Path) -> Path:
+    build = project / "build"
+    _feature_set(build)
+    _search(build)
+    return build
+
+
+def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Path) -> None:
+    runs = mlflow.search_runs(experiment_names=["lus"], output_format="list")
+    (parent,) = [run for run in runs if run.data.tags["lus.kind"] == "search"]
+    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert {run.info.run_name for run in nested} == {"trial 00", "trial 01"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    found = trials.read(searched / "search" / f"xception-{LENGTH}", 36)
+    by_name = {run.info.run_name: run for run in nested}
+    for trial in found.trials:
+        run = by_name[f"trial {trial.number:02d}"]
+        assert run.data.params["units"] == str(trial.head.units)
+        assert run.data.metrics["loss"] == pytest.approx(trial.loss)
+        assert run.data.metrics["accuracy"] == pytest.approx(trial.accuracy)
+        folds = MlflowClient().get_metric_history(run.info.run_id, "fold_loss")
+        assert [one.value for one in folds] == pytest.approx([fold.loss for fold in trial.folds])
+    assert parent.data.metrics["best_loss"] == pytest.approx(found.best.loss)
+
+
+def test_the_same_seed_gives_the_same_bytes_twice(project: Path) -> None:
+    files = ("search/xception-4/trials.json", "evaluation/metrics.json", "evaluation/predictions.csv")
+    for name in ("one", "two"):
+        _feature_set(project / name)
+        _search(project / name)
+        evaluate.run(project / name / "features", project / name / "search", project / name / "evaluation", EVALUATE)
+    for file in files:
+        assert (project / "one" / file).read_bytes() == (project / "two" / file).read_bytes()
+
+
+def test_the_published_head_is_tried_first_when_it_lies_in_the_space(project: Path) -> None:
+    import optuna
+
+    space = ALL.search
+    assert search.published_fits(space)
+    assert not search.published_fits(SEARCH)
+    study = optuna.create_study()
+    study.enqueue_trial(search._as_suggestion(search.heads.PUBLISHED))
+    assert search.suggest(study.ask(), space) == search.heads.PUBLISHED
+
+
+def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(searched: Path) -> None:
+    out = searched / "evaluation"
+    sentence = evaluate.run(searched / "features", searched / "search", out, EVALUATE)
+    summary = json.loads((out / evaluate.METRICS_FILE).read_text())
+    assert summary["protocol"] == "nested-patient"
+    assert summary["accuracy"] > 0.8
+    assert f"accuracy {summary['accuracy']:.2f}" in sentence
+    assert summary["interval"]["accuracy"]["low"] <= summary["accuracy"] <= summary["interval"]["accuracy"]["high"]
+    table = pd.read_csv(out / evaluate.PREDICTIONS_FILE)
+    assert len(table) == 36
+    assert table["clip_id"].is_unique
+    assert table.groupby("patient")["fold"].nunique().max() == 1
+    assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
+    found = trials.read(searched / "search" / f"xception-{LENGTH}", 36)
+    choices = json.loads((out / evaluate.CHOICE_FILE).read_text())["folds"]
+    for choice in choices:
+        losses = [trial.folds[choice["fold"]].loss for trial in found.trials]
+        assert choice["trial"] == int(np.argmin(losses))
+
+
+def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
+    build = project / "build"
+    folder = _feature_set(build)
+    rng = np.random.default_rng(1)
+    np.save(folder / featureset.FEATURES_FILE, rng.normal(0, 1, (36, LENGTH, 2048)).astype(np.float32))
+    _search(build)
+    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    summary = json.loads((build / "evaluation" / evaluate.METRICS_FILE).read_text())
+    assert 0.2 < summary["accuracy"] < 0.8
+
+
+def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
+    build = project / "build"
+    noise = _feature_set(build, "aaa")
+    np.save(noise / featureset.FEATURES_FILE, np.zeros((36, LENGTH, 2048), np.float32))
+    _feature_set(build)
+    for name in (f"aaa-{LENGTH}", f"xception-{LENGTH}"):
+        _search(build, name)
+    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    choice = json.loads((build / "evaluation" / evaluate.CHOICE_FILE).read_text())
+    assert choice["feature_set"] == f"xception-{LENGTH}"
+
+
+def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
+    build = project / "build"
+    _feature_set(build, "aaa")
+    _feature_set(build)
+    _search(build)
+    search.run(
+        build / "features" / f"aaa-{LENGTH}",
+        build / "search" / f"aaa-{LENGTH}",
+        SEARCH.model_copy(update={"seed": 99, "trials": 1, "epochs": 1}),
+    )
+    with pytest.raises(BadInput, match="have other clips or folds"):
+        evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+
+
+def test_what_is_missing_is_named(project: Path) -> None:
+    with pytest.raises(BadInput, match="`dvc repro search` makes one"):
+        evaluate.read_candidates(project, project / "search")
+    with pytest.raises(BadInput, match="`dvc repro features` makes it"):
+        featureset.read(project / "features")
+
+
+def _version(alias: str) -> str:
+    return str(registry.by_alias("lus-classifier", alias).version)
+
+
+def _register(build: Path) -> str:
+    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    register.run(build, build / "register.json", ALL.register_)
+    return str(json.loads((build / "register.json").read_text())["version"])
+
+
+def test_a_registered_classifier_can_be_traced_promoted_rolled_back_and_asked(searched: Path, tmp_path: Path) -> None:
+    first = _register(searched)
+    version = registry.by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
+    assert (str(version.version), version.aliases) == (first, ["challenger"])
+    assert version.tags["clips_sha256"] == tracking.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
+    assert version.tags["trials_sha256"] == tracking.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
+    run = MlflowClient().get_run(version.run_id)
+    assert run.data.tags["lus.kind"] == "evaluation"
+    assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
+
+    assert str(registry.promote("lus-classifier", None)[0].version) == first
+    with pytest.raises(BadInput, match="is the champion already"):
+        registry.promote("lus-classifier", first)
+    second = _register(searched)
+    assert second != first
+    _, before = registry.promote("lus-classifier", None)
+    assert before is not None
+    assert str(before.version) == first
+    assert _version("champion") == second
+    assert _version("previous") == first
+    now, back = registry.rollback("lus-classifier")
+    assert (str(now.version), str(back.version)) == (first, second)
+    assert _version("champion") == first
+    with pytest.raises(BadInput, match="has no version 9; it has 2, 1"):
+        registry.promote("lus-classifier", "9")
+
+    loaded = registry.load(now)
+    assert loaded.card.version == first
+    clip = write_video(tmp_path / "clip.avi", draw_frames(20, 120, 104, 3))
+    answer = loaded.classify(clip)
+    assert set(answer.probabilities) == {"normal", "sick"}
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer.model == {"name": "lus-classifier", "version": first}
+    still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 3), 20, axis=0))
+    with pytest.raises(BadInput, match=r"still\.avi: the share of identical neighbouring frames is 1, at most 0\.9"):
+        loaded.classify(still)
+
+
+def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:
+    folder = searched / "features" / f"xception-{LENGTH}"
+    data = featureset.read(folder)
+    head, _ = classifier_head(data)
+    backbone = backbones.build("xception", SIZE, folder / featureset.WEIGHTS_FILE)
+    joined = classifier.assemble(backbone, head, LENGTH)
+    frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(3)])
+    features = np.stack(list(backbones.features(backbone, list(frames), 4)))
+    assert np.allclose(joined.predict(frames, verbose=0), head.predict(features, verbose=0), atol=1e-5)
+
+
+def classifier_head(data: featureset.FeatureSet) -> tuple[object, object]:
+    from lus import folds, heads
+
+    small = heads.HeadParams(units=4, dense=(4,), batch=8)
+    return heads.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0)
+
+
+def test_nothing_registered_is_said_clearly(project: Path) -> None:
+    with pytest.raises(BadInput, match="lus-classifier has no champion and no challenger"):
+        registry.by_alias("lus-classifier", "champion", "challenger")
+    with pytest.raises(BadInput, match="has no version 1; it has none yet"):
+        registry.by_number("lus-classifier", "1")
