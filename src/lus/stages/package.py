@@ -1,0 +1,55 @@
+"""package: the champion, else the challenger -> a Bento."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+from lus import registry, tracking
+from lus.classifier import MODEL_FILE
+from lus.errors import BadInput
+from lus.params import Package
+
+
+def run(registered: Path, served: Path, out: Path, params: Package) -> str:
+    """Build the Bento of the version in production.
+
+    Args:
+        registered: written by `register`; names the classifier.
+        served: made afresh: the classifier that `bentofile.yaml` takes into the Bento.
+        out: a JSON file: the Bento's tag, name, version and alias of the classifier.
+        params: the Bento's name.
+
+    Returns:
+        A sentence with the tag.
+
+    Raises:
+        BadInput: nothing is registered, or this is not the project's top folder.
+    """
+    if not registered.is_file():
+        raise BadInput(f"{registered}: not found; `dvc repro register` makes it")
+    name = json.loads(registered.read_text())["name"]
+    version = registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
+    alias = registry.CHAMPION if registry.CHAMPION in version.aliases else registry.CHALLENGER
+    shutil.rmtree(served, ignore_errors=True)
+    registry.fetch(version, served)
+    # The digest tells two projects on one machine apart: their stores are one, and both have a version 1.
+    tag = f"{params.name}:v{version.version}-{tracking.sha256(served / MODEL_FILE)[:8]}"
+    _build(tag, {"model": name, "version": str(version.version), "alias": alias})
+    written = {"bento": tag, "name": name, "version": str(version.version), "alias": alias}
+    out.write_text(json.dumps(written, indent=2) + "\n")
+    return f"Bento {tag} holds {name} version {version.version}, the {alias}; `lus serve` answers with it"
+
+
+def _build(tag: str, labels: dict[str, str]) -> None:
+    import bentoml
+    from bentoml.exceptions import NotFound
+
+    if not Path("bentofile.yaml").is_file():
+        raise BadInput("bentofile.yaml: not found; run this in the project's top folder")
+    with contextlib.suppress(NotFound):
+        bentoml.delete(tag)
+    name, _, version = tag.partition(":")
+    bentoml.bentos.build_bentofile("bentofile.yaml", name=name, version=version, labels=labels, build_ctx=".")
