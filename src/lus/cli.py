@@ -1,0 +1,267 @@
+"""`lus`: one thin verb a stage and a job. Heavy imports are inside the verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from lus.errors import BadInput
+
+if TYPE_CHECKING:
+    from lus.classifier import Classifier
+
+ENVIRONMENT = {
+    # Every library's telemetry is off; DVC's is in .dvc/config.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    # TensorFlow, OpenCV and MLflow write pages of notices that nobody can act on.
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",
+    "OPENCV_LOG_LEVEL": "ERROR",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+BUILD = Path("build")
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages in order.",
+)
+STAGES, MODELS = "Stages of the pipeline, in order", "Models"
+
+
+def main() -> None:
+    """Entry point: bad input ends in one sentence and exit status 2."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        app()
+    except BadInput as error:
+        print(f"lus: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _with_bar(description: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:
+    from lus import progress
+
+    with progress.bar(description) as report:
+        return work(report)
+
+
+@app.command(rich_help_panel=STAGES)
+def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path("phantom")) -> None:
+    """Simulate the phantom cohort: clips and clips.csv."""
+    from lus import params
+    from lus.stages import simulate as stage
+
+    section = params.load().simulate
+    print(_with_bar("simulate", lambda report: stage.run(out, section, report)))
+
+
+@app.command(rich_help_panel=STAGES)
+def cohort(
+    folder: Annotated[Path | None, typer.Argument(help="clips; default: cohort.folder of params.yaml")] = None,
+    out: Annotated[Path, typer.Argument(help="table to write")] = BUILD / "cohort.csv",
+) -> None:
+    """Make the cohort table of a folder of clips.
+
+    The folder holds a clips.csv (path, label, patient, optionally source, probe, licence), or has the layout of
+    covid19_ultrasound, or is a folder of clips for each label. Clips left out are listed beside the table.
+    """
+    from lus import params
+    from lus.stages import cohort as stage
+
+    section = params.load().cohort
+    print(_with_bar("cohort", lambda report: stage.run(folder or Path(section.folder), out, section, report)))
+
+
+@app.command(rich_help_panel=STAGES)
+def frames(
+    table: Annotated[Path, typer.Argument(help="cohort table")] = BUILD / "cohort.csv",
+    out: Annotated[Path, typer.Argument(help="folder for the frames")] = BUILD / "frames",
+    report: Annotated[Path, typer.Argument(help="folder for the checks' results")] = BUILD / "checks",
+) -> None:
+    """Sample frames, check every clip, quarantine what is not usable."""
+    from lus import params
+    from lus.stages import frames as stage
+
+    section = params.load().frames
+    print(_with_bar("frames", lambda tick: stage.run(table, out, report, section, tick)))
+
+
+@app.command(rich_help_panel=STAGES)
+def features(
+    out: Annotated[Path, typer.Argument(help="folder to make; its name says backbone and length")],
+    sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
+) -> None:
+    """Run a backbone over the frames, as in `lus features build/features/xception-20`."""
+    from lus import params, quiet
+    from lus.stages import features as stage
+
+    quiet.import_tensorflow()
+    section = params.load().features
+    print(_with_bar(f"features {out.name}", lambda report: stage.run(sampled, out, section, report)))
+
+
+@app.command(rich_help_panel=STAGES)
+def search(
+    folder: Annotated[Path, typer.Argument(help="feature set")],
+    out: Annotated[Path, typer.Argument(help="folder for the trials")],
+) -> None:
+    """Search the head of a feature set with Optuna; every trial is a nested MLflow run."""
+    from lus import params, quiet
+    from lus.stages import search as stage
+
+    quiet.import_tensorflow()
+    section = params.load().search
+    print(_with_bar(f"search {folder.name}", lambda report: stage.run(folder, out, section, report)))
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(
+    feature_sets: Annotated[Path, typer.Argument(help="folder of feature sets")] = BUILD / "features",
+    searches: Annotated[Path, typer.Argument(help="folder of searches")] = BUILD / "search",
+    out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation",
+) -> None:
+    """Test the chosen heads on patients that nothing was trained or chosen on."""
+    from lus import params, quiet
+    from lus.stages import evaluate as stage
+
+    quiet.import_tensorflow()
+    section = params.load().evaluate
+    print(_with_bar("evaluate", lambda report: stage.run(feature_sets, searches, out, section, report)))
+
+
+@app.command(rich_help_panel=STAGES)
+def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json") -> None:
+    """Train the chosen classifier on the whole cohort and register it as the challenger."""
+    from lus import params, quiet
+    from lus.stages import register as stage
+
+    quiet.import_tensorflow()
+    section = params.load().register_
+    print(stage.run(BUILD, out, section))
+
+
+@app.command(rich_help_panel=STAGES)
+def package(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "package.json") -> None:
+    """Build the Bento of the champion (of the challenger while there is no champion)."""
+    from lus import params
+    from lus.stages import package as stage
+
+    print(stage.run(BUILD / "register.json", BUILD / "served", out, params.load().package))
+
+
+@app.command(rich_help_panel=MODELS)
+def promote(
+    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
+) -> None:
+    """Make a version the champion: the one in production."""
+    from lus import params, registry
+
+    new, old = registry.promote(params.load().register_.name, version)
+    before = f", before it version {old.version}" if old else ""
+    print(f"{new.name} version {new.version} is the champion{before}; `lus package` builds its Bento")
+
+
+@app.command(rich_help_panel=MODELS)
+def rollback() -> None:
+    """Make the champion before this one the champion again."""
+    from lus import params, registry
+
+    now, stepped_back = registry.rollback(params.load().register_.name)
+    print(f"{now.name} version {now.version} is the champion again, version {stepped_back.version} stepped back")
+
+
+@app.command(rich_help_panel=MODELS)
+def classify(
+    clips: Annotated[list[Path], typer.Argument(help="video files")],
+    version: Annotated[str | None, typer.Option(help="version; default: the champion, else the challenger")] = None,
+) -> None:
+    """Classify clips with a registered version."""
+    from lus import params, quiet, registry
+
+    quiet.import_tensorflow()
+    name = params.load().register_.name
+    chosen = (
+        registry.by_number(name, version)
+        if version
+        else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
+    )
+    classifier = registry.load(chosen)
+    refused = _print_answers(
+        classifier, clips, f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
+    )
+    if refused:
+        raise BadInput("; ".join(refused))
+
+
+def _print_answers(classifier: Classifier, clips: list[Path], title: str) -> list[str]:
+    """Print a table of answers; returns the refusals of clips that are not usable."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("clip", "label", *classifier.card.labels, title=title, caption="for research, not for diagnosis")
+    refused = []
+    for clip in clips:
+        try:
+            answer = classifier.classify(clip)
+        except BadInput as error:
+            refused.append(str(error))
+            continue
+        table.add_row(
+            clip.name,
+            answer.label,
+            *(f"{answer.probabilities[label]:.3f}" for label in classifier.card.labels),
+        )
+    if table.row_count:
+        Console().print(table)
+    return refused
+
+
+@app.command(rich_help_panel=MODELS)
+def serve(
+    port: Annotated[int, typer.Option(help="TCP port")] = 3000,
+    host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
+) -> None:
+    """Answer clips over HTTP with the Bento that `lus package` built; ends with Ctrl-C."""
+    import json
+
+    import bentoml
+
+    file = BUILD / "package.json"
+    if not file.is_file():
+        raise BadInput(f"{file}: not found; `dvc repro` builds the Bento first")
+    tag = json.loads(file.read_text())["bento"]
+    source = Path(bentoml.get(tag).path_of("src"))
+    # The Bento's own copy of the code answers, not the working tree's.
+    os.environ["PYTHONPATH"] = str(source / "src")
+    program = Path(sys.executable).with_name("bentoml")
+    os.execv(program, [str(program), "serve", tag, "--host", host, "--port", str(port)])
+
+
+@app.command(rich_help_panel=MODELS)
+def ui(port: Annotated[int, typer.Option(help="TCP port")] = 5000) -> None:
+    """Open MLflow's pages on this project's runs and models; ends with Ctrl-C."""
+    from lus import tracking
+
+    program = Path(sys.executable).with_name("mlflow")
+    uri = tracking.address()
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    arguments = [
+        "--backend-store-uri",
+        uri,
+        "--artifacts-destination",
+        str(tracking.ARTIFACTS),
+        "--workers",
+        "1",
+    ]
+    os.execv(program, [str(program), "server", "--host", "127.0.0.1", "--port", str(port), *arguments])

@@ -1,0 +1,26 @@
+"""Keeping libraries' notices, about which a user can do nothing, off the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the notices that it writes past Python's own streams.
+
+    TensorFlow logs to file descriptor 2 before its log level (`TF_CPP_MIN_LOG_LEVEL`) takes effect. An
+    import that fails still raises, with its own message.
+    """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
