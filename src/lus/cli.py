@@ -33,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_show_locals=False,
-    help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages in order.",
+    help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
 )
 STAGES, MODELS = "Stages of the pipeline, in order", "Models"
 
@@ -126,18 +126,14 @@ def search(
 
 
 @app.command(rich_help_panel=STAGES)
-def evaluate(
-    feature_sets: Annotated[Path, typer.Argument(help="folder of feature sets")] = BUILD / "features",
-    searches: Annotated[Path, typer.Argument(help="folder of searches")] = BUILD / "search",
-    out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation",
-) -> None:
+def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation") -> None:
     """Test the chosen heads on patients that nothing was trained or chosen on."""
     from lus import params, quiet
     from lus.stages import evaluate as stage
 
     quiet.import_tensorflow()
     section = params.load().evaluate
-    print(_with_bar("evaluate", lambda report: stage.run(feature_sets, searches, out, section, report)))
+    print(_with_bar("evaluate", lambda report: stage.run(BUILD, out, section, report)))
 
 
 @app.command(rich_help_panel=STAGES)

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from lus.heads import IntArray
+from lus.clip import Frames
+from lus.heads import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test clip and what was said of it.
+
+    Attributes:
+        frame: (height, width, 3) uint8 RGB.
+        label: the true one.
+        probabilities: (labels,).
+    """
+
+    frame: Frames
+    label: str
+    probabilities: FloatArray
 
 
 def confusion(matrix: IntArray, names: Sequence[str], path: Path) -> None:
@@ -34,3 +51,37 @@ def confusion(matrix: IntArray, names: Sequence[str], path: Path) -> None:
     axes.set_title("Clips of test patients")
     figure.colorbar(image, ax=axes, label="share of the true label")
     figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def examples(rows: Sequence[Sequence[Example]], names: Sequence[str], path: Path) -> None:
+    """Draw clips beside what was said of them: a frame, and the probability of each label.
+
+    Args:
+        rows: examples of each label, the same number in every row.
+        names: of the labels, in the order of the probabilities.
+        path: a .png file.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(row) for row in rows)
+    figure = Figure(figsize=(4.6 * columns, 2.4 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), 2 * columns, squeeze=False, width_ratios=[1.2, 1] * columns)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, members in zip(grid, rows, strict=True):
+        for column, example in enumerate(members):
+            picture, bars = row[2 * column], row[2 * column + 1]
+            picture.imshow(example.frame)
+            picture.set_title(example.label, fontsize=10)
+            right = names[int(example.probabilities.argmax())] == example.label
+            colours = ["tab:green" if name == example.label else "tab:gray" for name in names]
+            bars.set_axis_on()
+            bars.barh(range(len(names)), example.probabilities, color=colours)
+            bars.set_xlim(0, 1)
+            bars.set_yticks(range(len(names)), names, fontsize=8)
+            bars.invert_yaxis()
+            bars.tick_params(axis="x", labelsize=7)
+            bars.set_title("said: " + ("right" if right else "wrong"), fontsize=9)
+            bars.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("Test clips and the probabilities given by a model that never saw their patients", fontsize=10)
+    figure.savefig(path, dpi=100, metadata={"Software": None})

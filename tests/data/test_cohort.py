@@ -99,7 +99,7 @@ def test_one_content_under_two_labels_is_left_out_twice(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_clips_says_what_was_expected(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no clip found; expected a clips.csv"):
+    with pytest.raises(BadInput, match=r"no clip found; expected a clips\.csv"):
         cohort.build(tmp_path, RULE)
     with pytest.raises(BadInput, match="no such folder"):
         cohort.build(tmp_path / "nowhere", RULE)

@@ -24,8 +24,8 @@ ALL = params.load(ROOT / "params.yaml")
 SEARCH = ALL.search.model_copy(
     update={
         "trials": 2,
-        "folds": 3,
-        "inner_folds": 3,
+        "folds": 2,
+        "inner_folds": 2,
         "epochs": 3,
         "units": (4, 8),
         "dense": (4, 8),
@@ -76,7 +76,11 @@ def _feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     info = Info(name, LENGTH, 2048, SIZE, "random", tracking.sha256(weights))
     featureset.write(folder, features, clips, info)
     (build / "frames").mkdir(exist_ok=True)
-    frameset.write(frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.frames.limits))
+    sampled = frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.frames.limits)
+    frameset.write(sampled)
+    (build / "frames" / "frames").mkdir(exist_ok=True)
+    for clip_id in clips["clip_id"]:
+        np.save(frameset.file_of(sampled.folder, clip_id), np.zeros((LENGTH, SIZE, SIZE, 3), np.uint8))
     return folder
 
 
@@ -117,7 +121,7 @@ def test_the_same_seed_gives_the_same_bytes_twice(project: Path) -> None:
     for name in ("one", "two"):
         _feature_set(project / name)
         _search(project / name)
-        evaluate.run(project / name / "features", project / name / "search", project / name / "evaluation", EVALUATE)
+        evaluate.run(project / name, project / name / "evaluation", EVALUATE)
     for file in files:
         assert (project / "one" / file).read_bytes() == (project / "two" / file).read_bytes()
 
@@ -135,7 +139,7 @@ def test_the_published_head_is_tried_first_when_it_lies_in_the_space(project: Pa
 
 def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(searched: Path) -> None:
     out = searched / "evaluation"
-    sentence = evaluate.run(searched / "features", searched / "search", out, EVALUATE)
+    sentence = evaluate.run(searched, out, EVALUATE)
     summary = json.loads((out / evaluate.METRICS_FILE).read_text())
     assert summary["protocol"] == "nested-patient"
     assert summary["accuracy"] > 0.8
@@ -159,7 +163,7 @@ def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     rng = np.random.default_rng(1)
     np.save(folder / featureset.FEATURES_FILE, rng.normal(0, 1, (36, LENGTH, 2048)).astype(np.float32))
     _search(build)
-    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    evaluate.run(build, build / "evaluation", EVALUATE)
     summary = json.loads((build / "evaluation" / evaluate.METRICS_FILE).read_text())
     assert 0.2 < summary["accuracy"] < 0.8
 
@@ -171,7 +175,7 @@ def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     _feature_set(build)
     for name in (f"aaa-{LENGTH}", f"xception-{LENGTH}"):
         _search(build, name)
-    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    evaluate.run(build, build / "evaluation", EVALUATE)
     choice = json.loads((build / "evaluation" / evaluate.CHOICE_FILE).read_text())
     assert choice["feature_set"] == f"xception-{LENGTH}"
 
@@ -187,7 +191,7 @@ def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
         SEARCH.model_copy(update={"seed": 99, "trials": 1, "epochs": 1}),
     )
     with pytest.raises(BadInput, match="have other clips or folds"):
-        evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+        evaluate.run(build, build / "evaluation", EVALUATE)
 
 
 def test_what_is_missing_is_named(project: Path) -> None:
@@ -202,7 +206,7 @@ def _version(alias: str) -> str:
 
 
 def _register(build: Path) -> str:
-    evaluate.run(build / "features", build / "search", build / "evaluation", EVALUATE)
+    evaluate.run(build, build / "evaluation", EVALUATE)
     register.run(build, build / "register.json", ALL.register_)
     return str(json.loads((build / "register.json").read_text())["version"])
 

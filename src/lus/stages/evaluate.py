@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import cohort, featureset, figures, folds, heads, metrics, tracking, trials
+from lus import cohort, featureset, figures, folds, frameset, heads, metrics, tracking, trials
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
+from lus.figures import Example
+from lus.frameset import FrameSet
 from lus.heads import FloatArray, IntArray
 from lus.params import Evaluate
 from lus.trials import Trial, Trials
@@ -128,6 +130,23 @@ def _predictions(clips: pd.DataFrame, probabilities: FloatArray, fold_of: IntArr
     return table
 
 
+def _examples(clips: pd.DataFrame, probabilities: FloatArray, frames: FrameSet, length: int) -> list[list[Example]]:
+    """For each label, its clip that was called best and the one that was called worst."""
+    targets = folds.targets(clips)
+    given = probabilities[np.arange(len(targets)), targets]
+    rows = []
+    for number, name in enumerate(folds.label_names(clips)):
+        of_label = np.flatnonzero(targets == number)
+        ordered = of_label[np.argsort(-given[of_label], kind="stable")]
+        row = []
+        for place in (ordered[0], ordered[-1]):
+            clip_id, count = str(clips["clip_id"].iloc[place]), int(clips["frames"].iloc[place])
+            picture = frames.frames(clip_id, count, length)[length // 2]
+            row.append(Example(picture, name, probabilities[place]))
+        rows.append(row)
+    return rows
+
+
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the figures, as MLflow takes them: no `not a number`, no nesting."""
     flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
@@ -136,18 +155,19 @@ def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in flat.items() if np.isfinite(value)}
 
 
-def run(features: Path, searches: Path, out: Path, params: Evaluate, progress: cohort.Progress | None = None) -> str:
+def run(build: Path, out: Path, params: Evaluate, progress: cohort.Progress | None = None) -> str:
     """Evaluate and choose.
 
     Args:
-        features: the folder of feature sets.
-        searches: the folder of searches.
+        build: the folder in which the stages before wrote `frames`, `features` and `search`.
         out: made afresh: `metrics.json`, `predictions.csv`, `choice.json`, plots.
+        params: seed, and the level of the intervals.
+        progress: called after each fold.
 
     Returns:
         A sentence with the accuracy and its interval.
     """
-    candidates = read_candidates(features, searches)
+    candidates = read_candidates(build / "features", build / "search")
     clips = candidates[0].data.clips
     targets, names = folds.targets(clips), folds.label_names(clips)
     outer = candidates[0].tried.folds
@@ -176,10 +196,12 @@ def run(features: Path, searches: Path, out: Path, params: Evaluate, progress: c
     (out / CHOICE_FILE).write_text(json.dumps(choice, indent=2) + "\n")
     predictions = _predictions(clips, probabilities, fold_of)
     predictions.to_csv(out / PREDICTIONS_FILE, index=False)
+    rows = _examples(clips, probabilities, frameset.read(build / "frames"), final.data.info.length)
+    figures.examples(rows, names, out / "examples.png")
     figures.confusion(
         metrics.confusion(targets, probabilities.argmax(axis=1), len(names)), names, out / "confusion.png"
     )
-    _log(out, summary, choice, searches)
+    _log(out, summary, choice, build / "search")
     bounds = summary["interval"]["accuracy"]
     level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
     return (

@@ -1,0 +1,267 @@
+"""The whole road in a copy of the project: clips to a served answer, through the commands that a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import ROOT, make_cohort
+
+pytestmark = pytest.mark.slow
+
+SMALL = {
+    "simulate": {"patients": 4, "clips": 1, "frames": 24},
+    "frames": {"size": 71},
+    "search": {
+        "trials": 2,
+        "folds": 2,
+        "inner_folds": 2,
+        "epochs": 2,
+        "units": [8],
+        "dense": [8],
+        "max_dense_layers": 1,
+    },
+    "evaluate": {"bootstrap": 200},
+}
+"""Changes to the parameters under which the pipeline takes a minute."""
+
+
+class Project:
+    """A copy of the project's tracked files, with parameters of its own, as a user's clone."""
+
+    def __init__(self, folder: Path, changes: dict[str, dict[str, object]]) -> None:
+        self.folder = folder
+        listed = self._run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], ROOT).stdout.splitlines()
+        for name in listed:
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for section, values in changes.items():
+            params[section] |= values
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        self.run("git", "init", "--quiet")
+        self.run("git", "add", "--all")
+        identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        self.run("git", *identity, "commit", "--quiet", "--message", "as cloned")
+
+    def _run(self, command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(command, cwd=cwd, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "OPTUNA_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return own | {"PATH": path, "BENTOML_HOME": str(self.folder / "bentoml"), "NO_COLOR": "1", "COLUMNS": "200"}
+
+    def run(self, *command: str) -> str:
+        """Run a command in the copy; it must succeed."""
+        return self._run(list(command), self.folder).stdout
+
+    def json(self, name: str) -> dict[str, object]:
+        """A JSON file of the copy."""
+        return dict(json.loads((self.folder / name).read_text()))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The phantom, rebuilt from nothing."""
+    project = Project(tmp_path_factory.mktemp("project"), SMALL)
+    project.run("dvc", "repro")
+    return project
+
+
+def test_repro_ends_with_a_registered_model_and_a_bento(built: Project) -> None:
+    registered, packaged = built.json("build/register.json"), built.json("build/package.json")
+    assert (registered["name"], registered["version"]) == ("lus-classifier", "1")
+    assert (packaged["version"], packaged["alias"]) == ("1", "challenger")
+    assert str(packaged["bento"]) in built.run("bentoml", "list")
+    summary = built.json("build/evaluation/metrics.json")
+    assert summary["clips"] == 12
+    assert summary["patients"] == 12
+
+
+def test_the_tracking_store_shows_the_search_with_its_nested_trials(built: Project) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{built.folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("lus")
+    runs = client.search_runs([experiment.experiment_id])
+    kinds = [run.data.tags["lus.kind"] for run in runs]
+    assert sorted(kinds) == ["evaluation", "search", "trial", "trial"]
+    (parent,) = [run for run in runs if run.data.tags["lus.kind"] == "search"]
+    trials = [run for run in runs if run.data.tags["lus.kind"] == "trial"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
+    version = client.get_model_version_by_alias("lus-classifier", "challenger")
+    commit = built.run("git", "rev-parse", "HEAD").strip()
+    assert version.tags["git_commit"] == parent.data.tags["lus.git_commit"] == commit
+
+
+def test_a_second_repro_does_nothing(built: Project) -> None:
+    started = time.monotonic()
+    printed = built.run("dvc", "repro")
+    assert "Data and pipelines are up to date." in printed
+    assert time.monotonic() - started < 10
+
+
+def test_a_change_of_the_head_rebuilds_neither_frames_nor_features(built: Project) -> None:
+    params = built.folder / "params.yaml"
+    before = params.read_text()
+    changed = yaml.safe_load(before)
+    changed["search"]["seed"] += 1
+    try:
+        params.write_text(yaml.safe_dump(changed, sort_keys=False))
+        would_run = built.run("dvc", "repro", "--dry")
+    finally:
+        params.write_text(before)
+    assert "Running stage 'search@xception-20'" in would_run
+    for stage in ("simulate", "cohort", "frames", "features@xception-20"):
+        assert f"Stage '{stage}' didn't change" in would_run
+
+
+def test_the_same_parameters_give_the_same_results_in_another_place(
+    built: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = Project(tmp_path_factory.mktemp("again"), SMALL)
+    other.run("dvc", "repro", "evaluate")
+    files = [
+        "build/cohort.csv",
+        "build/features/xception-20/features.npy",
+        "build/features/xception-20/cnn.weights.h5",
+        "build/search/xception-20/trials.json",
+        "build/evaluation/metrics.json",
+        "build/evaluation/choice.json",
+        "build/evaluation/predictions.csv",
+    ]
+    for name in files:
+        assert (built.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def served(built: Project) -> Iterator[str]:
+    """The address of the running service."""
+    port = _free_port()
+    log = (built.folder / "serve.log").open("wb")
+    server = subprocess.Popen(
+        ["lus", "serve", "--port", str(port)],
+        cwd=built.folder,
+        env=built.environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        executable=shutil.which("lus", path=built.environment["PATH"]),
+    )
+    try:
+        _wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(30)
+        log.close()
+
+
+def _send(address: str, path: Path) -> tuple[int, str, dict[str, object]]:
+    """What `curl -F clip=@PATH` gets: status, content type and body."""
+    form = f'clip=@"{path}"'
+    command = ["curl", "-s", "-F", form, "-w", "\n%{http_code} %{content_type}", f"{address}/classify"]
+    body, _, trailer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
+    status, _, content_type = trailer.partition(" ")
+    return int(status), content_type, json.loads(body)
+
+
+def test_the_service_answers_a_clip_as_the_command_line_does(built: Project, served: str) -> None:
+    clip = next(path for path in sorted((built.folder / "phantom").iterdir()) if path.suffix != ".csv")
+    status, _, answer = _send(served, clip)
+    assert status == 200
+    assert answer["model"] == {"name": "lus-classifier", "version": "1"}
+    probabilities = dict(answer["probabilities"])
+    assert answer["label"] == max(probabilities, key=probabilities.__getitem__)
+    assert set(probabilities) == {"covid-19", "healthy", "pneumonia"}
+    table = built.run("lus", "classify", str(clip))
+    assert "lus-classifier version 1 (challenger)" in table
+    for value in probabilities.values():
+        assert f"{value:.3f}" in table
+
+
+def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) -> None:
+    status, content_type, problem = _send(served, ROOT / "params.yaml")
+    assert (status, content_type) == (422, "application/problem+json")
+    assert problem["title"] == "Unprocessable Entity"
+    assert problem["detail"] == "params.yaml: is not a video that can be decoded; convert it, for example to .mp4"
+
+
+def test_the_service_leaves_no_file_behind_and_goes_on_after_a_refusal(built: Project, served: str) -> None:
+    clip = next(path for path in sorted((built.folder / "phantom").iterdir()) if path.suffix != ".csv")
+    assert _send(served, ROOT / "Makefile")[0] == 422
+    assert _send(served, clip)[0] == 200
+    request = urllib.request.Request(f"{served}/model", method="POST")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        card = json.load(response)
+    assert card["lineage"]["git_commit"] == built.run("git", "rev-parse", "HEAD").strip()
+
+
+def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:
+    assert "version 1 is the champion" in built.run("lus", "promote")
+    built.run("lus", "package")
+    assert built.json("build/package.json")["alias"] == "champion"
+
+
+@pytest.mark.parametrize("labels", [["normal", "sick"], ["a", "b", "c", "d"]])
+def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(labels: list[str], tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "my clips", labels, patients=4, clips=1)
+    project = Project(tmp_path / "project", SMALL)
+    project.run("dvc", "exp", "run", "-S", f"cohort.folder={folder}", "package")
+    assert project.json("build/evaluation/choice.json")["labels"] == labels
+    assert project.json("build/package.json")["version"] == "1"
+    table = project.run("lus", "classify", str(next(folder.rglob("*.avi"))))
+    assert all(label in table for label in labels)
+    assert not (project.folder / "phantom").exists()
+
+
+@pytest.mark.real
+def test_the_real_clips_run_through_the_same_pipeline(upstream: Path, tmp_path: Path) -> None:
+    small = SMALL | {
+        "search": SMALL["search"] | {"folds": 5, "inner_folds": 4, "units": [32], "dense": [64], "epochs": 10}
+    }
+    project = Project(tmp_path / "project", small)
+    folder = upstream / "jannisborn/covid19_ultrasound/data"
+    project.run("dvc", "exp", "run", "-S", f"cohort.folder={folder}", "package")
+    summary = project.json("build/evaluation/metrics.json")
+    assert (summary["clips"], summary["patients"]) == (119, 72)
+    table = pd.read_csv(project.folder / "build/evaluation/predictions.csv")
+    assert len(table) == 119
+    clip = folder / "pocus_videos/convex/Cov-Atlas+(44).gif"
+    assert re.search(r"Cov-Atlas\+\(44\)\.gif.*(covid-19|healthy|pneumonia)", project.run("lus", "classify", str(clip)))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+LUS = Path(sys.executable).with_name("lus")
+
+
+def _lus(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
+    return subprocess.run(
+        [LUS, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_every_stage_is_a_verb_with_help() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    overview = _lus("--help").stdout
+    for stage in stages:
+        assert re.search(rf"^\W*{stage}\s", overview, re.MULTILINE), stage
+        shown = _lus(stage, "--help")
+        assert shown.returncode == 0
+        assert f"Usage: lus {stage}" in shown.stdout
+
+
+def test_bad_input_is_one_sentence_and_status_two(project: Path) -> None:
+    done = _lus("cohort", "nowhere", "out.csv", cwd=project)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "lus: nowhere: no such folder; a folder of clips was expected"
+    assert not (project / "out.csv").exists()
+
+
+def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:
+    done = _lus("frames", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "lus: params.yaml: not found; run this in the project's top folder\n"
+
+
+def test_nothing_registered_yet_is_said_with_what_to_do(project: Path) -> None:
+    done = _lus("promote", cwd=project)
+    assert done.returncode == 2
+    assert "`dvc repro register` registers a challenger" in done.stderr
+
+
+def test_serving_before_packaging_says_what_to_do(project: Path) -> None:
+    done = _lus("serve", cwd=project)
+    assert done.returncode == 2
+    assert done.stderr == "lus: build/package.json: not found; `dvc repro` builds the Bento first\n"
+
+
+@pytest.mark.parametrize("module", sorted((ROOT / "src/lus").rglob("*.py")), ids=lambda path: path.stem)
+def test_importing_a_module_has_no_effect_and_loads_nothing_heavy(module: Path, tmp_path: Path) -> None:
+    name = ".".join(module.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    allowed = {"bentoml"} if name == "lus.service.app" else set()
+    heavy = {
+        "tensorflow",
+        "keras",
+        "mlflow",
+        "great_expectations",
+        "sklearn",
+        "matplotlib",
+        "optuna",
+        "bentoml",
+    } - allowed
+    code = f"import sys, {name}; print(*sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_telemetry_is_off_for_every_library() -> None:
+    from lus.cli import ENVIRONMENT
+
+    makefile = (ROOT / "Makefile").read_text()
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "BENTOML_DO_NOT_TRACK", "DO_NOT_TRACK"):
+        assert ENVIRONMENT[name].lower() in {"true", "1"}
+        assert f"export {name} := {ENVIRONMENT[name]}" in makefile
+    dvc = (ROOT / ".dvc/config").read_text()
+    assert "analytics = false" in dvc
+    assert "check_update = false" in dvc
