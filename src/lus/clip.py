@@ -17,13 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lus.arrays import Frames
 from lus.errors import BadInput
 
 SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 """File name endings by which a folder is searched for clips, in lower case."""
-
-Frames = NDArray[np.uint8]
-"""Frames of a clip: (length, height, width, 3), uint8, RGB."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +69,32 @@ def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def inspect(path: Path) -> ClipInfo:
+def inspect(path: Path, max_frames: int | None = None, max_pixels: int | None = None) -> ClipInfo:
     """Decode a clip to its end and count.
 
+    Args:
+        path: the clip.
+        max_frames, max_pixels: limits at which decoding stops, so that a clip out of all bounds costs little.
+
     Raises:
-        BadInput: the file cannot be read or holds no frame.
+        BadInput: the file cannot be read, holds no frame, or passes a limit.
     """
     with _capture(path) as capture:
         fps = capture.get(cv2.CAP_PROP_FPS)
         ok, first = capture.read()
         if not ok:
             raise BadInput(f"{path.name}: holds no frame that can be decoded; fetch or convert it again")
+        height, width = first.shape[:2]
+        if max_pixels is not None and height * width > max_pixels:
+            raise BadInput(
+                f"{path.name}: has frames of {width} x {height} pixels, at most {max_pixels} pixels are expected; "
+                "make them smaller"
+            )
         count = 1
         while capture.grab():
             count += 1
-    height, width = first.shape[:2]
+            if max_frames is not None and count > max_frames:
+                raise BadInput(f"{path.name}: has more than {max_frames} frames, which is the most; cut the clip")
     return ClipInfo(frames=count, fps=fps if np.isfinite(fps) and fps > 0 else 0.0, width=width, height=height)
 
 
@@ -144,15 +153,18 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> Frames:
     return frames
 
 
-def sample(path: Path, length: int, size: int) -> tuple[Frames, ClipInfo]:
+def sample(
+    path: Path, length: int, size: int, max_frames: int | None = None, max_pixels: int | None = None
+) -> tuple[Frames, ClipInfo]:
     """Decode a clip whose length is not known beforehand.
 
-    Two passes, so that memory stays bounded by the frames kept and not by the clip.
+    Two passes, so that memory stays bounded by the frames kept and not by the clip. The limits are those of
+    `inspect`.
 
     Returns:
         frames (length, size, size, 3) uint8 RGB, and what the clip is.
     """
-    info = inspect(path)
+    info = inspect(path, max_frames, max_pixels)
     try:
         indices = sample_indices(info.frames, length)
     except BadInput as error:

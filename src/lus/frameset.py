@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lus import clip, cohort
+from lus.arrays import Frames
 from lus.errors import BadInput
 from lus.params import Limits
 
@@ -34,7 +35,7 @@ class FrameSet:
     size: int
     limits: Limits
 
-    def frames(self, clip_id: str, count: int, length: int) -> clip.Frames:
+    def frames(self, clip_id: str, count: int, length: int) -> Frames:
         """A clip's frames of one length: (length, size, size, 3) uint8 RGB.
 
         Args:
@@ -42,7 +43,7 @@ class FrameSet:
             count: decoded frames of the clip.
             length: one of `lengths`.
         """
-        stored: clip.Frames = np.load(file_of(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
+        stored: Frames = np.load(file_of(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
         rows = np.searchsorted(clip.union_indices(count, self.lengths), clip.sample_indices(count, length))
         return np.ascontiguousarray(stored[rows])
 

@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from lus.arrays import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import keras
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class History:
     @property
     def best_epoch(self) -> int:
         """Epochs up to the lowest validation loss (all of them without a validation part)."""
-        return int(np.argmin(self.val_loss)) + 1 if self.val_loss else len(self.loss)
+        return int(np.argmin(np.nan_to_num(self.val_loss, nan=np.inf))) + 1 if self.val_loss else len(self.loss)
 
 
 def train(

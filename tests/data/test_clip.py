@@ -122,6 +122,14 @@ def test_a_file_that_may_not_be_read_is_refused(make_clip: Callable[..., Path]) 
     assert "may not be read" in _refused(path)
 
 
+def test_a_clip_out_of_bounds_is_refused_before_it_is_decoded_to_its_end(make_clip: Callable[..., Path]) -> None:
+    path = make_clip("long.avi", count=60)
+    with pytest.raises(BadInput, match=r"long\.avi: has more than 30 frames"):
+        clip.sample(path, 20, 48, max_frames=30)
+    with pytest.raises(BadInput, match=r"has frames of 120 x 104 pixels, at most 10000 pixels"):
+        clip.sample(path, 20, 48, max_pixels=10_000)
+
+
 def test_a_clip_cut_short_gives_the_frames_that_are_left(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", draw_frames(40, 120, 104, 0))
     content = path.read_bytes()

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
-import os
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Thread
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lus import pool
 from lus.errors import BadInput
 from lus.params import Profile, Simulate
 from lus.phantom.clip import simulate_clip
@@ -63,7 +59,7 @@ def plan(params: Simulate) -> list[Patient]:
 def simulate_cohort(
     params: Simulate,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: pool.Progress | None = None,
     workers: int | None = None,
 ) -> None:
     """Write the phantom cohort into `folder`: video files and `clips.csv`, one row a clip (`COLUMNS`).
@@ -80,18 +76,11 @@ def simulate_cohort(
     partial.mkdir(parents=True)
     try:
         jobs = [(patient, clip, partial) for patient in plan(params) for clip in range(params.clips)]
-        for done, _ in enumerate(_each(jobs, workers or _processors()), start=1):
-            if progress is not None:
-                progress(done, len(jobs))
+        pool.run(write_clip, jobs, progress, workers)
         _write_table([(patient, clip) for patient, clip, _ in jobs], partial / "clips.csv")
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _processors() -> int:
-    """Those that this process may use; not every system can tell."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def clip_name(patient: Patient, clip: int) -> str:
@@ -116,35 +105,6 @@ def write_video(frames: NDArray[np.uint8], path: Path, codec: str, fps: float) -
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
-
-
-def _each(jobs: list[Job], workers: int) -> Iterator[None]:
-    """Run the jobs, yielding as each is done."""
-    if workers == 1:
-        yield from map(write_clip, jobs)
-        return
-    # Spawned, not forked: the caller may hold threads (TensorFlow does), which do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_start_worker) as pool:
-        futures = [pool.submit(write_clip, job) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, and meanwhile write beside a later run."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _write_table(clips: list[tuple[Patient, int]], path: Path) -> None:
