@@ -10,15 +10,13 @@ Three layouts are read, the first that fits:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
 
-from lus import clip
+from lus import clip, pool
 from lus.errors import BadInput
 from lus.params import Cohort
 
@@ -35,13 +33,15 @@ COLUMNS = (
     "width",
     "height",
 )
+LEFT_OUT_COLUMNS = ("path", "label", "patient", "kind", "reason")
+RULE, UNUSABLE = "rule", "unusable"
 PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "viral-pneumonia"}
 """Labels of the public repository: the letters that a file name starts with -> label."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A clip that a layout lists, before its file is opened; `refused` says why it cannot be used."""
+    """A clip that a layout lists, before its file is opened; `refused` says by which rule it is left out."""
 
     path: Path
     label: str
@@ -50,10 +50,6 @@ class Listed:
     probe: str = "unknown"
     licence: str = "unknown"
     refused: str = ""
-
-
-Progress = Callable[[int, int], None]
-"""Called with (clips done, clips in all)."""
 
 
 def list_clips(folder: Path) -> list[Listed]:
@@ -115,7 +111,7 @@ def _list_public(folder: Path) -> list[Listed]:
     # The table names some clips with their suffix and most without it.
     rows = {row["Filename"].strip(): row for row in table.to_dict("records")}
     listed = []
-    for path in _find_clips(folder / "pocus_videos"):
+    for path in filter(_is_video, _files(folder / "pocus_videos")):
         probe = path.relative_to(folder / "pocus_videos").parts[0].lower()
         prefix = next((prefix for prefix in PREFIXES if path.name.lower().startswith(prefix)), None)
         row = rows.get(path.name) or rows.get(path.stem)
@@ -135,22 +131,33 @@ def _list_public(folder: Path) -> list[Listed]:
 
 def _list_folders(folder: Path) -> list[Listed]:
     listed = []
-    for label in sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")):
-        for path in _find_clips(label):
-            inner = path.relative_to(label).parts
-            # Without a folder for the patient nothing says who a clip shows: each counts as a patient of its own.
-            patient = inner[0] if len(inner) > 1 else f"{label.name}/{path.name}"
-            listed.append(Listed(path, label.name, patient))
-    return listed
+    for path in _files(folder):
+        inner = path.relative_to(folder).parts
+        label = inner[0] if len(inner) > 1 else ""
+        # Without a folder for the patient nothing says who a clip shows: each counts as a patient of its own.
+        patient = inner[1] if len(inner) > 2 else path.relative_to(folder).as_posix()
+        if not label and _is_video(path):
+            listed.append(Listed(path, "", "", refused="it lies in no label's folder"))
+        elif label:
+            refused = (
+                "" if _is_video(path) else f"its name does not end as a video's does ({path.suffix or 'no suffix'})"
+            )
+            listed.append(Listed(path, label, patient, refused=refused))
+    return listed if any(not one.refused for one in listed) else []
 
 
-def _find_clips(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
+    """Every file below a folder but the hidden ones."""
     return [
         Path(root) / name
         for root, _, names in os.walk(folder)
         for name in names
-        if Path(name).suffix.lower() in clip.SUFFIXES and not name.startswith(".")
+        if not name.startswith(".") and not any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
     ]
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in clip.SUFFIXES
 
 
 def _leave_out(one: Listed, params: Cohort) -> Listed:
@@ -167,11 +174,11 @@ def measure(one: Listed) -> dict[str, object]:
     """Open one listed clip: a row of the cohort table, or its path and the reason why it has none."""
     row: dict[str, object] = {"path": one.path.as_posix(), "label": one.label, "patient": one.patient}
     if one.refused:
-        return row | {"reason": one.refused}
+        return row | {"kind": RULE, "reason": one.refused}
     try:
         info = clip.inspect(one.path)
     except BadInput as error:
-        return row | {"reason": str(error)}
+        return row | {"kind": UNUSABLE, "reason": str(error)}
     return row | {
         "clip_id": clip.clip_id(one.path),
         "source": one.source,
@@ -193,14 +200,16 @@ def _mark_repeats(rows: list[dict[str, object]]) -> None:
     for group in groups.values():
         if len({row["label"] for row in group}) > 1:
             for row in group:
+                row["kind"] = UNUSABLE
                 row["reason"] = f"same content under the labels {', '.join(sorted({str(r['label']) for r in group}))}"
         else:
             for row in group[1:]:
+                row["kind"] = RULE
                 row["reason"] = f"same content as {group[0]['path']}"
 
 
 def build(
-    folder: Path, params: Cohort, progress: Progress | None = None, workers: int | None = None
+    folder: Path, params: Cohort, progress: pool.Progress | None = None, workers: int | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cohort table of a folder.
 
@@ -212,27 +221,36 @@ def build(
 
     Returns:
         The table, one row a usable clip, columns `COLUMNS`, in the order of the paths; and what was left out:
-        path, label, patient, reason.
+        path, label, patient, kind (`rule`: by a stated rule, `unusable`: it should have been usable), reason.
 
     Raises:
-        BadInput: nothing usable, or fewer than two labels, is left.
+        BadInput: fewer than two labels are left, a label lost all its clips because they are unusable, or
+            more clips than allowed are unusable.
     """
     listed = [_leave_out(one, params) for one in list_clips(folder)]
-    rows = []
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for done, row in enumerate(pool.map(measure, listed, chunksize=4), start=1):
-            rows.append(row)
-            if progress:
-                progress(done, len(listed))
+    rows = pool.run(measure, listed, progress, workers)
     _mark_repeats(rows)
     table = pd.DataFrame([row for row in rows if "reason" not in row], columns=list(COLUMNS))
-    left_out = pd.DataFrame([row for row in rows if "reason" in row], columns=["path", "label", "patient", "reason"])
+    left_out = pd.DataFrame([row for row in rows if "reason" in row], columns=list(LEFT_OUT_COLUMNS))
     labels = sorted(table["label"].unique())
     if len(labels) < 2:
         found = f"only the label {labels[0]}" if labels else "no usable clip"
         first = f"; first reason: {left_out['reason'].iloc[0]}" if len(left_out) else ""
         raise BadInput(f"{folder}: {found} was found, clips of two labels or more are expected{first}")
+    _refuse_losses(folder, table, left_out[left_out["kind"] == UNUSABLE], params.max_unusable)
     return table, left_out
+
+
+def _refuse_losses(folder: Path, table: pd.DataFrame, unusable: pd.DataFrame, allowed: float) -> None:
+    emptied = sorted(set(unusable["label"]) - set(table["label"]))
+    share = len(unusable) / (len(table) + len(unusable))
+    if not emptied and share <= allowed:
+        return
+    what = f"no clip of {', '.join(emptied)} is usable" if emptied else f"{share:.0%} of the clips are unusable"
+    raise BadInput(
+        f"{folder}: {what}, at most {allowed:.0%} may be and no label may empty; first reason: "
+        f"{unusable['reason'].iloc[0]}; mend or remove the clips, or raise cohort.max_unusable in params.yaml"
+    )
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ Profile = Literal["a-lines", "a-lines-still", "b-lines", "b-lines-still", "conso
 class Section(BaseModel):
     """A frozen section of `params.yaml`; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Simulate(Section):
@@ -31,7 +31,7 @@ class Simulate(Section):
     seed: Annotated[int, Field(ge=0)]
     patients: Positive = Field(description="patients of each label")
     clips: Positive = Field(description="clips of each patient")
-    frames: Positive = Field(description="frames of a clip, on average over the patients")
+    frames: Annotated[int, Field(ge=24)] = Field(description="frames of a clip, on average over the patients")
     labels: dict[str, dict[Profile, Annotated[float, Field(ge=0.0)]]] = Field(
         description="for each label, the relative frequency of each sonographic profile among its patients"
     )
@@ -53,6 +53,7 @@ class Cohort(Section):
     folder: str = Field(description="the clips: `phantom`, `data` (the public clips) or a folder of one's own")
     leave_out_labels: tuple[str, ...] = Field(description="labels whose clips are listed as left out")
     leave_out_probes: tuple[str, ...] = Field(description="probes whose clips are listed as left out")
+    max_unusable: Fraction = Field(description="share of the clips that may be unreadable or contradict each other")
 
 
 class Limits(Section):
@@ -72,7 +73,7 @@ class Frames(Section):
     """The frames sampled from each clip, and the checks they must pass."""
 
     lengths: tuple[Positive, ...] = Field(min_length=1, description="evenly spaced frames of a clip, one set each")
-    size: Annotated[int, Field(ge=32, le=1024)] = Field(description="pixels; frames are stored size x size")
+    size: Annotated[int, Field(ge=71, le=1024)] = Field(description="pixels; frames are stored size x size")
     max_quarantined: Fraction = Field(description="share of the cohort that may be quarantined")
     limits: Limits
 
@@ -87,7 +88,7 @@ class Features(Section):
     """The feature sets: one for each backbone and length."""
 
     backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
-    weights: str = Field(description="`imagenet`, `random`, or the path of a .weights.h5 file")
+    weights: str = Field(description="`imagenet`, `random`, or a file in the folder weights/")
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
     batch: Positive = Field(description="frames of one call of the backbone")
 
@@ -109,6 +110,12 @@ class Search(Section):
     dropout: tuple[Fraction, Fraction] = Field(description="range")
     learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
     batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Search:
+        if self.dropout[0] > self.dropout[1] or not 0 < self.learning_rate[0] <= self.learning_rate[1]:
+            raise ValueError("dropout and learning_rate are ranges: low then high, learning_rate above 0")
+        return self
 
 
 class Evaluate(Section):
@@ -164,3 +171,27 @@ def load(path: Path = Path("params.yaml")) -> Params:
             f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
         )
         raise BadInput(f"{path}: {faults}; see the comments in {path}") from None
+
+
+def change(key: str, value: str, path: Path = Path("params.yaml")) -> None:
+    """Set one parameter in the file; its comments stay.
+
+    Args:
+        key: section and name, as in `cohort.folder`.
+        value: the new value.
+        path: the file.
+
+    Raises:
+        BadInput: the file is missing.
+    """
+    from ruamel.yaml import YAML
+
+    if not path.is_file():
+        raise BadInput(f"{path}: not found; run this in the project's top folder")
+    editor = YAML()
+    editor.preserve_quotes, editor.width = True, 1000
+    content = editor.load(path)
+    section, name = key.split(".")
+    content[section][name] = value
+    with path.open("w") as file:
+        editor.dump(content, file)

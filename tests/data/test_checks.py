@@ -62,7 +62,9 @@ def _cohort(tmp_path: Path, faults: dict[str, np.ndarray]) -> Path:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=2)
     for name, frames in faults.items():
         write_video(folder / "a" / "odd" / name, frames)
-    cohort_stage.run(folder, tmp_path / "cohort.csv", Cohort(folder="", leave_out_labels=(), leave_out_probes=()))
+    cohort_stage.run(
+        folder, tmp_path / "cohort.csv", Cohort(folder="", leave_out_labels=(), leave_out_probes=(), max_unusable=0.1)
+    )
     return tmp_path / "cohort.csv"
 
 

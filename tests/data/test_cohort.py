@@ -12,6 +12,7 @@ from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
 RULE = params.load(ROOT / "params.yaml").cohort
+LOOSE = RULE.model_copy(update={"max_unusable": 0.9})
 
 
 def _table(folder: Path, *lines: str, header: str = "path,label,patient") -> Path:
@@ -30,9 +31,8 @@ def test_a_folder_per_label_takes_any_set_of_labels(tmp_path: Path, labels: list
 
 
 def test_a_label_folder_without_patients_counts_each_clip_as_one(tmp_path: Path) -> None:
-    for label in ("a", "b"):
-        for number in range(2):
-            write_video(tmp_path / label / f"{number}.avi", draw_frames(20, 64, 64, hash((label, number)) % 1000))
+    for seed, name in enumerate(["a/0.avi", "a/1.avi", "b/0.avi", "b/1.avi"]):
+        write_video(tmp_path / name, draw_frames(20, 64, 64, seed))
     table, _ = cohort.build(tmp_path, RULE, workers=1)
     assert table["patient"].nunique() == 4
 
@@ -79,12 +79,17 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["healthy", "viral-pneumonia", "pneumonia"], patients=2, clips=1)
     (folder / "pneumonia" / "broken.avi").write_text("no video")
+    (folder / "pneumonia" / "notes.txt").write_text("not a clip by its name")
+    write_video(folder / "astray.avi", draw_frames(20, 64, 64, 1))
     copied = folder / "healthy" / "again.avi"
     shutil.copy(folder / "healthy" / "patient00" / "clip0.avi", copied)
-    table, left_out = cohort.build(folder, RULE, workers=2)
+    table, left_out = cohort.build(folder, LOOSE, workers=2)
     reasons = dict(zip(left_out["path"], left_out["reason"], strict=True))
     assert len(table) == 4
-    assert len(reasons) == 4
+    assert len(reasons) == 6
+    assert reasons[str(folder / "astray.avi")] == "it lies in no label's folder"
+    assert reasons[str(folder / "pneumonia" / "notes.txt")] == "its name does not end as a video's does (.txt)"
+    assert left_out.loc[left_out["kind"] == "unusable", "path"].tolist() == [str(folder / "pneumonia" / "broken.avi")]
     assert "is not a video" in reasons[str(folder / "pneumonia" / "broken.avi")]
     assert list(reasons.values()).count("label viral-pneumonia is in cohort.leave_out_labels") == 2
     assert any(reason.startswith("same content as") for reason in reasons.values())
@@ -93,7 +98,7 @@ def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) ->
 def test_one_content_under_two_labels_is_left_out_twice(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=1)
     shutil.copy(folder / "a" / "patient00" / "clip0.avi", folder / "b" / "same.avi")
-    table, left_out = cohort.build(folder, RULE, workers=1)
+    table, left_out = cohort.build(folder, LOOSE, workers=1)
     assert len(table) == 3
     assert set(left_out["reason"]) == {"same content under the labels a, b"}
 
@@ -108,6 +113,23 @@ def test_a_folder_without_clips_says_what_was_expected(tmp_path: Path) -> None:
 def test_one_label_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="only the label a was found"):
         cohort.build(make_cohort(tmp_path / "own", ["a"], patients=2, clips=1), RULE, workers=1)
+
+
+def test_the_stage_fails_when_too_many_clips_are_unusable(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=2)
+    (folder / "a" / "broken.avi").write_text("no video")
+    with pytest.raises(
+        BadInput, match=r"11% of the clips are unusable, at most 10% may be.*broken\.avi: is not a video"
+    ):
+        cohort.build(folder, RULE, workers=1)
+
+
+def test_the_stage_fails_when_a_label_loses_all_its_clips(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=2)
+    (folder / "c").mkdir()
+    (folder / "c" / "only.avi").write_text("no video")
+    with pytest.raises(BadInput, match="no clip of c is usable"):
+        cohort.build(folder, LOOSE, workers=1)
 
 
 def _public(folder: Path) -> Path:

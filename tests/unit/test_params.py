@@ -44,6 +44,9 @@ def test_sections_are_the_stages_of_the_pipeline() -> None:
         (("frames", "limits", "min_brightness"), 0.9, "min_brightness must be below"),
         (("simulate", "labels"), {"one": {"a-lines": 1.0}}, "1 label found, two or more expected"),
         (("simulate", "labels", "healthy"), {"z-lines": 1.0}, "simulate.labels.healthy"),
+        (("search", "dropout"), [0.6, 0.1], "dropout and learning_rate are ranges"),
+        (("search", "learning_rate"), [0.0, 0.1], "dropout and learning_rate are ranges"),
+        (("frames", "size"), 70, "frames.size"),
         (("register", "name"), "Not A Name", "register.name"),
     ],
 )

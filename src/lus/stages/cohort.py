@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lus import cohort
+from lus import cohort, pool
 from lus.params import Cohort
 
 
-def run(folder: Path, out: Path, params: Cohort, progress: cohort.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Cohort, progress: pool.Progress | None = None) -> str:
     """Write the cohort table, and beside it `<name>-left-out.csv` with a reason for every clip left out.
 
     Returns:

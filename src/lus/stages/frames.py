@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lus import checks, clip, cohort, frameset
+from lus import checks, clip, cohort, frameset, pool
 from lus.clip import ClipInfo
 from lus.errors import BadInput
 from lus.params import Frames
@@ -33,7 +30,7 @@ class Sampled:
     refused: str = ""
 
 
-def sample_one(row: dict[str, object], out: Path, lengths: tuple[int, ...], size: int) -> Sampled:
+def sample_one(row: dict[Hashable, object], out: Path, lengths: tuple[int, ...], size: int) -> Sampled:
     """Sample one clip of the cohort table into its file."""
     info = ClipInfo(int(str(row["frames"])), float(str(row["fps"])), int(str(row["width"])), int(str(row["height"])))
     if info.frames < max(lengths):
@@ -48,7 +45,7 @@ def sample_one(row: dict[str, object], out: Path, lengths: tuple[int, ...], size
     return Sampled(checks.clip_statistics(info, statistics), statistics.assign(clip_id=str(row["clip_id"])))
 
 
-def run(table: Path, out: Path, report: Path, params: Frames, progress: cohort.Progress | None = None) -> str:
+def run(table: Path, out: Path, report: Path, params: Frames, progress: pool.Progress | None = None) -> str:
     """Sample every clip, check it, and keep the usable ones.
 
     Args:
@@ -67,13 +64,17 @@ def run(table: Path, out: Path, report: Path, params: Frames, progress: cohort.P
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     (out / "frames").mkdir()
-    sampled = _sample_all(clips, out, params, progress)
+    work = partial(sample_one, out=out, lengths=params.lengths, size=params.size)
+    sampled = pool.run(work, clips.to_dict("records"), progress)
     rules = checks.rules(params.limits, max(params.lengths))
     quarantine = _quarantine(clips, sampled, rules)
     quarantine.to_csv(report / "quarantine.csv", index=False)
     measured = pd.DataFrame([{"path": path, **one.clips} for path, one in zip(clips["path"], sampled, strict=True)])
     results = checks.validate(clips, measured, rules, report)
     (report / "checks.json").write_text(json.dumps(results, indent=2) + "\n")
+    if not results["cohort"]["success"]:
+        failed = [one["expectation"] for one in results["cohort"]["expectations"] if not one["success"]]
+        raise BadInput(f"{table}: breaks {', '.join(failed)}; see {report / 'index.html'}, make it with `lus cohort`")
     usable = clips[~clips["path"].isin(quarantine["path"])]
     frameset.write(frameset.FrameSet(out, usable, params.lengths, params.size, params.limits))
     pd.concat([one.frames for one in sampled]).to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
@@ -81,17 +82,6 @@ def run(table: Path, out: Path, report: Path, params: Frames, progress: cohort.P
     sentence = f"{len(usable)} usable clips in {out}"
     lost = len(clips) - len(usable)
     return f"{sentence}; {lost} quarantined, see {report / 'quarantine.csv'}" if lost else sentence
-
-
-def _sample_all(clips: pd.DataFrame, out: Path, params: Frames, progress: cohort.Progress | None) -> list[Sampled]:
-    work = partial(sample_one, out=out, lengths=params.lengths, size=params.size)
-    sampled = []
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for done, one in enumerate(pool.map(work, clips.to_dict("records")), start=1):
-            sampled.append(one)
-            if progress:
-                progress(done, len(clips))
-    return sampled
 
 
 def _quarantine(clips: pd.DataFrame, sampled: Sequence[Sampled], rules: Sequence[checks.Rule]) -> pd.DataFrame:
