@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus.clip import Frames
+from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
-from lus.heads import FloatArray
 
 if TYPE_CHECKING:
     import keras
@@ -78,36 +77,34 @@ def build(
     scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(inputs)
     if weights == "random":
         keras.utils.set_random_seed(seed)
-    cnn = application(include_top=False, weights=None, input_shape=(size, size, 3), pooling="avg", name=backbone.name)
-    if weights == "imagenet":
-        _load_imagenet(cnn, application, backbone, size)
-    elif weights != "random":
+    top = {"include_top": False, "input_shape": (size, size, 3), "pooling": "avg", "name": backbone.name}
+    cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
+    if weights not in ("imagenet", "random"):
         _load_file(cnn, Path(weights), backbone)
     model = keras.Model(inputs, cnn(scaled), name=f"{backbone.name}_backbone")
     if weights == "random" and calibration is not None:
         calibrate(model, calibration)
-    model.trainable = False
+    cnn.trainable = False
     return model
 
 
-def _load_imagenet(cnn: keras.Model, application: object, backbone: Backbone, size: int) -> None:
+def _with_imagenet(application: Callable[..., keras.Model], backbone: Backbone, top: dict[str, object]) -> keras.Model:
     try:
-        pretrained = application(include_top=False, weights="imagenet", input_shape=(size, size, 3), pooling="avg")  # type: ignore[operator]
+        return application(weights="imagenet", **top)
     except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
         raise BadInput(
             f"the ImageNet weights of {backbone.name} could not be downloaded ({error}); connect this machine, or put "
-            "the path of a downloaded weights file (or `random`, for a trial run) into features.weights of params.yaml"
+            "a downloaded file into weights/ and name it in features.weights of params.yaml (`random`: for trial runs)"
         ) from None
-    cnn.set_weights(pretrained.get_weights())
 
 
 def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
     if not path.is_file():
-        raise BadInput(f"features.weights: {path}: no such file; expected `imagenet`, `random` or a weights file")
+        raise BadInput(f"features.weights: {path}: no such file; expected `imagenet`, `random` or a file in weights/")
     try:
         with warnings.catch_warnings():
             # Keras warns, and leaves a layer's fresh weights as they are, where a file has none for it.
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", UserWarning)
             cnn.load_weights(path)
     except (ValueError, OSError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
@@ -133,13 +130,27 @@ def calibrate(model: keras.Model, frames: Frames) -> None:
     import keras
     import tensorflow as tf
 
-    norms = [layer for layer in cnn_of(model).layers if isinstance(layer, keras.layers.BatchNormalization)]
-    before = [layer.momentum for layer in norms]
+    cnn = cnn_of(model)
+    norms = [layer for layer in cnn.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    before, cnn.trainable = [layer.momentum for layer in norms], True  # frozen layers would not take statistics
     for layer in norms:
         layer.momentum = 0.0
     tf.function(lambda batch: model(batch, training=True))(tf.constant(frames))
     for layer, momentum in zip(norms, before, strict=True):
         layer.momentum = momentum
+    cnn.trainable = False
+
+
+def traced(model: keras.Model) -> Callable[[Frames], FloatArray]:
+    """A backbone as a function (n, size, size, 3) uint8 -> (n, dim) float32, for any n.
+
+    Traced once: `predict` rebuilds its pipeline for every call, and an eager call keeps every activation.
+    """
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
+    function = tf.function(lambda frames: model(frames, training=False), input_signature=signature)
+    return lambda frames: np.asarray(function(tf.constant(frames)), np.float32)
 
 
 def features(model: keras.Model, clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
@@ -153,15 +164,6 @@ def features(model: keras.Model, clips: Iterable[Frames], batch: int) -> Iterato
     Yields:
         (length, dim) float32 for each clip, in their order.
     """
-    import tensorflow as tf
-
-    shape = (None, *model.input_shape[1:])
-    # Traced once for any number of frames: `predict` rebuilds its pipeline for every clip, and an eager call
-    # keeps every activation of the CNN.
-    run = tf.function(
-        lambda frames: model(frames, training=False),
-        input_signature=[tf.TensorSpec(shape, tf.uint8)],
-    )
+    run = traced(model)
     for frames in clips:
-        parts = [run(tf.constant(frames[start : start + batch])) for start in range(0, len(frames), batch)]
-        yield np.concatenate([np.asarray(part, np.float32) for part in parts])
+        yield np.concatenate([run(frames[start : start + batch]) for start in range(0, len(frames), batch)])

@@ -24,10 +24,15 @@ def frames() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights file as Keras publishes them: of Xception without its top."""
+    """A weights file in the format in which Keras publishes ImageNet weights: legacy HDF5, without the top."""
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
     keras.utils.set_random_seed(3)
-    path = tmp_path_factory.mktemp("weights") / "xception_notop.weights.h5"
-    keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(path)
+    path = tmp_path_factory.mktemp("weights") / "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    with h5py.File(path, "w") as file:
+        model = keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
     return path
 
 
@@ -76,7 +81,7 @@ def test_an_unknown_backbone_is_named() -> None:
 
 
 def test_a_missing_or_foreign_weights_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such file; expected `imagenet`, `random` or a weights file"):
+    with pytest.raises(BadInput, match="no such file; expected `imagenet`, `random` or a file in weights"):
         backbones.build("xception", SIZE, tmp_path / "none.weights.h5")
     foreign = tmp_path / "foreign.weights.h5"
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(foreign)
@@ -105,7 +110,7 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(
         file_utils,
         "get_file",
-        lambda fname, origin, **_: download(fname.replace(".h5", ".weights.h5"), origin, cache_dir=cache),
+        lambda fname, origin, **_: download(fname, origin, cache_dir=cache),
     )
     yield
     server.shutdown()
@@ -117,6 +122,15 @@ def test_imagenet_weights_are_those_that_keras_downloads(weights_file: Path, fra
     from_file = backbones.build("xception", SIZE, weights_file)
     mine, theirs = (next(backbones.features(model, [frames[:2]], 2)) for model in (downloaded, from_file))
     assert (mine == theirs).all()
+
+
+def test_a_file_in_the_newer_format_gives_the_same_features(weights_file: Path, tmp_path: Path) -> None:
+    first = backbones.build("xception", SIZE, weights_file)
+    newer = tmp_path / "xception.weights.h5"
+    backbones.cnn_of(first).save_weights(newer)
+    second = backbones.build("xception", SIZE, newer)
+    frames = draw_frames(2, SIZE, SIZE, 1)
+    assert (backbones.traced(first)(frames) == backbones.traced(second)(frames)).all()
 
 
 def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lus import backbones, clip, cohort, featureset, frameset, tracking
+from lus import backbones, featureset, frameset, pool, tracking
+from lus.arrays import Frames
+from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Features
 
@@ -15,7 +17,7 @@ CALIBRATION_FRAMES = 32
 """Frames that set the batch-norm statistics of random weights."""
 
 
-def _calibration(sampled: FrameSet) -> clip.Frames:
+def _calibration(sampled: FrameSet) -> Frames:
     """Middle frames of evenly spaced clips: (n, size, size, 3)."""
     length = max(sampled.lengths)
     rows = np.linspace(0, len(sampled.clips) - 1, min(CALIBRATION_FRAMES, len(sampled.clips))).round().astype(int)
@@ -28,7 +30,7 @@ def _calibration(sampled: FrameSet) -> clip.Frames:
     )
 
 
-def run(folder: Path, out: Path, params: Features, progress: cohort.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Features, progress: pool.Progress | None = None) -> str:
     """Compute a feature set; its backbone and length are those in the name of `out`, as in `xception-20`.
 
     Args:
@@ -38,9 +40,17 @@ def run(folder: Path, out: Path, params: Features, progress: cohort.Progress | N
 
     Returns:
         A sentence on what was made.
+
+    Raises:
+        BadInput: the weights cannot be had.
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
+    if params.weights not in ("imagenet", "random") and Path(params.weights).parts[0] != "weights":
+        raise BadInput(
+            f"features.weights: {params.weights} is not in the folder weights/, whose files the pipeline keeps watch "
+            "of; put it there"
+        )
     calibration = _calibration(sampled) if params.weights == "random" else None
     model = backbones.build(backbone, sampled.size, params.weights, seed=params.seed, calibration=calibration)
     clips = sampled.clips
