@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lus import checks, clip
+from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
-from lus.heads import FloatArray
 from lus.params import Limits
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Classifier:
         """Build the graph by classifying black frames."""
         self.probabilities(np.zeros((1, self.card.length, self.card.size, self.card.size, 3), np.uint8))
 
-    def probabilities(self, frames: clip.Frames) -> FloatArray:
+    def probabilities(self, frames: Frames) -> FloatArray:
         """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
         return np.asarray(self._run(frames), np.float32)
 
@@ -131,7 +131,9 @@ class Classifier:
             BadInput: the clip cannot be decoded or breaks a limit.
         """
         started = time.perf_counter()
-        frames, info = clip.sample(path, self.card.length, self.card.size)
+        frames, info = clip.sample(
+            path, self.card.length, self.card.size, self.card.limits.max_frames, self.card.limits.max_pixels
+        )
         decoded = time.perf_counter()
         statistics = checks.clip_statistics(info, checks.frame_statistics(frames))
         found = checks.findings(statistics, checks.rules(self.card.limits, self.card.length))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lus.clip import Frames
-from lus.heads import FloatArray, IntArray
+from lus.arrays import FloatArray, Frames, IntArray
 
 
 @dataclass(frozen=True)
@@ -83,5 +82,8 @@ def examples(rows: Sequence[Sequence[Example]], names: Sequence[str], path: Path
             bars.tick_params(axis="x", labelsize=7)
             bars.set_title("said: " + ("right" if right else "wrong"), fontsize=9)
             bars.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("Test clips and the probabilities given by a model that never saw their patients", fontsize=10)
+    figure.suptitle(
+        "Test clips, and the probabilities given by a head that was neither trained nor chosen on their patients",
+        fontsize=10,
+    )
     figure.savefig(path, dpi=100, metadata={"Software": None})

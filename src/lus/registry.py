@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lus import tracking
+from lus.arrays import Frames
 from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
 from lus.errors import BadInput
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+
+
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""How MLflow's stores say that there is no such name, version or alias."""
+_HOW = {
+    CHALLENGER: "`dvc repro register` registers a challenger",
+    CHAMPION: "`lus promote` makes the challenger the champion",
+    PREVIOUS: "there was one champion at most so far, so there is nothing to go back to",
+}
 
 
 def _client() -> MlflowClient:
@@ -45,7 +55,7 @@ def _installed(name: str) -> bool:
     return True
 
 
-def register(name: str, model: keras.Model, card: Card, tags: dict[str, str]) -> ModelVersion:
+def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames) -> ModelVersion:
     """Log a classifier in the active run and register it as the new challenger.
 
     Args:
@@ -53,6 +63,10 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str]) ->
         model: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
         card: kept with the model as its metadata.
         tags: of the version.
+        example: (1, length, size, size, 3) uint8, kept beside the model as `input_example.npy`.
+
+    Returns:
+        The new version.
     """
     import mlflow
     import numpy as np
@@ -69,9 +83,25 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str]) ->
         pip_requirements=_requirements(),
         metadata={"card": json.dumps(card.to_json())},
     )
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "input_example.npy"
+        np.save(file, example)
+        mlflow.log_artifact(str(file), "classifier")
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def find(name: str, alias: str) -> ModelVersion | None:
+    """The version that bears an alias, if one does."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _client().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+        return None
 
 
 def by_alias(name: str, *aliases: str) -> ModelVersion:
@@ -80,16 +110,10 @@ def by_alias(name: str, *aliases: str) -> ModelVersion:
     Raises:
         BadInput: no version bears one of them.
     """
-    from mlflow.exceptions import MlflowException
-
-    client = _client()
     for alias in aliases:
-        try:
-            return client.get_model_version_by_alias(name, alias)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-    raise BadInput(f"{name} has no {' and no '.join(aliases)}; `dvc repro register` registers a challenger")
+        if (version := find(name, alias)) is not None:
+            return version
+    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW[aliases[-1]]}")
 
 
 def by_number(name: str, version: str) -> ModelVersion:
@@ -103,7 +127,9 @@ def by_number(name: str, version: str) -> ModelVersion:
     client = _client()
     try:
         return client.get_model_version(name, version)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
         known = sorted((int(one.version) for one in client.search_model_versions(f"name = '{name}'")), reverse=True)
         has = f"it has {', '.join(map(str, known[:10]))}" if known else "it has none yet"
         raise BadInput(f"{name} has no version {version}; {has}") from None
@@ -124,10 +150,7 @@ def promote(name: str, version: str | None) -> tuple[ModelVersion, ModelVersion 
     """
     client = _client()
     new = by_number(name, version) if version else by_alias(name, CHALLENGER)
-    try:
-        old: ModelVersion | None = by_alias(name, CHAMPION)
-    except BadInput:
-        old = None
+    old = find(name, CHAMPION)
     if old and str(old.version) == str(new.version):
         raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
     if old:

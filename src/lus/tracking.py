@@ -54,12 +54,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> str | None:
+    """What git answers; None where there is no repository or no git."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, timeout=30)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def lineage(files: dict[str, Path]) -> dict[str, str]:
@@ -69,10 +70,11 @@ def lineage(files: dict[str, Path]) -> dict[str, str]:
         files: name -> file; each gives `<name>_sha256`; a missing one is left out.
     """
     commit = _git("rev-parse", "HEAD")
-    changed = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    # dvc.lock is written while the pipeline runs; a new source file counts as a change, a new result does not.
+    changes = _git("status", "--porcelain", "--", "src", "params.yaml", "dvc.yaml", "requirements")
     return {
         "git_commit": commit or "none",
-        "git_clean": str(not changed).lower() if commit else "unknown",
+        "git_clean": "unknown" if changes is None else str(not changes).lower(),
         **{f"{name}_sha256": sha256(path) for name, path in files.items() if path.is_file()},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,13 +14,15 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from lus import backbones, classifier, cohort, featureset, frameset, params, registry, tracking, trials
+from lus import backbones, classifier, cohort, featureset, frameset, heads, params, registry, tracking, trials
 from lus.errors import BadInput
 from lus.featureset import Info
+from lus.heads import HeadParams
 from lus.stages import evaluate, register, search
 from tests.conftest import ROOT, draw_frames, write_video
 
 SIZE, LENGTH = 71, 4
+NAMES = [f"xception-{LENGTH}"]
 ALL = params.load(ROOT / "params.yaml")
 SEARCH = ALL.search.model_copy(
     update={
@@ -121,7 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_twice(project: Path) -> None:
     for name in ("one", "two"):
         _feature_set(project / name)
         _search(project / name)
-        evaluate.run(project / name, project / name / "evaluation", EVALUATE)
+        evaluate.run(project / name, NAMES, project / name / "evaluation", EVALUATE)
     for file in files:
         assert (project / "one" / file).read_bytes() == (project / "two" / file).read_bytes()
 
@@ -139,7 +142,7 @@ def test_the_published_head_is_tried_first_when_it_lies_in_the_space(project: Pa
 
 def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(searched: Path) -> None:
     out = searched / "evaluation"
-    sentence = evaluate.run(searched, out, EVALUATE)
+    sentence = evaluate.run(searched, NAMES, out, EVALUATE)
     summary = json.loads((out / evaluate.METRICS_FILE).read_text())
     assert summary["protocol"] == "nested-patient"
     assert summary["accuracy"] > 0.8
@@ -157,13 +160,44 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
         assert choice["trial"] == int(np.argmin(losses))
 
 
+def test_a_folds_head_is_trained_on_its_training_clips_alone(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    train = heads.train
+
+    def watched(head: HeadParams, features: np.ndarray, *arguments: object, **options: object) -> object:
+        seen.append(features)
+        return train(head, features, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(heads, "train", watched)
+    evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE)
+    data = featureset.read(searched / "features" / NAMES[0])
+    found = trials.read(searched / "search" / NAMES[0], 36)
+    assert len(seen) == len(found.folds)
+    for features, fold in zip(seen, found.folds, strict=True):
+        assert (features == data.features[fold.train]).all()
+
+
+def test_what_a_folds_test_clips_look_like_changes_neither_proposals_nor_scores_of_that_fold(project: Path) -> None:
+    build = project / "build"
+    folder = _feature_set(build)
+    before = _search(build)
+    features = np.load(folder / featureset.FEATURES_FILE)
+    rng = np.random.default_rng(9)
+    features[before.folds[0].test] = rng.normal(5, 3, features[before.folds[0].test].shape)
+    np.save(folder / featureset.FEATURES_FILE, features)
+    after = _search(build)
+    assert [trial.head for trial in after.trials] == [trial.head for trial in before.trials]
+    assert [trial.folds[0] for trial in after.trials] == [trial.folds[0] for trial in before.trials]
+    assert [trial.folds[1] for trial in after.trials] != [trial.folds[1] for trial in before.trials]
+
+
 def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     build = project / "build"
     folder = _feature_set(build)
     rng = np.random.default_rng(1)
     np.save(folder / featureset.FEATURES_FILE, rng.normal(0, 1, (36, LENGTH, 2048)).astype(np.float32))
     _search(build)
-    evaluate.run(build, build / "evaluation", EVALUATE)
+    evaluate.run(build, NAMES, build / "evaluation", EVALUATE)
     summary = json.loads((build / "evaluation" / evaluate.METRICS_FILE).read_text())
     assert 0.2 < summary["accuracy"] < 0.8
 
@@ -175,7 +209,8 @@ def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     _feature_set(build)
     for name in (f"aaa-{LENGTH}", f"xception-{LENGTH}"):
         _search(build, name)
-    evaluate.run(build, build / "evaluation", EVALUATE)
+    both = [f"aaa-{LENGTH}", *NAMES]
+    evaluate.run(build, both, build / "evaluation", EVALUATE)
     choice = json.loads((build / "evaluation" / evaluate.CHOICE_FILE).read_text())
     assert choice["feature_set"] == f"xception-{LENGTH}"
 
@@ -191,14 +226,17 @@ def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
         SEARCH.model_copy(update={"seed": 99, "trials": 1, "epochs": 1}),
     )
     with pytest.raises(BadInput, match="have other clips or folds"):
-        evaluate.run(build, build / "evaluation", EVALUATE)
+        evaluate.run(build, [f"aaa-{LENGTH}", *NAMES], build / "evaluation", EVALUATE)
+    # Named or not is what counts: what an earlier day left in the folder takes no part.
+    evaluate.run(build, NAMES, build / "evaluation", EVALUATE)
 
 
 def test_what_is_missing_is_named(project: Path) -> None:
-    with pytest.raises(BadInput, match="`dvc repro search` makes one"):
-        evaluate.read_candidates(project, project / "search")
+    _feature_set(project)
+    with pytest.raises(BadInput, match="`dvc repro search` makes it"):
+        evaluate.read_candidates(project, NAMES)
     with pytest.raises(BadInput, match="`dvc repro features` makes it"):
-        featureset.read(project / "features")
+        featureset.read(project / "features" / "xception-9")
 
 
 def _version(alias: str) -> str:
@@ -206,7 +244,7 @@ def _version(alias: str) -> str:
 
 
 def _register(build: Path) -> str:
-    evaluate.run(build, build / "evaluation", EVALUATE)
+    evaluate.run(build, NAMES, build / "evaluation", EVALUATE)
     register.run(build, build / "register.json", ALL.register_)
     return str(json.loads((build / "register.json").read_text())["version"])
 
@@ -218,9 +256,13 @@ def test_a_registered_classifier_can_be_traced_promoted_rolled_back_and_asked(se
     assert version.tags["clips_sha256"] == tracking.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
     assert version.tags["trials_sha256"] == tracking.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
+    files = {file.path for file in MlflowClient().list_artifacts(version.run_id, "classifier")}
+    assert "classifier/input_example.npy" in files
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
 
+    with pytest.raises(BadInput, match="has no previous; there was one champion at most"):
+        registry.rollback("lus-classifier")
     assert str(registry.promote("lus-classifier", None)[0].version) == first
     with pytest.raises(BadInput, match="is the champion already"):
         registry.promote("lus-classifier", first)
@@ -261,7 +303,7 @@ def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -
 
 
 def classifier_head(data: featureset.FeatureSet) -> tuple[object, object]:
-    from lus import folds, heads
+    from lus import folds
 
     small = heads.HeadParams(units=4, dense=(4,), batch=8)
     return heads.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0)
@@ -272,3 +314,16 @@ def test_nothing_registered_is_said_clearly(project: Path) -> None:
         registry.by_alias("lus-classifier", "champion", "challenger")
     with pytest.raises(BadInput, match="has no version 1; it has none yet"):
         registry.by_number("lus-classifier", "1")
+
+
+def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(searched: Path, empty_database: Path) -> None:
+    evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE)
+    elsewhere = searched.parent / "elsewhere.db"
+    shutil.copy(empty_database, elsewhere)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
+        register.run(searched, searched / "register.json", ALL.register_)
+        version = registry.by_alias("lus-classifier", "challenger")
+        run = MlflowClient().get_run(version.run_id)
+    assert run.data.tags["lus.kind"] == "evaluation"
+    assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import cohort, featureset, figures, folds, frameset, heads, metrics, tracking, trials
+from lus import featureset, figures, folds, frameset, heads, metrics, pool, tracking, trials
+from lus.arrays import FloatArray, IntArray
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
 from lus.figures import Example
 from lus.frameset import FrameSet
-from lus.heads import FloatArray, IntArray
 from lus.params import Evaluate
 from lus.trials import Trial, Trials
 
@@ -38,23 +38,16 @@ class Candidate:
     tried: Trials
 
 
-def read_candidates(features: Path, searches: Path) -> list[Candidate]:
-    """Read every feature set that has been searched, in the order of their names.
+def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
+    """Read these feature sets and their searches.
 
     Raises:
-        BadInput: there is none, or they differ in clips or folds, so that their scores cannot be compared.
+        BadInput: one is missing, or they differ in clips or folds, so that their scores cannot be compared.
     """
-    names = (
-        sorted(folder.name for folder in searches.iterdir() if (folder / trials.TRIALS_FILE).is_file())
-        if searches.is_dir()
-        else []
-    )
-    if not names:
-        raise BadInput(f"{searches}: holds no search; `dvc repro search` makes one")
     candidates = []
     for name in names:
-        data = featureset.read(features / name)
-        candidates.append(Candidate(data, trials.read(searches / name, len(data.clips))))
+        data = featureset.read(build / "features" / name)
+        candidates.append(Candidate(data, trials.read(build / "search" / name, len(data.clips))))
     first = candidates[0]
     for other in candidates[1:]:
         same_clips = first.data.clips["clip_id"].equals(other.data.clips["clip_id"])
@@ -148,18 +141,59 @@ def _examples(clips: pd.DataFrame, probabilities: FloatArray, frames: FrameSet, 
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the figures, as MLflow takes them: no `not a number`, no nesting."""
+    """The numbers among the figures, as MLflow takes them: not nested."""
     flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
     for name, bounds in values["interval"].items():
         flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
-    return {name: value for name, value in flat.items() if np.isfinite(value)}
+    return flat
 
 
-def run(build: Path, out: Path, params: Evaluate, progress: cohort.Progress | None = None) -> str:
+def _without_nan(value: Any) -> Any:
+    """The same figures with None for what is not a number: JSON knows none."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _test_all(
+    candidates: list[Candidate], params: Evaluate, progress: pool.Progress | None
+) -> tuple[FloatArray, IntArray, list[dict[str, Any]]]:
+    """Probabilities of every clip from the fold that tests it, that fold's number, and each fold's choice."""
+    clips = candidates[0].data.clips
+    labels, outer = len(folds.label_names(clips)), candidates[0].tried.folds
+    probabilities = np.zeros((len(clips), labels), np.float32)
+    fold_of = np.zeros(len(clips), np.int64)
+    choices = []
+    for number, fold in enumerate(outer):
+        probabilities[fold.test], choice = _test_fold(candidates, number, labels, params.seed + number)
+        fold_of[fold.test] = number
+        choices.append(choice)
+        if progress:
+            progress(number + 1, len(outer))
+    return probabilities, fold_of, choices
+
+
+def _final_choice(candidates: list[Candidate]) -> dict[str, Any]:
+    """What to register: chosen by all folds' validation parts, none of their test clips."""
+    chosen, trial = choose(candidates, None)
+    return {
+        "feature_set": chosen.data.name,
+        "length": chosen.data.info.length,
+        "trial": trial.number,
+        "head": trial.head.to_dict(),
+        "epochs": trial.epochs,
+        "labels": folds.label_names(chosen.data.clips),
+    }
+
+
+def run(build: Path, names: Sequence[str], out: Path, params: Evaluate, progress: pool.Progress | None = None) -> str:
     """Evaluate and choose.
 
     Args:
         build: the folder in which the stages before wrote `frames`, `features` and `search`.
+        names: the feature sets to choose from; others in the folder are of an earlier day.
         out: made afresh: `metrics.json`, `predictions.csv`, `choice.json`, plots.
         params: seed, and the level of the intervals.
         progress: called after each fold.
@@ -167,41 +201,22 @@ def run(build: Path, out: Path, params: Evaluate, progress: cohort.Progress | No
     Returns:
         A sentence with the accuracy and its interval.
     """
-    candidates = read_candidates(build / "features", build / "search")
+    candidates = read_candidates(build, names)
     clips = candidates[0].data.clips
-    targets, names = folds.targets(clips), folds.label_names(clips)
-    outer = candidates[0].tried.folds
-    probabilities = np.zeros((len(clips), len(names)), np.float32)
-    fold_of = np.zeros(len(clips), np.int64)
-    choices = []
-    for number, fold in enumerate(outer):
-        probabilities[fold.test], choice = _test_fold(candidates, number, len(names), params.seed + number)
-        fold_of[fold.test] = number
-        choices.append(choice)
-        if progress:
-            progress(number + 1, len(outer))
+    targets, labels = folds.targets(clips), folds.label_names(clips)
+    probabilities, fold_of, choices = _test_all(candidates, params, progress)
     summary = _summarise(targets, probabilities, fold_of, clips, params)
-    final, trial = choose(candidates, None)
-    choice = {
-        "feature_set": final.data.name,
-        "trial": trial.number,
-        "head": trial.head.to_dict(),
-        "epochs": trial.epochs,
-        "labels": names,
-        "folds": choices,
-    }
+    choice = _final_choice(candidates) | {"folds": choices}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    (out / METRICS_FILE).write_text(json.dumps(summary, indent=2) + "\n")
+    (out / METRICS_FILE).write_text(json.dumps(_without_nan(summary), indent=2) + "\n")
     (out / CHOICE_FILE).write_text(json.dumps(choice, indent=2) + "\n")
-    predictions = _predictions(clips, probabilities, fold_of)
-    predictions.to_csv(out / PREDICTIONS_FILE, index=False)
-    rows = _examples(clips, probabilities, frameset.read(build / "frames"), final.data.info.length)
-    figures.examples(rows, names, out / "examples.png")
-    figures.confusion(
-        metrics.confusion(targets, probabilities.argmax(axis=1), len(names)), names, out / "confusion.png"
-    )
-    _log(out, summary, choice, build / "search")
+    _predictions(clips, probabilities, fold_of).to_csv(out / PREDICTIONS_FILE, index=False)
+    rows = _examples(clips, probabilities, frameset.read(build / "frames"), choice["length"])
+    figures.examples(rows, labels, out / "examples.png")
+    matrix = metrics.confusion(targets, probabilities.argmax(axis=1), len(labels))
+    figures.confusion(matrix, labels, out / "confusion.png")
+    log(build, out)
     bounds = summary["interval"]["accuracy"]
     level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
     return (
@@ -210,17 +225,26 @@ def run(build: Path, out: Path, params: Evaluate, progress: cohort.Progress | No
     )
 
 
-def _log(out: Path, summary: dict[str, Any], choice: dict[str, Any], searches: Path) -> None:
+def log(build: Path, evaluation: Path) -> str:
+    """Log an evaluation as a run of its own, with its figures and files.
+
+    Args:
+        build: the folder of the stages' results.
+        evaluation: written by `run`.
+
+    Returns:
+        The run's identity.
+    """
     import mlflow
 
+    summary = json.loads((evaluation / METRICS_FILE).read_text())
+    choice = json.loads((evaluation / CHOICE_FILE).read_text())
     tracking.connect()
-    found = tracking.lineage({"trials": searches / choice["feature_set"] / trials.TRIALS_FILE})
-    tags = {
-        "kind": "evaluation",
-        "protocol": PROTOCOL,
-        "evaluation_sha256": tracking.sha256(out / METRICS_FILE),
-    } | found
-    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}", tags=tracking.prefixed(tags)):
+    found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
+    identity = {"evaluation_sha256": tracking.sha256(evaluation / METRICS_FILE)}
+    tags = {"kind": "evaluation", "protocol": summary["protocol"]} | identity | found
+    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}", tags=tracking.prefixed(tags)) as run_:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         mlflow.log_metrics(_flat(summary))
-        mlflow.log_artifacts(str(out), "evaluation")
+        mlflow.log_artifacts(str(evaluation), "evaluation")
+    return str(run_.info.run_id)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lus import backbones, classifier, featureset, folds, frameset, heads, registry, tracking, trials
+from lus.arrays import Frames
 from lus.classifier import Card
+from lus.frameset import FrameSet
 from lus.heads import HeadParams
 from lus.params import Register
 from lus.stages import evaluate
@@ -42,6 +44,12 @@ def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
     } | lineage
 
 
+def _example(sampled: FrameSet, length: int) -> Frames:
+    """The frames of the cohort's first clip: (1, length, size, size, 3) uint8."""
+    first = sampled.clips.iloc[0]
+    return sampled.frames(str(first["clip_id"]), int(first["frames"]), length)[None]
+
+
 def run(build: Path, out: Path, params: Register) -> str:
     """Train the chosen classifier on the whole cohort and register it.
 
@@ -71,19 +79,17 @@ def run(build: Path, out: Path, params: Register) -> str:
             "trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE,
             "evaluation": metrics_file,
             "params": Path("params.yaml"),
-            "dvc_lock": Path("dvc.lock"),
         }
     )
-    card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage, params.name)
+    card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
     tracking.connect()
-    # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache and this
-    # tracking store never saw that run, it gets a run of its own, with the same tags.
+    # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
+    # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = tracking.find_run(kind="evaluation", evaluation_sha256=tracking.sha256(metrics_file))
-    tags = tracking.prefixed(lineage)
-    with mlflow.start_run(run_id=known.info.run_id if known else None, run_name=f"register {choice['feature_set']}"):
-        mlflow.set_tags(tags)
-        version = registry.register(params.name, model, card, _tags(summary, lineage))
-        run_id = version.run_id
+    run_id = known.info.run_id if known else evaluate.log(build, evaluation)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.set_tags(tracking.prefixed(lineage))
+        version = registry.register(params.name, model, card, _tags(summary, lineage), _example(sampled, length))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
     return (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import cohort, featureset, folds, heads, tracking, trials
+import numpy as np
+
+from lus import featureset, folds, heads, pool, tracking, trials
 from lus.featureset import FeatureSet
 from lus.folds import Fold
 from lus.heads import HeadParams
@@ -74,6 +77,8 @@ def try_fold(
         patience=params.patience,
     )
     best = history.best_epoch
+    if not np.isfinite(history.val_loss[best - 1]):
+        return FoldScore(math.inf, history.val_accuracy[best - 1], best), history  # diverged: the worst there is
     return FoldScore(history.val_loss[best - 1], history.val_accuracy[best - 1], best), history
 
 
@@ -99,18 +104,17 @@ def _run_trial(number: int, head: HeadParams, data: FeatureSet, inner: list[Fold
     return trial
 
 
-def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: cohort.Progress | None) -> list[Trial]:
+def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: pool.Progress | None) -> list[Trial]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="minimize")
+    # Drawn at random, by a seed. A sampler that learns from the trials' mean over the folds would let a fold's
+    # test patients, who are trained on in the other folds, steer which heads that fold may choose from.
+    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=params.seed))
     if published_fits(params):
         study.enqueue_trial(_as_suggestion(heads.PUBLISHED))
     done: list[Trial] = []
     for number in range(params.trials):
-        # A sampler of its own seed for each trial: what a trial draws depends on the trials before it and
-        # on its number, not on how often the process was started.
-        study.sampler = optuna.samplers.TPESampler(seed=params.seed + number, n_startup_trials=5)
         asked = study.ask()
         done.append(_run_trial(number, suggest(asked, params), data, inner, params))
         study.tell(asked, done[-1].loss)
@@ -119,7 +123,7 @@ def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: cohor
     return done
 
 
-def run(folder: Path, out: Path, params: Search, progress: cohort.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Search, progress: pool.Progress | None = None) -> str:
     """Search a head for a feature set.
 
     Args:
