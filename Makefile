@@ -12,10 +12,11 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export BENTOML_DO_NOT_TRACK := True
 export DO_NOT_TRACK := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
+export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro test ui serve image bench lint clean lock
+.PHONY: help setup repro data test ui serve image bench lint clean lock
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
 
@@ -30,9 +31,13 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento
-	@test -d .git || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
-	dvc repro
+repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=imagenet: on other clips)
+	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
+	$(if $(COHORT),lus use "$(COHORT)" $(if $(WEIGHTS),--weights "$(WEIGHTS)"))
+	dvc repro package
+
+data: $(READY) ## fetch the public clips into data (once)
+	dvc update --rev "$$(sed -n 's/^ *rev_lock: //p' data.dvc)" data.dvc
 
 test: $(READY) ## run the tests (make test ARGS='-k name' for some of them)
 	python -m pytest $(ARGS)
@@ -44,6 +49,7 @@ serve: $(READY) ## answer clips on 127.0.0.1:3000
 	lus serve
 
 image: $(READY) ## the Bento as a container image (needs docker or podman)
+	@test -f build/package.json || { echo "no Bento yet: run make repro first"; exit 1; }
 	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" -t lus-classifier:latest $(ARGS)
 
 bench: $(READY) ## time the parts, side by side with the plain way
@@ -57,5 +63,5 @@ lint: $(READY) ## check format, style and types
 lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
 
-clean: ## remove what the pipeline and the tools made; keeps .venv, clips fetched into data, and mlflow.db
-	rm -rf build phantom .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove what the pipeline made and DVC's copies of it; keeps .venv, data, runs and registered models
+	rm -rf build phantom .phantom.* .dvc/cache .dvc/tmp dvc.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis

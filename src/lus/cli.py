@@ -24,6 +24,9 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_LOG_LEVEL": "ERROR",
+    # A clip is a file: FFmpeg may not follow what is written in it to another place.
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",
+    "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 BUILD = Path("build")
@@ -35,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
 )
-STAGES, MODELS = "Stages of the pipeline, in order", "Models"
+PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", "Models"
 
 
 def main() -> None:
@@ -54,6 +57,27 @@ def _with_bar(description: str, work: Callable[[Callable[[int, int], None]], Res
 
     with progress.bar(description) as report:
         return work(report)
+
+
+@app.command(rich_help_panel=PROJECT)
+def use(
+    folder: Annotated[Path, typer.Argument(help="clips: phantom, data, or a folder of your own")],
+    weights: Annotated[
+        str | None, typer.Option(help="imagenet, random, or a file in weights/; default: as they are")
+    ] = None,
+) -> None:
+    """Switch the project to other clips: sets cohort.folder (and features.weights) in params.yaml."""
+    from lus import params
+
+    if not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
+        raise BadInput(f"{folder}: no such folder; name one with clips, or phantom, or data")
+    params.change("cohort.folder", folder.as_posix())
+    if weights is not None:
+        params.change("features.weights", weights)
+    now = params.load()
+    print(
+        f"cohort {now.cohort.folder}, weights {now.features.weights}; `dvc repro package` rebuilds what depends on them"
+    )
 
 
 @app.command(rich_help_panel=STAGES)
@@ -128,12 +152,14 @@ def search(
 @app.command(rich_help_panel=STAGES)
 def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation") -> None:
     """Test the chosen heads on patients that nothing was trained or chosen on."""
-    from lus import params, quiet
+    from lus import featureset, params, quiet
     from lus.stages import evaluate as stage
 
     quiet.import_tensorflow()
-    section = params.load().evaluate
-    print(_with_bar("evaluate", lambda report: stage.run(BUILD, out, section, report)))
+    loaded = params.load()
+    section = loaded.evaluate
+    names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
+    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, section, report)))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -232,12 +258,16 @@ def serve(
     import json
 
     import bentoml
+    from bentoml.exceptions import NotFound
 
     file = BUILD / "package.json"
     if not file.is_file():
         raise BadInput(f"{file}: not found; `dvc repro` builds the Bento first")
     tag = json.loads(file.read_text())["bento"]
-    source = Path(bentoml.get(tag).path_of("src"))
+    try:
+        source = Path(bentoml.get(tag).path_of("src"))
+    except NotFound:
+        raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
     # The Bento's own copy of the code answers, not the working tree's.
     os.environ["PYTHONPATH"] = str(source / "src")
     program = Path(sys.executable).with_name("bentoml")
@@ -251,6 +281,8 @@ def ui(port: Annotated[int, typer.Option(help="TCP port")] = 5000) -> None:
 
     program = Path(sys.executable).with_name("mlflow")
     uri = tracking.address()
+    if uri.startswith("http"):
+        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     arguments = [
         "--backend-store-uri",

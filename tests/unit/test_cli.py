@@ -44,6 +44,41 @@ def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:
     assert done.stderr == "lus: params.yaml: not found; run this in the project's top folder\n"
 
 
+def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    (project / "my clips").mkdir()
+    done = _lus("use", "my clips", "--weights", "imagenet", cwd=project)
+    assert done.stdout == "cohort my clips, weights imagenet; `dvc repro package` rebuilds what depends on them\n"
+    after = (project / "params.yaml").read_text()
+    assert after.count("#") == before.count("#")
+    changed = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
+
+
+def test_use_refuses_a_folder_that_is_not_there(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    assert _lus("use", "nowhere", cwd=project).returncode == 2
+    assert (project / "params.yaml").read_text() == before
+
+
+def test_the_pages_of_a_shared_server_are_pointed_to(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org")
+    done = _lus("ui", cwd=project)
+    assert done.returncode == 2
+    assert "open http://mlflow.example.org in a browser" in done.stderr
+
+
+def test_a_bento_that_is_gone_is_named_with_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(project / "bentos"))
+    (project / "build").mkdir()
+    (project / "build/package.json").write_text('{"bento": "lus-classifier:v1-00000000"}')
+    done = _lus("serve", cwd=project)
+    assert done.returncode == 2
+    assert (
+        "lus-classifier:v1-00000000 is not in this machine's Bento store; `lus package` builds it again" in done.stderr
+    )
+
+
 def test_nothing_registered_yet_is_said_with_what_to_do(project: Path) -> None:
     done = _lus("promote", cwd=project)
     assert done.returncode == 2
