@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import mlflow
 import pandas as pd
 import pytest
@@ -119,6 +120,13 @@ def test_a_second_repro_does_nothing(built: Project) -> None:
     assert time.monotonic() - started < 10
 
 
+def test_importing_the_code_makes_no_stage_run_again(built: Project) -> None:
+    code = "import compileall; assert compileall.compile_dir('src', quiet=1)"
+    built.run(sys.executable, "-c", code)
+    assert any((built.folder / "src").rglob("__pycache__"))
+    assert "Data and pipelines are up to date." in built.run("dvc", "repro")
+
+
 def test_a_change_of_the_head_rebuilds_neither_frames_nor_features(built: Project) -> None:
     params = built.folder / "params.yaml"
     before = params.read_text()
@@ -189,21 +197,32 @@ def served(built: Project) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGINT)
-        server.wait(30)
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
         log.close()
 
 
 def _send(address: str, path: Path) -> tuple[int, str, dict[str, object]]:
-    """What `curl -F clip=@PATH` gets: status, content type and body."""
-    form = f'clip=@"{path}"'
-    command = ["curl", "-s", "-F", form, "-w", "\n%{http_code} %{content_type}", f"{address}/classify"]
-    body, _, trailer = subprocess.run(command, capture_output=True, text=True, check=True).stdout.rpartition("\n")
-    status, _, content_type = trailer.partition(" ")
-    return int(status), content_type, json.loads(body)
+    """Status, content type and body of the answer to a clip."""
+    response = httpx.post(f"{address}/classify", files={"clip": (path.name, path.read_bytes())}, timeout=60)
+    return response.status_code, response.headers["content-type"], response.json()
+
+
+def _a_clip(project: Project) -> Path:
+    return next(path for path in sorted((project.folder / "phantom").iterdir()) if path.suffix != ".csv")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_readmes_curl_command_is_answered(built: Project, served: str) -> None:
+    command = ["curl", "--silent", "--fail", "-F", f'clip=@"{_a_clip(built)}"', f"{served}/classify"]
+    answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert answer["model"] == {"name": "lus-classifier", "version": "1"}
 
 
 def test_the_service_answers_a_clip_as_the_command_line_does(built: Project, served: str) -> None:
-    clip = next(path for path in sorted((built.folder / "phantom").iterdir()) if path.suffix != ".csv")
+    clip = _a_clip(built)
     status, _, answer = _send(served, clip)
     assert status == 200
     assert answer["model"] == {"name": "lus-classifier", "version": "1"}
@@ -223,8 +242,8 @@ def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) ->
     assert problem["detail"] == "params.yaml: is not a video that can be decoded; convert it, for example to .mp4"
 
 
-def test_the_service_leaves_no_file_behind_and_goes_on_after_a_refusal(built: Project, served: str) -> None:
-    clip = next(path for path in sorted((built.folder / "phantom").iterdir()) if path.suffix != ".csv")
+def test_the_service_goes_on_after_a_refusal_and_says_where_its_model_comes_from(built: Project, served: str) -> None:
+    clip = _a_clip(built)
     assert _send(served, ROOT / "Makefile")[0] == 422
     assert _send(served, clip)[0] == 200
     request = urllib.request.Request(f"{served}/model", method="POST")
@@ -243,7 +262,8 @@ def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:
 def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(labels: list[str], tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "my clips", labels, patients=4, clips=1)
     project = Project(tmp_path / "project", SMALL)
-    project.run("dvc", "exp", "run", "-S", f"cohort.folder={folder}", "package")
+    project.run("lus", "use", str(folder))
+    project.run("dvc", "repro", "package")
     assert project.json("build/evaluation/choice.json")["labels"] == labels
     assert project.json("build/package.json")["version"] == "1"
     table = project.run("lus", "classify", str(next(folder.rglob("*.avi"))))
@@ -258,7 +278,8 @@ def test_the_real_clips_run_through_the_same_pipeline(upstream: Path, tmp_path: 
     }
     project = Project(tmp_path / "project", small)
     folder = upstream / "jannisborn/covid19_ultrasound/data"
-    project.run("dvc", "exp", "run", "-S", f"cohort.folder={folder}", "package")
+    project.run("lus", "use", str(folder))
+    project.run("dvc", "repro", "package")
     summary = project.json("build/evaluation/metrics.json")
     assert (summary["clips"], summary["patients"]) == (119, 72)
     table = pd.read_csv(project.folder / "build/evaluation/predictions.csv")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
@@ -43,27 +45,76 @@ def test_make_alone_lists_the_targets() -> None:
         assert re.search(rf"^\s+make {target}\s+\S", listed, re.MULTILINE), target
 
 
+LAYERS = [
+    {"cli"},
+    {"stages", "service"},
+    {"registry"},
+    {"classifier", "featureset", "frameset", "trials"},
+    {"folds", "metrics", "figures", "backbones"},
+    {"heads", "checks", "cohort", "phantom"},
+    {"clip", "params", "tracking"},
+    {"pool", "progress", "quiet"},
+    {"arrays"},
+    {"errors"},
+]
+"""Modules of the package from the top down: each imports from below itself only."""
+
+
+def _imports(path: Path) -> set[Path]:
+    """The project's own files that a file imports, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lus":
+            package = ROOT / "src" / Path(*node.module.split("."))
+            for name in node.names:
+                candidates = [package / f"{name.name}.py", package / name.name / "__init__.py"]
+                found |= {one for one in [*candidates, package.with_suffix(".py")] if one.is_file()}
+    return found
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(ROOT / "src/lus").with_suffix("").parts[0]
+
+
 def test_modules_import_downwards_only() -> None:
-    """cli and stages above, then registry and tracking, then learning, then clips and parameters."""
-    layers = [
-        {"cli"},
-        {"stages", "service"},
-        {"registry"},
-        {"classifier", "tracking", "featureset", "frameset", "trials"},
-        {"folds", "metrics", "figures", "backbones"},
-        {"heads", "checks", "cohort", "phantom"},
-        {"clip", "params", "progress", "quiet"},
-        {"errors"},
+    height = {name: level for level, names in enumerate(LAYERS) for name in names}
+    upwards = [
+        f"{_part(path)} -> {_part(imported)}"
+        for path in sorted((ROOT / "src/lus").rglob("*.py"))
+        for imported in _imports(path)
+        if path.name != "__init__.py" or "phantom" in path.parts
+        if _part(imported) != _part(path) and height[_part(imported)] <= height[_part(path)]
     ]
-    height = {name: level for level, names in enumerate(layers) for name in names}
-    upwards = []
-    for path in sorted((ROOT / "src/lus").rglob("*.py")):
-        own = path.relative_to(ROOT / "src/lus").with_suffix("").parts[0]
-        if own == "__init__":
-            continue
-        text = path.read_text()
-        lists = re.findall(r"^\s*from lus import (.+)$", text, re.MULTILINE)
-        names = {name.strip().split(" as ")[0] for line in lists for name in line.split(",")}
-        names |= set(re.findall(r"^\s*from lus\.(\w+)", text, re.MULTILINE))
-        upwards += [f"{own} -> {name}" for name in names if name != own and height[name] < height[own]]
     assert upwards == []
+
+
+WITHOUT_RESULTS = {"errors", "progress", "quiet", "pool", "arrays", "params", "tracking"}
+"""Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
+
+
+def _code_behind(stage: str) -> set[str]:
+    """The files and packages that a stage's code is made of, as `deps` in dvc.yaml names them."""
+    waiting, seen = [ROOT / f"src/lus/stages/{stage}.py"], set()
+    while waiting:
+        path = waiting.pop()
+        if path not in seen and _part(path) not in WITHOUT_RESULTS:
+            seen.add(path)
+            waiting += _imports(path)
+    return {
+        "src/lus/phantom" if _part(path) == "phantom" else path.relative_to(ROOT).as_posix()
+        for path in seen
+        if path.name != "__init__.py" or _part(path) == "phantom"
+    }
+
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_the_code_behind_it(stage: str) -> None:
+    named = {dependency for dependency in STAGES[stage]["deps"] if dependency.startswith("src/")}
+    assert named == ({"src/lus"} if stage == "package" else _code_behind(stage))
+
+
+def test_compiled_files_do_not_count_as_dependencies() -> None:
+    assert {"__pycache__", "*.pyc"} <= set((ROOT / ".dvcignore").read_text().splitlines())
