@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lus import cohort
+from lus.arrays import FloatArray
 from lus.errors import BadInput
-from lus.heads import FloatArray
 
 FEATURES_FILE, CLIPS_FILE, INFO_FILE, WEIGHTS_FILE = (
     "features.npy",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lus.arrays import IntArray
 from lus.errors import BadInput
-from lus.heads import IntArray
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.heads import FloatArray, IntArray
+from lus.arrays import FloatArray, IntArray
 
 
 def confusion(targets: IntArray, predicted: IntArray, labels: int) -> IntArray:
