@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,9 @@ def targets(clips: pd.DataFrame) -> IntArray:
     return np.array([names.index(label) for label in clips["label"]], np.int64)
 
 
-def by_patient(targets: IntArray, patients: np.ndarray, count: int, seed: int) -> list[Fold]:
+def by_patient(
+    targets: IntArray, patients: np.ndarray, count: int, seed: int, names: Sequence[str], key: str = "search.folds"
+) -> list[Fold]:
     """Folds stratified by label and grouped by patient.
 
     Args:
@@ -38,27 +41,36 @@ def by_patient(targets: IntArray, patients: np.ndarray, count: int, seed: int) -
         patients: (n,) names; all clips of a patient fall on one side of each fold.
         count: folds.
         seed: of the order of the patients.
+        names: of the labels, for the error.
+        key: the parameter that sets `count`, for the error.
 
     Raises:
         BadInput: a label has fewer patients than there are folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    enough = {int(label): len(set(patients[targets == label])) for label in np.unique(targets)}
-    if min(enough.values()) < count:
-        raise BadInput(
-            f"a label has clips of {min(enough.values())} patients only, {count} folds need at least {count} "
-            "patients of each label; add patients or lower search.folds in params.yaml"
-        )
+    for label in np.unique(targets):
+        found = len(set(patients[targets == label]))
+        if found < count:
+            raise BadInput(
+                f"label {names[label]} has clips of {found} patients to cut into {count} folds, at least {count} are "
+                f"needed; add patients of it or lower {key} in params.yaml"
+            )
     splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=seed)
     rows = np.zeros((len(targets), 1))
     return [Fold(np.asarray(train), np.asarray(test)) for train, test in splitter.split(rows, targets, patients)]
 
 
-def inner_split(fold: Fold, targets: IntArray, patients: np.ndarray, count: int, seed: int) -> Fold:
-    """Cut a fold's training part, again by patient: `train` to learn from, `test` to choose by.
+def inner_split(
+    fold: Fold, targets: IntArray, patients: np.ndarray, count: int, seed: int, names: Sequence[str]
+) -> Fold:
+    """Cut a fold's training part once more by patient: `train` to learn from, `test` to choose by.
 
-    The fold's own test clips are in neither. One of `count` inner folds chooses.
+    The fold's own test clips are in neither. The first of `count` inner folds is the one to choose by.
+
+    Raises:
+        BadInput: a label has too few patients in the training part.
     """
-    inner = by_patient(targets[fold.train], patients[fold.train], count, seed)[0]
+    patients_, targets_ = patients[fold.train], targets[fold.train]
+    inner = by_patient(targets_, patients_, count, seed, names, "search.inner_folds")[0]
     return Fold(fold.train[inner.train], fold.train[inner.test])

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from lus import folds
 from lus.errors import BadInput
 
+LABELS = ["a", "b", "c", "d"]
+
 
 def _cohort(patients: list[int], clips: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of labels and names of patients: `patients[i]` patients of label i with up to `clips` clips each."""
@@ -27,7 +29,7 @@ def test_no_patient_stands_on_both_sides_and_every_clip_is_tested_once(
     patients: list[int], clips: int, seed: int
 ) -> None:
     targets, names = _cohort(patients, clips)
-    made = folds.by_patient(targets, names, 5, seed)
+    made = folds.by_patient(targets, names, 5, seed, LABELS)
     for fold in made:
         assert not set(names[fold.train]) & set(names[fold.test])
         assert len(np.union1d(fold.train, fold.test)) == len(targets)
@@ -40,8 +42,8 @@ def test_the_part_to_choose_by_holds_no_test_clip_and_no_patient_that_is_learnt_
     patients: list[int], seed: int
 ) -> None:
     targets, names = _cohort(patients, 3)
-    for fold in folds.by_patient(targets, names, 4, seed):
-        inner = folds.inner_split(fold, targets, names, 3, seed)
+    for fold in folds.by_patient(targets, names, 4, seed, LABELS):
+        inner = folds.inner_split(fold, targets, names, 3, seed, LABELS)
         assert set(inner.train) | set(inner.test) == set(fold.train)
         assert not set(names[inner.train]) & set(names[inner.test])
         assert not (set(inner.train) | set(inner.test)) & set(fold.test)
@@ -49,15 +51,22 @@ def test_the_part_to_choose_by_holds_no_test_clip_and_no_patient_that_is_learnt_
 
 def test_the_same_seed_gives_the_same_folds_and_another_gives_others() -> None:
     targets, names = _cohort([10, 10], 3)
-    first, again, other = (folds.by_patient(targets, names, 5, seed) for seed in (1, 1, 2))
+    first, again, other = (folds.by_patient(targets, names, 5, seed, LABELS) for seed in (1, 1, 2))
     assert [fold.test.tolist() for fold in first] == [fold.test.tolist() for fold in again]
     assert [fold.test.tolist() for fold in first] != [fold.test.tolist() for fold in other]
 
 
 def test_a_label_with_too_few_patients_is_refused() -> None:
     targets, names = _cohort([4, 9], 2)
-    with pytest.raises(BadInput, match="clips of 4 patients only, 5 folds need at least 5"):
-        folds.by_patient(targets, names, 5, 0)
+    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 folds, .* lower search\.folds"):
+        folds.by_patient(targets, names, 5, 0, LABELS)
+
+
+def test_a_training_part_with_too_few_patients_names_the_inner_folds() -> None:
+    targets, names = _cohort([5, 9], 2)
+    fold = folds.by_patient(targets, names, 5, 0, LABELS)[0]
+    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 .* lower search\.inner_folds"):
+        folds.inner_split(fold, targets, names, 5, 0, LABELS)
 
 
 def test_labels_are_numbered_in_alphabetical_order() -> None:

@@ -139,8 +139,9 @@ def run(folder: Path, out: Path, params: Search, progress: pool.Progress | None 
     data = featureset.read(folder)
     patients = data.clips["patient"].to_numpy()
     targets = folds.targets(data.clips)
-    outer = folds.by_patient(targets, patients, params.folds, params.seed)
-    inner = [folds.inner_split(fold, targets, patients, params.inner_folds, params.seed) for fold in outer]
+    names = folds.label_names(data.clips)
+    outer = folds.by_patient(targets, patients, params.folds, params.seed, names)
+    inner = [folds.inner_split(fold, targets, patients, params.inner_folds, params.seed, names) for fold in outer]
     tracking.connect()
     tags = tracking.lineage({"features": folder / featureset.FEATURES_FILE, "clips": folder / featureset.CLIPS_FILE})
     with mlflow.start_run(run_name=f"search {data.name}", tags={"lus.kind": "search"} | tracking.prefixed(tags)):

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lus import cohort, featureset
+from lus.errors import BadInput
+from lus.featureset import Info
+
+INFO = Info("xception", 4, 8, 71, "random", "0" * 64)
+
+
+def _clips(count: int) -> pd.DataFrame:
+    return pd.DataFrame({column: ["007"] * count for column in cohort.COLUMNS})
+
+
+@given(backbone=st.from_regex(r"[a-z][a-z0-9-]*[a-z0-9]", fullmatch=True), length=st.integers(1, 999))
+def test_a_name_says_backbone_and_length(backbone: str, length: int) -> None:
+    assert featureset.parse_name(featureset.name_of(backbone, length)) == (backbone, length)
+
+
+@pytest.mark.parametrize("name", ["xception", "xception-", "-20", "xception-0", "xception-x", ""])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="names no feature set"):
+        featureset.parse_name(name)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    features = np.arange(3 * 4 * 8, dtype=np.float32).reshape(3, 4, 8)
+    featureset.write(tmp_path, features, _clips(3), INFO)
+    again = featureset.read(tmp_path)
+    assert (again.features == features).all()
+    assert again.info == INFO
+    assert again.name == "xception-4"
+    assert again.clips["patient"].tolist() == ["007"] * 3
+
+
+def test_features_and_clips_that_differ_in_number_are_refused(tmp_path: Path) -> None:
+    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(2), INFO)
+    with pytest.raises(BadInput, match="holds 3 features for 2 clips"):
+        featureset.read(tmp_path)
+
+
+def test_a_pickle_in_the_place_of_features_is_not_opened(tmp_path: Path) -> None:
+    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
+    np.save(tmp_path / featureset.FEATURES_FILE, np.array([{"code": "x"}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        featureset.read(tmp_path)
+
+
+def test_a_half_written_set_is_not_read(tmp_path: Path) -> None:
+    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
+    (tmp_path / featureset.INFO_FILE).unlink()
+    with pytest.raises(BadInput, match=r"has no info\.json"):
+        featureset.read(tmp_path)

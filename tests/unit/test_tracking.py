@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lus import tracking
+from lus.errors import BadInput
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_lineage_names_the_commit_and_whether_the_sources_are_as_committed(project: Path) -> None:
+    _git(project, "init", "--quiet")
+    _git(project, "add", "params.yaml")
+    _git(project, "commit", "--quiet", "--message", "one")
+    assert tracking.lineage({})["git_commit"] == _git(project, "rev-parse", "HEAD")
+    assert tracking.lineage({})["git_clean"] == "true"
+    (project / "dvc.lock").write_text("made by the pipeline")
+    assert tracking.lineage({})["git_clean"] == "true"
+    (project / "src").mkdir()
+    (project / "src" / "new.py").write_text("pass")
+    assert tracking.lineage({})["git_clean"] == "false"
+
+
+def test_lineage_without_a_repository_says_so(project: Path) -> None:
+    found = tracking.lineage({})
+    assert (found["git_commit"], found["git_clean"]) == ("none", "unknown")
+
+
+def test_lineage_hashes_the_files_that_are_there(project: Path) -> None:
+    (project / "a").write_bytes(b"content")
+    found = tracking.lineage({"a": project / "a", "b": project / "b"})
+    assert found["a_sha256"] == hashlib.sha256(b"content").hexdigest()
+    assert "b_sha256" not in found
+
+
+def test_runs_and_artifacts_stay_in_the_project_by_default(project: Path) -> None:
+    import mlflow
+
+    tracking.connect()
+    with mlflow.start_run(tags=tracking.prefixed({"kind": "trial", "mark": "x"})) as run:
+        mlflow.log_text("hello", "note.txt")
+    assert (project / "mlartifacts" / run.info.run_id / "artifacts" / "note.txt").read_text() == "hello"
+    found = tracking.find_run(kind="trial", mark="x")
+    assert found is not None
+    assert found.info.run_id == run.info.run_id
+    assert tracking.find_run(kind="trial", mark="y") is None
+
+
+def test_a_tracking_store_that_cannot_be_used_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(BadInput, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used"):
+        tracking.connect()
