@@ -45,7 +45,7 @@ def public_repository(upstream: Path, tmp_path: Path) -> tuple[Path, str]:
 
 
 @pytest.mark.real
-def test_dvc_pull_fetches_the_clips_and_the_cohort_is_read_from_them(
+def test_the_clips_are_fetched_once_and_the_pipeline_then_runs_on_them_without_the_repository(
     public_repository: tuple[Path, str], tmp_path: Path
 ) -> None:
     repository, commit = public_repository
@@ -55,15 +55,28 @@ def test_dvc_pull_fetches_the_clips_and_the_cohort_is_read_from_them(
     project.mkdir()
     _git(project, "init", "--quiet")
     shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    shutil.copy(ROOT / "params.yaml", project)
+    for name in ("params.yaml", "dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
+        shutil.copy(ROOT / name, project)
+    (project / "src").symlink_to(ROOT / "src")
     # The clips at hand have a commit of their own; all else of the import stays as it is.
     (project / "data.dvc").write_text(re.sub(r"\b[0-9a-f]{40}\b", commit, (ROOT / "data.dvc").read_text()))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"HOME": str(home), "PATH": path}
-    subprocess.run(["dvc", "pull", "--quiet", "data.dvc"], cwd=project, env=environment, check=True)
-    subprocess.run(["lus", "cohort", "data", "cohort.csv"], cwd=project, env=environment, check=True)
-    table = pd.read_csv(project / "cohort.csv", dtype=str)
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("make", "--old-file=.venv/.ready", "data")
+    # From here on the repository is out of reach.
+    (home / ".gitconfig").unlink()
+    shutil.rmtree(repository)
+    run("lus", "use", "data")
+    run("dvc", "repro", "cohort")
+    table = pd.read_csv(project / "build/cohort.csv", dtype=str)
     assert len(table) == 119
     assert table["path"].str.startswith("data/pocus_videos/convex/").all()
-    published = pd.read_csv(repository / "data/dataset_metadata.csv", dtype=str)
-    assert set(table["licence"]) <= set(published["License"].str.strip())
+    metadata = pd.read_csv(project / "data/dataset_metadata.csv", dtype=str)
+    assert set(table["licence"]) <= set(metadata["License"].str.strip())
+    assert "up to date" in run("dvc", "repro", "cohort")
