@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -178,30 +179,49 @@ def _wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float 
     raise AssertionError(f"{url} did not answer within {seconds} s")
 
 
+@contextmanager
+def _server(project: Project, verb: str, path: str) -> Iterator[str]:
+    """Run `lus <verb>` until it answers at `path`; gives its address, and ends it."""
+    port = _free_port()
+    with (project.folder / f"{verb}.log").open("wb") as log:
+        server = subprocess.Popen(
+            ["lus", verb, "--port", str(port)],
+            executable=shutil.which("lus", path=project.environment["PATH"]),
+            cwd=project.folder,
+            env=project.environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _wait_until_ready(f"http://127.0.0.1:{port}{path}", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGINT)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def served(built: Project) -> Iterator[str]:
     """The address of the running service."""
-    port = _free_port()
-    log = (built.folder / "serve.log").open("wb")
-    server = subprocess.Popen(
-        ["lus", "serve", "--port", str(port)],
-        cwd=built.folder,
-        env=built.environment,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        executable=shutil.which("lus", path=built.environment["PATH"]),
-    )
-    try:
-        _wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-        log.close()
+    with _server(built, "serve", "/readyz") as address:
+        yield address
+
+
+def test_the_pages_show_the_nested_trials_and_the_registered_version(built: Project) -> None:
+    with _server(built, "ui", "/health") as address:
+        assert "<title>MLflow</title>" in httpx.get(address, timeout=30).text
+        api = f"{address}/api/2.0/mlflow"
+        named = httpx.get(f"{api}/experiments/get-by-name", params={"experiment_name": "lus"}, timeout=30).json()
+        body = {"experiment_ids": [named["experiment"]["experiment_id"]], "filter": "tags.`lus.kind` = 'trial'"}
+        runs = httpx.post(f"{api}/runs/search", json=body, timeout=30).json()["runs"]
+        parents = {tag["value"] for run in runs for tag in run["data"]["tags"] if tag["key"] == "mlflow.parentRunId"}
+        assert (len(runs), len(parents)) == (2, 1)
+        version = httpx.get(f"{api}/model-versions/get", params={"name": "lus-classifier", "version": "1"}, timeout=30)
+        assert version.json()["model_version"]["aliases"] == ["challenger"]
 
 
 def _send(address: str, path: Path) -> tuple[int, str, dict[str, object]]:
