@@ -29,6 +29,7 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/uv.txt
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@grep -q DO_NOT_TRACK $(BIN)/activate || printf '\n# Telemetry off, as everywhere in this project.\nexport MLFLOW_DISABLE_TELEMETRY=%s BENTOML_DO_NOT_TRACK=%s DO_NOT_TRACK=%s\n' $(MLFLOW_DISABLE_TELEMETRY) $(BENTOML_DO_NOT_TRACK) $(DO_NOT_TRACK) >> $(BIN)/activate
 	@touch $@
 
 repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=imagenet: on other clips)
@@ -64,4 +65,4 @@ lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
 
 clean: ## remove what the pipeline made and DVC's copies of it; keeps .venv, data, runs and registered models
-	rm -rf build phantom .phantom.* .dvc/cache .dvc/tmp dvc.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build phantom .phantom.* .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -260,6 +262,27 @@ def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) ->
     assert (status, content_type) == (422, "application/problem+json")
     assert problem["title"] == "Unprocessable Entity"
     assert problem["detail"] == "params.yaml: is not a video that can be decoded; convert it, for example to .mp4"
+
+
+def test_an_address_in_the_place_of_a_file_is_refused_and_not_fetched(served: str) -> None:
+    fetched = []
+
+    class Bait(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            fetched.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+    bait = http.server.HTTPServer(("127.0.0.1", 0), Bait)
+    threading.Thread(target=bait.serve_forever, daemon=True).start()
+    try:
+        address = f"http://127.0.0.1:{bait.server_port}/clip.mp4"
+        # As a text part of a multipart form, and as JSON.
+        for body in ({"files": {"clip": (None, address)}}, {"json": {"clip": address}}):
+            assert httpx.post(f"{served}/classify", timeout=60, **body).status_code >= 400
+    finally:
+        bait.shutdown()
+    assert fetched == []
 
 
 def test_the_service_goes_on_after_a_refusal_and_says_where_its_model_comes_from(built: Project, served: str) -> None:

@@ -119,6 +119,16 @@ def test_telemetry_is_off_for_every_library() -> None:
     for name in ("MLFLOW_DISABLE_TELEMETRY", "BENTOML_DO_NOT_TRACK", "DO_NOT_TRACK"):
         assert ENVIRONMENT[name].lower() in {"true", "1"}
         assert f"export {name} := {ENVIRONMENT[name]}" in makefile
+    # And for who activates the environment and calls `mlflow` or `bentoml` without this project's command.
+    activate = Path(sys.prefix) / "bin/activate"
+    shown = subprocess.run(
+        ["bash", "-c", f'. "{activate}" && env'],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"MLFLOW_DISABLE_TELEMETRY=true", "BENTOML_DO_NOT_TRACK=True", "DO_NOT_TRACK=1"} <= set(shown.stdout.split())
     dvc = (ROOT / ".dvc/config").read_text()
     assert "analytics = false" in dvc
     assert "check_update = false" in dvc
