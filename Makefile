@@ -34,7 +34,7 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 
 repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=imagenet: on other clips)
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
-	$(if $(COHORT),lus use "$(COHORT)" $(if $(WEIGHTS),--weights "$(WEIGHTS)"))
+	$(if $(COHORT)$(WEIGHTS),lus use $(if $(COHORT),"$(COHORT)") $(if $(WEIGHTS),--weights "$(WEIGHTS)"))
 	dvc repro package
 
 data: $(READY) ## fetch the public clips into data (once)
@@ -51,7 +51,7 @@ serve: $(READY) ## answer clips on 127.0.0.1:3000
 
 image: $(READY) ## the Bento as a container image (needs docker or podman)
 	@test -f build/package.json || { echo "no Bento yet: run make repro first"; exit 1; }
-	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" -t lus-classifier:latest $(ARGS)
+	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" --backend $(if $(shell command -v docker),docker,podman) -t lus-classifier:latest $(ARGS)
 
 bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/features.py

@@ -301,7 +301,7 @@ def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:
     assert built.json("build/package.json")["alias"] == "champion"
 
 
-@pytest.mark.parametrize("labels", [["normal", "sick"], ["a", "b", "c", "d"]])
+@pytest.mark.parametrize("labels", [["normal", "sick [severe]"], ["a", "b", "c", "d"]])
 def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(labels: list[str], tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "my clips", labels, patients=4, clips=1)
     project = Project(tmp_path / "project", SMALL)

@@ -93,8 +93,8 @@ def _with_imagenet(application: Callable[..., keras.Model], backbone: Backbone, 
         return application(weights="imagenet", **top)
     except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
         raise BadInput(
-            f"the ImageNet weights of {backbone.name} could not be downloaded ({error}); connect this machine, or put "
-            "a downloaded file into weights/ and name it in features.weights of params.yaml (`random`: for trial runs)"
+            f"the ImageNet weights of {backbone.name} could not be had ({error}); connect this machine, or put a "
+            "downloaded file into weights/ and name it in features.weights of params.yaml (`random`: for trial runs)"
         ) from None
 
 

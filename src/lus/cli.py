@@ -24,7 +24,7 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_LOG_LEVEL": "ERROR",
-    # A clip is a file: FFmpeg may not follow what is written in it to another place.
+    # A clip is a file: FFmpeg may not follow what is written in it to another machine.
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -61,23 +61,22 @@ def _with_bar(description: str, work: Callable[[Callable[[int, int], None]], Res
 
 @app.command(rich_help_panel=PROJECT)
 def use(
-    folder: Annotated[Path, typer.Argument(help="clips: phantom, data, or a folder of your own")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="clips: phantom, data, or a folder of your own; default: as it is")
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="imagenet, random, or a file in weights/; default: as they are")
     ] = None,
 ) -> None:
-    """Switch the project to other clips: sets cohort.folder (and features.weights) in params.yaml."""
+    """Switch the project to other clips: sets cohort.folder and features.weights in params.yaml."""
     from lus import params
 
-    if not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
+    if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
         raise BadInput(f"{folder}: no such folder; name one with clips, or phantom, or data")
-    params.change("cohort.folder", folder.as_posix())
-    if weights is not None:
-        params.change("features.weights", weights)
-    now = params.load()
-    print(
-        f"cohort {now.cohort.folder}, weights {now.features.weights}; `dvc repro package` rebuilds what depends on them"
-    )
+    wanted = {"cohort.folder": folder.as_posix() if folder else None, "features.weights": weights}
+    now = params.change({key: value for key, value in wanted.items() if value is not None})
+    first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
+    print(f"cohort {now.cohort.folder}, weights {now.features.weights}; {first}`dvc repro package` rebuilds the rest")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -229,9 +228,11 @@ def classify(
 def _print_answers(classifier: Classifier, clips: list[Path], title: str) -> list[str]:
     """Print a table of answers; returns the refusals of clips that are not usable."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("clip", "label", *classifier.card.labels, title=title, caption="for research, not for diagnosis")
+    labels = classifier.card.labels
+    table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
     refused = []
     for clip in clips:
         try:
@@ -240,9 +241,9 @@ def _print_answers(classifier: Classifier, clips: list[Path], title: str) -> lis
             refused.append(str(error))
             continue
         table.add_row(
-            clip.name,
-            answer.label,
-            *(f"{answer.probabilities[label]:.3f}" for label in classifier.card.labels),
+            escape(clip.name),
+            escape(answer.label),
+            *(f"{answer.probabilities[label]:.3f}" for label in labels),
         )
     if table.row_count:
         Console().print(table)

@@ -10,7 +10,8 @@ Three layouts are read, the first that fits:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ COLUMNS = (
 )
 LEFT_OUT_COLUMNS = ("path", "label", "patient", "kind", "reason")
 RULE, UNUSABLE = "rule", "unusable"
+_NO_VIDEO = "its name does not end as a video's does ({})"
 PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "viral-pneumonia"}
 """Labels of the public repository: the letters that a file name starts with -> label."""
 
@@ -59,7 +61,7 @@ def list_clips(folder: Path) -> list[Listed]:
         BadInput: the folder is missing or has none of the layouts; a table is not usable (its line is named).
     """
     if not folder.is_dir():
-        hint = "; `dvc pull data.dvc` fetches the public clips" if folder.name == "data" else ""
+        hint = "; `make data` fetches the public clips" if folder.name == "data" else ""
         raise BadInput(f"{folder}: no such folder; a folder of clips was expected{hint}")
     if (folder / "clips.csv").is_file():
         listed = _list_table(folder)
@@ -77,8 +79,10 @@ def list_clips(folder: Path) -> list[Listed]:
 
 def _read_table(path: Path, required: Sequence[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with more fields than the first line
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as a table ({' '.join(str(error).split())}); mend it") from None
     missing = [column for column in required if column not in table.columns]
     if missing:
@@ -108,25 +112,29 @@ def _list_public(folder: Path) -> list[Listed]:
     """Clips of covid19_ultrasound, with the patient, source, probe and licence from its metadata table."""
     columns = ("Filename", "Patient ID / Name", "Source ID", "Probe", "License")
     table = _read_table(folder / "dataset_metadata.csv", columns)
-    # The table names some clips with their suffix and most without it.
-    rows = {row["Filename"].strip(): row for row in table.to_dict("records")}
-    listed = []
-    for path in filter(_is_video, _files(folder / "pocus_videos")):
-        probe = path.relative_to(folder / "pocus_videos").parts[0].lower()
-        prefix = next((prefix for prefix in PREFIXES if path.name.lower().startswith(prefix)), None)
-        row = rows.get(path.name) or rows.get(path.stem)
-        if prefix is None:
-            known = ", ".join(PREFIXES)
-            listed.append(Listed(path, "", "", probe=probe, refused=f"its name starts with none of {known}"))
-        elif row is None:
-            listed.append(Listed(path, PREFIXES[prefix], "", probe=probe, refused="no row in dataset_metadata.csv"))
-        else:
-            source = row["Source ID"].strip() or "unknown"
-            # Clips of unnamed patients of one source may show one person: they stay together in every fold.
-            patient = row["Patient ID / Name"].strip() or f"unknown-of-source-{source}"
-            licence = row["License"].strip() or "unknown"
-            listed.append(Listed(path, PREFIXES[prefix], patient, source, row["Probe"].strip() or probe, licence))
-    return listed
+    rows = table.to_dict("records")
+    return [_list_public_clip(path, folder / "pocus_videos", rows) for path in _files(folder / "pocus_videos")]
+
+
+def _list_public_clip(path: Path, videos: Path, rows: list[dict[Hashable, str]]) -> Listed:
+    probe = path.relative_to(videos).parts[0].lower()
+    prefix = next((prefix for prefix in PREFIXES if path.name.lower().startswith(prefix)), None)
+    # The table names some clips with their suffix and most without it; a name may stand there for two probes.
+    named = [row for row in rows if row["Filename"].strip() in (path.name, path.stem)]
+    fitting = [row for row in named if row["Probe"].strip().lower() == probe] or named
+    if not _is_video(path):
+        return Listed(path, "", "", probe=probe, refused=_NO_VIDEO.format(path.suffix or "no suffix"))
+    if prefix is None:
+        return Listed(path, "", "", probe=probe, refused=f"its name starts with none of {', '.join(PREFIXES)}")
+    if len(fitting) != 1:
+        refused = f"{len(fitting) or 'no'} row{'s' if fitting else ''} in dataset_metadata.csv"
+        return Listed(path, PREFIXES[prefix], "", probe=probe, refused=refused)
+    row = fitting[0]
+    source = row["Source ID"].strip() or "unknown"
+    # Clips of unnamed patients of one source may show one person: they stay together in every fold.
+    patient = row["Patient ID / Name"].strip() or f"unknown-of-source-{source}"
+    licence = row["License"].strip() or "unknown"
+    return Listed(path, PREFIXES[prefix], patient, source, row["Probe"].strip() or probe, licence)
 
 
 def _list_folders(folder: Path) -> list[Listed]:
@@ -147,13 +155,25 @@ def _list_folders(folder: Path) -> list[Listed]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Every file below a folder but the hidden ones."""
-    return [
-        Path(root) / name
-        for root, _, names in os.walk(folder)
-        for name in names
-        if not name.startswith(".") and not any(part.startswith(".") for part in Path(root).relative_to(folder).parts)
-    ]
+    """Every file below a folder but the hidden ones; links to folders are followed.
+
+    Raises:
+        BadInput: a folder cannot be read, or a link leads back to a folder above it.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise BadInput(f"{error.filename}: cannot be read ({error.strerror}); change its permissions")
+
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        here = Path(root).resolve()
+        for name in folders:
+            inner = (Path(root) / name).resolve()
+            if inner == here or inner in here.parents:
+                raise BadInput(f"{Path(root) / name}: is a link to a folder above it; remove it")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root) / name for name in names if not name.startswith(".")]
+    return found
 
 
 def _is_video(path: Path) -> bool:
@@ -165,7 +185,7 @@ def _leave_out(one: Listed, params: Cohort) -> Listed:
         return one
     if one.label in params.leave_out_labels:
         return replace(one, refused=f"label {one.label} is in cohort.leave_out_labels")
-    if one.probe in params.leave_out_probes:
+    if one.probe.lower() in {probe.lower() for probe in params.leave_out_probes}:
         return replace(one, refused=f"probe {one.probe} is in cohort.leave_out_probes")
     return one
 

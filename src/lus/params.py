@@ -6,7 +6,8 @@ kind is named in the error, with the place it stands in.
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import yaml
@@ -92,6 +93,15 @@ class Features(Section):
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
     batch: Positive = Field(description="frames of one call of the backbone")
 
+    @field_validator("weights")
+    @classmethod
+    def _known_weights(cls, weights: str) -> str:
+        inside = PurePosixPath(weights).parts[:1] == ("weights",) and ".." not in PurePosixPath(weights).parts
+        if weights not in ("imagenet", "random") and not (inside and len(PurePosixPath(weights).parts) > 1):
+            # Of that folder the pipeline keeps watch: a file changed elsewhere would go on serving old features.
+            raise ValueError(f"{weights!r} found, `imagenet`, `random` or a file in the folder weights/ expected")
+        return weights
+
 
 class Search(Section):
     """The Optuna search for the head."""
@@ -164,6 +174,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise BadInput(f"{path}: not found; run this in the project's top folder") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: is not YAML ({' '.join(str(error).split())}); mend the file") from None
+    return _validated(raw, path)
+
+
+def _validated(raw: object, path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
@@ -173,25 +187,30 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise BadInput(f"{path}: {faults}; see the comments in {path}") from None
 
 
-def change(key: str, value: str, path: Path = Path("params.yaml")) -> None:
-    """Set one parameter in the file; its comments stay.
+def change(values: dict[str, str], path: Path = Path("params.yaml")) -> Params:
+    """Set parameters in the file; its comments stay, and a wrong value leaves it as it is.
 
     Args:
-        key: section and name, as in `cohort.folder`.
-        value: the new value.
+        values: new values by section and name, as in `cohort.folder`.
         path: the file.
 
+    Returns:
+        The parameters as they are now.
+
     Raises:
-        BadInput: the file is missing.
+        BadInput: the file is missing, or a value is wrong.
     """
     from ruamel.yaml import YAML
 
-    if not path.is_file():
-        raise BadInput(f"{path}: not found; run this in the project's top folder")
+    load(path)
     editor = YAML()
     editor.preserve_quotes, editor.width = True, 1000
     content = editor.load(path)
-    section, name = key.split(".")
-    content[section][name] = value
-    with path.open("w") as file:
-        editor.dump(content, file)
+    for key, value in values.items():
+        section, name = key.split(".")
+        content[section][name] = value
+    changed = io.StringIO()
+    editor.dump(content, changed)
+    now = _validated(yaml.safe_load(changed.getvalue()), path)
+    path.write_text(changed.getvalue())
+    return now

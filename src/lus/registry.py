@@ -63,7 +63,7 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         model: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
         card: kept with the model as its metadata.
         tags: of the version.
-        example: (1, length, size, size, 3) uint8, kept beside the model as `input_example.npy`.
+        example: (1, length, size, size, 3) uint8, kept among the run's artifacts as `classifier/input_example.npy`.
 
     Returns:
         The new version.

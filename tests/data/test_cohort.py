@@ -115,6 +115,35 @@ def test_one_label_alone_is_refused(tmp_path: Path) -> None:
         cohort.build(make_cohort(tmp_path / "own", ["a"], patients=2, clips=1), RULE, workers=1)
 
 
+def test_a_row_with_too_many_fields_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read as a table"):
+        cohort.list_clips(_table(tmp_path, "a.avi,sick,p1", "b.avi,sick,p2,more,and more"))
+    with pytest.raises(BadInput, match="cannot be read as a table"):
+        cohort.list_clips(_table(tmp_path, "a.avi,sick,p1,", "b.avi,sick,p2,"))
+
+
+def test_probes_are_left_out_however_they_are_written(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path, ["a", "b"], patients=1, clips=1)
+    rows = ["a/patient00/clip0.avi,a,p1,convex", "b/patient10/clip0.avi,b,p2,Linear"]
+    listed = cohort.list_clips(_table(folder, *rows, header="path,label,patient,probe"))
+    assert [cohort._leave_out(one, RULE).refused for one in listed] == [
+        "",
+        "probe Linear is in cohort.leave_out_probes",
+    ]
+
+
+def test_links_to_folders_are_followed_and_a_circle_is_refused(tmp_path: Path) -> None:
+    store = make_cohort(tmp_path / "store", ["a", "b"], patients=1, clips=1)
+    own = tmp_path / "own"
+    own.mkdir()
+    for label in ("a", "b"):
+        (own / label).symlink_to(store / label)
+    assert [one.label for one in cohort.list_clips(own)] == ["a", "b"]
+    (store / "a" / "back").symlink_to(store / "a")
+    with pytest.raises(BadInput, match="is a link to a folder above it"):
+        cohort.list_clips(own)
+
+
 def test_the_stage_fails_when_too_many_clips_are_unusable(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=2)
     (folder / "a" / "broken.avi").write_text("no video")
@@ -140,6 +169,7 @@ def _public(folder: Path) -> Path:
         "convex/pneu-three.avi": ("Bacterial pneumonia", "", "6", "convex"),
         "convex/Reg_four.mp4": ("regular", "38", "2", "convex"),
         "linear/Reg_five.avi": ("regular", "39", "2", "linear"),
+        "convex/Reg_twice.avi": ("regular", "41", "2", "convex"),
         "convex/Vir_six.avi": ("Viral pneumonia", "40", "2", "convex"),
     }
     rows = []
@@ -148,6 +178,8 @@ def _public(folder: Path) -> Path:
         rows.append(f"{Path(name).stem},{label},CC BY 4.0,{probe},{source},{patient}")
     write_video(folder / "pocus_videos/convex/Cov_unlisted.avi", draw_frames(20, 64, 64, 50))
     write_video(folder / "pocus_videos/convex/other.avi", draw_frames(20, 64, 64, 51))
+    rows.append("Reg_twice,regular,CC BY 4.0,linear,3,42")
+    (folder / "pocus_videos/convex/notes.txt").write_text("no clip")
     header = "Filename,Label,License,Probe,Source ID,Patient ID / Name"
     (folder / "dataset_metadata.csv").write_text("\n".join([header, *rows]) + "\n")
     return folder
@@ -161,7 +193,9 @@ def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path
         "Pneu_two.avi": "pneumonia",
         "pneu-three.avi": "pneumonia",
         "Reg_four.mp4": "healthy",
+        "Reg_twice.avi": "healthy",
     }
+    assert rows.loc["Reg_twice.avi", "patient"] == "41"
     assert rows.loc["Cov-one+(1).avi", ["patient", "source", "probe", "licence"]].tolist() == [
         "36",
         "2",
@@ -173,6 +207,7 @@ def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path
     assert reasons == {
         "Cov_unlisted.avi": "no row in dataset_metadata.csv",
         "Reg_five.avi": "probe linear is in cohort.leave_out_probes",
+        "notes.txt": "its name does not end as a video's does (.txt)",
         "Vir_six.avi": "label viral-pneumonia is in cohort.leave_out_labels",
         "other.avi": "its name starts with none of cov, pneu, reg, vir",
     }

@@ -142,5 +142,5 @@ def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.
     monkeypatch.setattr(
         file_utils, "get_file", lambda fname, origin, **_: download(fname, origin, cache_dir=str(tmp_path))
     )
-    with pytest.raises(BadInput, match=r"ImageNet weights of xception could not be downloaded .*features\.weights"):
+    with pytest.raises(BadInput, match=r"ImageNet weights of xception could not be had .*features\.weights"):
         backbones.build("xception", SIZE, "imagenet")

@@ -202,6 +202,11 @@ def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     assert 0.2 < summary["accuracy"] < 0.8
 
 
+def test_any_label_can_be_logged() -> None:
+    figures = {"accuracy": 0.5, "f1.covid (severe), A+B/C": 1.0, "interval": {}}
+    assert evaluate._flat(figures) == {"accuracy": 0.5, "f1.covid _severe__ A_B_C": 1.0}
+
+
 def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     build = project / "build"
     noise = _feature_set(build, "aaa")

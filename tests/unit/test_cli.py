@@ -48,16 +48,25 @@ def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "my clips").mkdir()
     done = _lus("use", "my clips", "--weights", "imagenet", cwd=project)
-    assert done.stdout == "cohort my clips, weights imagenet; `dvc repro package` rebuilds what depends on them\n"
+    assert done.stdout == "cohort my clips, weights imagenet; `dvc repro package` rebuilds the rest\n"
     after = (project / "params.yaml").read_text()
     assert after.count("#") == before.count("#")
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
     assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
 
 
-def test_use_refuses_a_folder_that_is_not_there(project: Path) -> None:
+def test_use_changes_what_it_is_told_and_nothing_else(project: Path) -> None:
+    done = _lus("use", "--weights", "imagenet", cwd=project)
+    assert done.stdout.startswith("cohort phantom, weights imagenet;")
+    assert _lus("use", "data", cwd=project).stdout.startswith("cohort data, weights imagenet; `make data` fetches")
+
+
+def test_use_refuses_what_is_not_there_or_not_known_and_changes_nothing(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     assert _lus("use", "nowhere", cwd=project).returncode == 2
+    refused = _lus("use", "data", "--weights", "imagnet", cwd=project)
+    assert refused.returncode == 2
+    assert "`imagenet`, `random` or a file in the folder weights/ expected" in refused.stderr
     assert (project / "params.yaml").read_text() == before
 
 

@@ -8,6 +8,7 @@ which no part of that choice has seen.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,8 @@ def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
     for name, bounds in values["interval"].items():
         flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
-    return flat
+    # A label may hold what MLflow takes in no metric's name.
+    return {re.sub(r"[^\w.\- :]", "_", name): value for name, value in flat.items()}
 
 
 def _without_nan(value: Any) -> Any:

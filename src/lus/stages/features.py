@@ -9,7 +9,6 @@ import numpy as np
 
 from lus import backbones, featureset, frameset, pool, tracking
 from lus.arrays import Frames
-from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Features
 
@@ -46,11 +45,6 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
-    if params.weights not in ("imagenet", "random") and Path(params.weights).parts[0] != "weights":
-        raise BadInput(
-            f"features.weights: {params.weights} is not in the folder weights/, whose files the pipeline keeps watch "
-            "of; put it there"
-        )
     calibration = _calibration(sampled) if params.weights == "random" else None
     model = backbones.build(backbone, sampled.size, params.weights, seed=params.seed, calibration=calibration)
     clips = sampled.clips
