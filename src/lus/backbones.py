@@ -142,7 +142,7 @@ def calibrate(model: keras.Model, frames: Frames) -> None:
 
 
 def traced(model: keras.Model) -> Callable[[Frames], FloatArray]:
-    """A backbone as a function (n, size, size, 3) uint8 -> (n, dim) float32, for any n.
+    """A backbone, or a classifier, as a function from uint8 frames to float32, for any number of frames or clips.
 
     Traced once: `predict` rebuilds its pipeline for every call, and an eager call keeps every activation.
     """

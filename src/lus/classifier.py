@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import checks, clip
+from lus import backbones, checks, clip
 from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
 from lus.params import Limits
@@ -97,8 +96,6 @@ class Classifier:
     """A classifier ready to answer."""
 
     def __init__(self, model: keras.Model, card: Card) -> None:
-        import tensorflow as tf
-
         self.card = card
         shape = (None, card.length, card.size, card.size, 3)
         if tuple(model.input_shape) != shape or model.output_shape[-1] != len(card.labels):
@@ -106,9 +103,7 @@ class Classifier:
                 f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its card says "
                 f"{shape} and {len(card.labels)}; register it again"
             )
-        self._run: Callable[..., Any] = tf.function(
-            lambda frames: model(frames, training=False), input_signature=[tf.TensorSpec(shape, tf.uint8)]
-        )
+        self._run = backbones.traced(model)
 
     @classmethod
     def load(cls, folder: Path) -> Classifier:
@@ -122,7 +117,7 @@ class Classifier:
 
     def probabilities(self, frames: Frames) -> FloatArray:
         """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
-        return np.asarray(self._run(frames), np.float32)
+        return self._run(frames)
 
     def classify(self, path: Path) -> Answer:
         """Decode a clip, check it and classify it.

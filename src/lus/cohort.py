@@ -147,9 +147,7 @@ def _list_folders(folder: Path) -> list[Listed]:
         if not label and _is_video(path):
             listed.append(Listed(path, "", "", refused="it lies in no label's folder"))
         elif label:
-            refused = (
-                "" if _is_video(path) else f"its name does not end as a video's does ({path.suffix or 'no suffix'})"
-            )
+            refused = "" if _is_video(path) else _NO_VIDEO.format(path.suffix or "no suffix")
             listed.append(Listed(path, label, patient, refused=refused))
     return listed if any(not one.refused for one in listed) else []
 

@@ -64,13 +64,13 @@ def run(build: Path, out: Path, params: Register) -> str:
     import mlflow
 
     evaluation = build / "evaluation"
+    metrics_file = evaluation / evaluate.METRICS_FILE
     choice = json.loads((evaluation / evaluate.CHOICE_FILE).read_text())
-    summary = json.loads((evaluation / evaluate.METRICS_FILE).read_text())
+    summary = json.loads(metrics_file.read_text())
     folder = build / "features" / choice["feature_set"]
     model = _train(folder, choice, params.seed)
     sampled = frameset.read(build / "frames")
     length, size = model.input_shape[1:3]
-    metrics_file = evaluation / evaluate.METRICS_FILE
     lineage = tracking.lineage(
         {
             "clips": folder / featureset.CLIPS_FILE,
@@ -85,7 +85,7 @@ def run(build: Path, out: Path, params: Register) -> str:
     tracking.connect()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
-    known = tracking.find_run(kind="evaluation", evaluation_sha256=tracking.sha256(metrics_file))
+    known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
     run_id = known.info.run_id if known else evaluate.log(build, evaluation)
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(tracking.prefixed(lineage))
