@@ -16,7 +16,7 @@ export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro data test ui serve image bench lint clean lock
+.PHONY: help setup repro data test fuzz ui serve image bench lint clean lock
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
 
@@ -43,6 +43,9 @@ data: $(READY) ## fetch the public clips into data (once)
 test: $(READY) ## run the tests (make test ARGS='-k name' for some of them)
 	python -m pytest $(ARGS)
 
+fuzz: $(READY) ## run 2,000 damaged clips through the guards (ARGS='--clips 200 --seed 7')
+	python -m tests.fuzz --clips 2000 --seed 1 $(ARGS)
+
 ui: $(READY) ## MLflow's pages on 127.0.0.1:5000
 	lus ui
 
@@ -55,6 +58,7 @@ image: $(READY) ## the Bento as a container image (needs docker or podman)
 
 bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/features.py
+	python benchmarks/checks.py
 
 lint: $(READY) ## check format, style and types
 	ruff format --check .

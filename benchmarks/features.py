@@ -65,9 +65,10 @@ def compare(paths: list[Path], rounds: int) -> None:
     """Time both roads over the same clips, in turn, and print medians and their ratio."""
     model = backbones.build("xception", SIZE, "random", seed=1)
     run = backbones.traced(model)
+    limits = params.load().limits
     roads: dict[str, Callable[[Path], np.ndarray]] = {
         "model.predict a clip": lambda path: obvious(path, model),
-        "this project": lambda path: run(clip.sample(path, LENGTH, SIZE)[0]),
+        "this project": lambda path: run(clip.sample(path, [LENGTH], SIZE, limits).frames),
     }
     for path in paths:  # the same work must come out, or its speed says nothing; also the warm-up
         plain, mine = (road(path) for road in roads.values())

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import httpx
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from tests.conftest import ROOT, make_cohort
+from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +42,7 @@ SMALL = {
         "max_dense_layers": 1,
     },
     "evaluate": {"bootstrap": 200},
+    "cohort": {"min_patients": 2},
 }
 """Changes to the parameters under which the pipeline takes a minute."""
 
@@ -261,7 +263,22 @@ def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) ->
     status, content_type, problem = _send(served, ROOT / "params.yaml")
     assert (status, content_type) == (422, "application/problem+json")
     assert problem["title"] == "Unprocessable Entity"
-    assert problem["detail"] == "params.yaml: is not a video that can be decoded; convert it, for example to .mp4"
+    assert problem["detail"] == (
+        "params.yaml: nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
+    )
+    assert problem["findings"][0]["check"] == "decode"
+
+
+def test_the_service_holds_a_clip_to_the_pipelines_limits(served: str, tmp_path: Path) -> None:
+    still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 5), 24, axis=0))
+    status, content_type, problem = _send(served, still)
+    assert (status, content_type) == (422, "application/problem+json")
+    assert "still.avi: the share of identical neighbouring frames is 1, at most 0.5" in str(problem["detail"])
+    assert [one["check"] for one in problem["findings"]] == ["still_share", "coverage", "extent"]
+    short = write_video(tmp_path / "short.avi", draw_frames(9, 120, 104, 5))
+    assert _send(served, short)[2]["detail"] == (
+        "short.avi: the number of frames is 9, at least 20 is expected; record a longer clip"
+    )
 
 
 def test_an_address_in_the_place_of_a_file_is_refused_and_not_fetched(served: str) -> None:

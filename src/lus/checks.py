@@ -1,196 +1,154 @@
 """What a usable clip is: one table of rules, made from the limits in `params.yaml`.
 
-The rules guard the pipeline, where Great Expectations states them and draws the Data Docs, and the service,
-where they run alone: importing Great Expectations costs seconds.
+The same table guards the pipeline, where Great Expectations states it too (`suites`), `lus check`, and the
+service, where it runs alone: importing Great Expectations costs seconds.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
-from lus.arrays import Frames
-from lus.clip import ClipInfo
+from lus import clip, measures
+from lus.clip import ClipInfo, Sample
+from lus.errors import Finding, Unusable
+from lus.measures import FrameMeasures
 from lus.params import Limits
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A number measured on a clip must lie between two limits (None: no limit on that side)."""
+    """A number measured on a clip must lie between two limits (None: no limit on that side).
+
+    A clip that breaks a rule is not usable; where `reports` is set, it is only reported.
+    """
 
     column: str
     low: float | None
     high: float | None
     meaning: str
+    advice: str
+    reports: bool = False
 
+    def broken_by(self, value: float) -> bool:
+        """Whether a number lies outside the limits; what is no number does."""
+        inside = (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        return not inside or value != value  # noqa: PLR0124 - NaN alone differs from itself
 
-@dataclass(frozen=True)
-class Finding:
-    """A rule that a clip breaks: what was found and what was expected."""
-
-    check: str
-    found: float
-    limit: str
-    meaning: str
-
-    def __str__(self) -> str:
-        return f"{self.meaning} is {self.found:.4g}, {self.limit} is expected"
+    def expected(self, value: float) -> str:
+        """The limit that a number breaks, in words."""
+        if self.low is not None and not value >= self.low:
+            return f"at least {self.low:g}"
+        return f"at most {self.high:g}" if self.high is not None else "a number"
 
 
 def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
     """The rules for clips from which `length` frames are taken."""
+    ultrasound = "take the picture of a lung-ultrasound clip alone"
     return (
-        Rule("frames", length, limits.max_frames, "the number of frames"),
-        Rule("side", limits.min_side, None, "the shorter side in pixels"),
-        Rule("pixels", None, limits.max_pixels, "the number of pixels of a frame"),
-        Rule("brightness", limits.min_brightness, limits.max_brightness, "the mean brightness (0 to 1)"),
-        Rule("contrast", limits.min_contrast, None, "the contrast (0 to 1)"),
-        Rule("saturation", None, limits.max_saturation, "the colour saturation (0 to 1)"),
-        Rule("still_share", None, limits.max_still_share, "the share of identical neighbouring frames"),
+        Rule("frames", length, limits.max_frames, "the number of frames", "record a longer clip"),
+        Rule("side", limits.min_side, None, "the shorter side in pixels", "export it at its full size"),
+        Rule("pixels", None, limits.max_pixels, "the number of pixels of a frame", "make its frames smaller"),
+        Rule(
+            "clip_pixels", None, limits.max_clip_pixels, "the number of pixels of all frames together", "cut the clip"
+        ),
+        Rule("fps", None, limits.max_fps, "the declared number of frames a second", "convert it"),
+        Rule("brightness", limits.min_brightness, limits.max_brightness, "the mean brightness (0 to 1)", ultrasound),
+        Rule("contrast", limits.min_contrast, None, "the contrast (0 to 1)", ultrasound),
+        Rule("sharpness", limits.min_sharpness, None, "the sharpness", "export it at its full quality"),
+        Rule("saturation", None, limits.max_saturation, "the colour saturation (0 to 1)", ultrasound),
+        Rule(
+            "colour", None, limits.max_colour, "the share of coloured pixels beyond one tint for each grey", ultrasound
+        ),
+        Rule("blank_share", None, limits.max_blank_share, "the share of blank frames", "cut them off"),
+        Rule(
+            "still_share",
+            None,
+            limits.max_still_share,
+            "the share of identical neighbouring frames",
+            "export the clip, not a still image",
+        ),
+        Rule("coverage", limits.min_coverage, None, "the share of the picture that ever changes", ultrasound),
+        Rule("extent", limits.min_extent, None, "the share of the picture within its borders", "cut the borders off"),
+        Rule("cuts", None, limits.max_cuts, "the number of cuts", "send each part as a clip of its own"),
+        Rule("flashes", None, limits.max_flashes, "the number of flashes", "cut the foreign frames out"),
+        Rule("overlay_text", None, limits.report_text, "the share of burnt-in letters", "cut them off", reports=True),
+        Rule(
+            "overlay_colour", None, limits.report_colour, "the share of vivid colour", "export without it", reports=True
+        ),
     )
 
 
-def frame_statistics(frames: Frames) -> pd.DataFrame:
-    """Measure each frame.
+def blank(frames: FrameMeasures, limits: Limits) -> NDArray[np.bool_]:
+    """Frames that show nothing: (length,) bool."""
+    outside = (frames["brightness"] < limits.min_brightness) | (frames["brightness"] > limits.max_brightness)
+    return np.asarray(outside & (frames["contrast"] < limits.min_contrast))
+
+
+def findings(values: Mapping[str, float], table: Sequence[Rule], *, reports: bool = False) -> list[Finding]:
+    """The rules that a clip breaks; a rule whose number is not among the values is not looked at.
 
     Args:
-        frames: (length, height, width, 3) uint8 RGB.
-
-    Returns:
-        A row a frame, all columns from 0 to 1: brightness (mean grey), contrast (standard deviation of grey),
-        black_share (pixels darker than 8 of 255), saturation (HSV, weighted by brightness, so that the noise
-        of black pixels does not count), change (mean absolute difference to the frame before; 0 for the first).
-    """
-    length, height, width, _ = frames.shape
-    strip = frames.reshape(length * height, width, 3)
-    grey = cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY).reshape(length, height, width)
-    hsv = cv2.cvtColor(strip, cv2.COLOR_RGB2HSV).reshape(length, height * width, 3)
-    value = hsv[..., 2].astype(np.float32)
-    colour = (hsv[..., 1] * value).sum(axis=1) / np.maximum(value.sum(axis=1), 1.0)
-    change = [0.0] + [float(cv2.absdiff(a, b).mean()) for a, b in zip(grey[1:], grey[:-1], strict=True)]
-    return pd.DataFrame(
-        {
-            "brightness": grey.mean(axis=(1, 2)) / 255.0,
-            "contrast": grey.std(axis=(1, 2)) / 255.0,
-            "black_share": (grey < 8).mean(axis=(1, 2)),
-            "saturation": colour / 255.0,
-            "change": np.array(change) / 255.0,
-        }
-    )
-
-
-def shape_statistics(info: ClipInfo) -> dict[str, float]:
-    """The numbers that the rules look at, as far as they are known before any frame is looked at."""
-    return {"frames": info.frames, "side": min(info.width, info.height), "pixels": info.width * info.height}
-
-
-def clip_statistics(info: ClipInfo, frames: pd.DataFrame) -> dict[str, float]:
-    """The numbers that the rules look at, from what a clip is and its frames' statistics."""
-    neighbours = frames["change"].iloc[1:]
-    return shape_statistics(info) | {
-        "brightness": float(frames["brightness"].mean()),
-        "contrast": float(frames["contrast"].mean()),
-        "black_share": float(frames["black_share"].mean()),
-        "saturation": float(frames["saturation"].mean()),
-        "still_share": float((neighbours == 0).mean()) if len(neighbours) else 0.0,
-    }
-
-
-def findings(statistics: Mapping[str, float], table: Sequence[Rule]) -> list[Finding]:
-    """The rules that a clip breaks; a rule whose number is not among the statistics is not looked at."""
-    found = []
-    for rule in table:
-        value = statistics.get(rule.column)
-        if value is None:
-            continue
-        if rule.low is not None and value < rule.low:
-            found.append(Finding(rule.column, value, f"at least {rule.low:g}", rule.meaning))
-        elif rule.high is not None and value > rule.high:
-            found.append(Finding(rule.column, value, f"at most {rule.high:g}", rule.meaning))
-    return found
-
-
-def _suites(cohort: pd.DataFrame, table: Sequence[Rule]) -> dict[str, list[Any]]:
-    from great_expectations import expectations as gxe
-
-    not_null = [gxe.ExpectColumnValuesToNotBeNull(column=name) for name in ("path", "label", "patient")]
-    return {
-        "cohort": [
-            *not_null,
-            gxe.ExpectColumnValuesToBeUnique(column="clip_id"),
-            gxe.ExpectColumnValueLengthsToEqual(column="clip_id", value=64),
-            gxe.ExpectColumnUniqueValueCountToBeBetween(column="label", min_value=2),
-            gxe.ExpectColumnUniqueValueCountToBeBetween(column="patient", min_value=int(cohort["label"].nunique())),
-        ],
-        "clips": [
-            # A clip that could not be read has no numbers, and what is not there breaks no limit.
-            *(gxe.ExpectColumnValuesToNotBeNull(column=rule.column) for rule in table),
-            *(
-                gxe.ExpectColumnValuesToBeBetween(column=rule.column, min_value=rule.low, max_value=rule.high)
-                for rule in table
-            ),
-        ],
-    }
-
-
-def validate(cohort: pd.DataFrame, clips: pd.DataFrame, table: Sequence[Rule], docs: Path) -> dict[str, Any]:
-    """State the rules to Great Expectations and write its Data Docs.
-
-    Args:
-        cohort: the cohort table.
-        clips: `clip_statistics`, a row a clip, with the path in a column `path`.
+        values: `measures.of_clip`, or a part of it.
         table: the rules.
-        docs: the folder for the HTML pages; made if missing.
-
-    Returns:
-        For each suite ("cohort", "clips"): whether it held, and each expectation with what was found.
+        reports: whether to look at the rules that only report, or else at those that refuse.
     """
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    return [
+        Finding(rule.column, f"{value:.4g}", rule.expected(value), rule.advice, rule.meaning)
+        for rule in table
+        if rule.reports == reports and (value := values.get(rule.column)) is not None and rule.broken_by(value)
+    ]
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())}
-    site = {
-        "class_name": "SiteBuilder",
-        "store_backend": store,
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    for name in list(context.get_site_names()):
-        context.delete_data_docs_site(name)
-    context.add_data_docs_site("data_docs", site)
-    source = context.data_sources.add_pandas("lus")
-    definitions = []
-    for name, expectations in _suites(cohort, table).items():
-        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
-        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
-        definitions.append(
-            (
-                context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite)),
-                name,
-            )
-        )
-    frames = {"cohort": cohort, "clips": clips}
-    results = {name: one.run(batch_parameters={"dataframe": frames[name]}) for one, name in definitions}
-    context.build_data_docs()
-    return {
-        name: {
-            "success": bool(result.success),
-            "expectations": [
-                {
-                    "expectation": one.expectation_config.type,
-                    "arguments": {k: v for k, v in one.expectation_config.kwargs.items() if k != "batch_id"},
-                    "success": bool(one.success),
-                    "unexpected": int(one.result.get("unexpected_count", 0)),
-                }
-                for one in result.results
-            ],
-        }
-        for name, result in results.items()
-    }
+
+@dataclass(frozen=True)
+class Examined:
+    """A clip that could be decoded, with all that was measured on it.
+
+    Attributes:
+        sample: what is kept of it.
+        frames: a number a frame for each name.
+        values: a number for each name.
+        findings: why it is not usable; none where it is.
+        reported: what should be known of it and does not make it unusable.
+        seconds: spent on decoding and on checks.
+    """
+
+    sample: Sample
+    frames: FrameMeasures
+    values: dict[str, float]
+    findings: list[Finding]
+    reported: list[Finding]
+    seconds: dict[str, float]
+
+
+def examine(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None) -> Examined:
+    """Decode a clip, measure it and hold it to the rules.
+
+    Args:
+        path: the clip.
+        lengths: frames of a sequence, in one or more lengths.
+        size: pixels a side of the frames kept.
+        limits: of a usable clip.
+        info: what `clip.inspect` said, where it has been asked before.
+
+    Raises:
+        Unusable: the clip cannot be decoded, or is too short or too large to be looked at.
+    """
+    started = time.perf_counter()
+    table = rules(limits, max(lengths))
+    info = info or clip.inspect(path, limits)
+    early = findings(measures.of_shape(info), table)
+    if early:
+        raise Unusable(path.name, early)
+    sample = clip.sample(path, lengths, size, limits, info)
+    decoded = time.perf_counter()
+    frames = measures.of_frames(sample.frames)
+    values = measures.of_clip(sample, frames, blank(frames, limits))
+    broken, reported = findings(values, table), findings(values, table, reports=True)
+    seconds = {"decode": decoded - started, "check": time.perf_counter() - decoded}
+    return Examined(sample, frames, values, broken, reported, seconds)

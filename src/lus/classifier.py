@@ -6,17 +6,19 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from lus import backbones, checks, clip
+from lus import backbones, checks, clip, pool
 from lus.arrays import FloatArray, Frames
-from lus.errors import BadInput
+from lus.checks import Examined
+from lus.errors import BadInput, Unusable
 from lus.params import Limits
 
 if TYPE_CHECKING:
     import keras
+    from pebble import ProcessPool
 
 MODEL_FILE = "classifier.keras"
 CARD_FILE = "classifier.json"
@@ -62,7 +64,7 @@ class Answer:
         label: the most probable one.
         probabilities: of each label.
         frames: numbers of the frames that were looked at.
-        seconds: spent on decoding, checks and classification.
+        seconds: spent on reading the clip, of which on decoding and on checks, and on classification.
         model: name and version.
     """
 
@@ -92,10 +94,44 @@ def load_model(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-class Classifier:
-    """A classifier ready to answer."""
+class Reader:
+    """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone."""
 
-    def __init__(self, model: keras.Model, card: Card) -> None:
+    def __init__(self, card: Card, workers: int = 1) -> None:
+        self._card, self._workers = card, workers
+        self._pool: ProcessPool | None = None
+
+    def read(self, path: Path) -> Examined:
+        """Decode a clip and hold it to the limits.
+
+        Raises:
+            Unusable: the clip cannot be decoded or breaks a limit.
+        """
+        if self._pool is None:
+            self._pool = pool.open_pool(self._workers, pool.MEMORY)
+        arguments = (path, [self._card.length], self._card.size, self._card.limits)
+        seconds = self._card.limits.max_seconds
+        try:
+            # The clock runs from when a worker takes the clip, not while it waits for one.
+            examined: Examined = self._pool.schedule(checks.examine, args=arguments, timeout=seconds).result()
+        except pool.FAILURES as error:
+            raise clip.undecodable(path, pool.what_happened(error, seconds)) from error
+        if examined.findings:
+            raise Unusable(path.name, examined.findings)
+        return examined
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+
+
+class Classifier:
+    """A classifier ready to answer; to be closed after use, or used in a `with` statement."""
+
+    def __init__(self, model: keras.Model, card: Card, readers: int = 1) -> None:
         self.card = card
         shape = (None, card.length, card.size, card.size, 3)
         if tuple(model.input_shape) != shape or model.output_shape[-1] != len(card.labels):
@@ -104,12 +140,23 @@ class Classifier:
                 f"{shape} and {len(card.labels)}; register it again"
             )
         self._run = backbones.traced(model)
+        self._reader = Reader(card, readers)
 
     @classmethod
-    def load(cls, folder: Path) -> Classifier:
-        """Load a folder that holds a model and its card."""
+    def load(cls, folder: Path, readers: int = 1) -> Classifier:
+        """Load a folder that holds a model and its card; `readers` processes decode clips."""
         card = Card.from_json(json.loads((folder / CARD_FILE).read_text()))
-        return cls(load_model(folder / MODEL_FILE), card)
+        return cls(load_model(folder / MODEL_FILE), card, readers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        self._reader.close()
 
     def warm_up(self) -> None:
         """Build the graph by classifying black frames."""
@@ -123,24 +170,17 @@ class Classifier:
         """Decode a clip, check it and classify it.
 
         Raises:
-            BadInput: the clip cannot be decoded or breaks a limit.
+            Unusable: the clip cannot be decoded or breaks a limit.
         """
         started = time.perf_counter()
-        frames, info = clip.sample(
-            path, self.card.length, self.card.size, self.card.limits.max_frames, self.card.limits.max_pixels
-        )
-        decoded = time.perf_counter()
-        statistics = checks.clip_statistics(info, checks.frame_statistics(frames))
-        found = checks.findings(statistics, checks.rules(self.card.limits, self.card.length))
-        if found:
-            raise BadInput(f"{path.name}: {'; '.join(map(str, found))}; send an ultrasound clip within the limits")
-        checked = time.perf_counter()
-        probabilities = self.probabilities(frames[None])[0]
+        examined = self._reader.read(path)
+        read = time.perf_counter()
+        probabilities = self.probabilities(examined.sample.frames[None])[0]
         done = time.perf_counter()
         return Answer(
             label=self.card.labels[int(probabilities.argmax())],
             probabilities={name: float(p) for name, p in zip(self.card.labels, probabilities, strict=True)},
-            frames=clip.sample_indices(info.frames, self.card.length).tolist(),
-            seconds={"decode": decoded - started, "check": checked - decoded, "classify": done - checked},
+            frames=examined.sample.indices.tolist(),
+            seconds=examined.seconds | {"read": read - started, "classify": done - read},
             model={"name": self.card.name, "version": self.card.version},
         )

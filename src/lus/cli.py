@@ -6,14 +6,11 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from lus.errors import BadInput
-
-if TYPE_CHECKING:
-    from lus.classifier import Classifier
 
 ENVIRONMENT = {
     # Every library's telemetry is off; DVC's is in .dvc/config.
@@ -24,8 +21,6 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
     "OPENCV_LOG_LEVEL": "ERROR",
-    # A clip is a file: FFmpeg may not follow what is written in it to another machine.
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -79,6 +74,28 @@ def use(
     print(f"cohort {now.cohort.folder}, weights {now.features.weights}; {first}`dvc repro package` rebuilds the rest")
 
 
+@app.command(rich_help_panel=PROJECT)
+def check(
+    clips: Annotated[list[Path], typer.Argument(help="video files, folders of them, or a cohort's folder")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+) -> None:
+    """Run the pipeline's guards on any clips; nothing is kept.
+
+    Each clip is decoded and held to the limits of params.yaml. In a cohort's folder the cohort's own rules are
+    looked at too, and what could give labels away: near-duplicate clips of different patients or labels, and
+    properties of the files. The exit status is 2 when a clip is not usable.
+    """
+    from lus import params, show, survey
+
+    loaded = params.load()
+    found = _with_bar("check", lambda report: survey.run(clips, loaded, report))
+    show.survey_json(found) if as_json else show.survey_tables(found)
+    if found.refused:
+        raise BadInput(
+            f"{len(found.refused)} of {len(found.clips)} clips are not usable; each is listed with what to do"
+        )
+
+
 @app.command(rich_help_panel=STAGES)
 def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path("phantom")) -> None:
     """Simulate the phantom cohort: clips and clips.csv."""
@@ -102,8 +119,9 @@ def cohort(
     from lus import params
     from lus.stages import cohort as stage
 
-    section = params.load().cohort
-    print(_with_bar("cohort", lambda report: stage.run(folder or Path(section.folder), out, section, report)))
+    loaded = params.load()
+    clips = folder or Path(loaded.cohort.folder)
+    print(_with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report)))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -112,12 +130,12 @@ def frames(
     out: Annotated[Path, typer.Argument(help="folder for the frames")] = BUILD / "frames",
     report: Annotated[Path, typer.Argument(help="folder for the checks' results")] = BUILD / "checks",
 ) -> None:
-    """Sample frames, check every clip, quarantine what is not usable."""
+    """Sample frames, check every clip, quarantine what is not usable, look for leaks."""
     from lus import params
     from lus.stages import frames as stage
 
-    section = params.load().frames
-    print(_with_bar("frames", lambda tick: stage.run(table, out, report, section, tick)))
+    loaded = params.load()
+    print(_with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick)))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -208,7 +226,7 @@ def classify(
     version: Annotated[str | None, typer.Option(help="version; default: the champion, else the challenger")] = None,
 ) -> None:
     """Classify clips with a registered version."""
-    from lus import params, quiet, registry
+    from lus import params, quiet, registry, show
 
     quiet.import_tensorflow()
     name = params.load().register_.name
@@ -217,37 +235,11 @@ def classify(
         if version
         else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
     )
-    classifier = registry.load(chosen)
-    refused = _print_answers(
-        classifier, clips, f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    )
+    title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
+    with registry.load(chosen) as classifier:
+        refused = show.answers(classifier, clips, title)
     if refused:
         raise BadInput("; ".join(refused))
-
-
-def _print_answers(classifier: Classifier, clips: list[Path], title: str) -> list[str]:
-    """Print a table of answers; returns the refusals of clips that are not usable."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    labels = classifier.card.labels
-    table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
-    refused = []
-    for clip in clips:
-        try:
-            answer = classifier.classify(clip)
-        except BadInput as error:
-            refused.append(str(error))
-            continue
-        table.add_row(
-            escape(clip.name),
-            escape(answer.label),
-            *(f"{answer.probabilities[label]:.3f}" for label in labels),
-        )
-    if table.row_count:
-        Console().print(table)
-    return refused
 
 
 @app.command(rich_help_panel=MODELS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.arrays import Frames
-from lus.errors import BadInput
+from lus.arrays import Frames, Thumbnails
+from lus.errors import Finding, Unusable
+from lus.params import Limits
 
 SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 """File name endings by which a folder is searched for clips, in lower case."""
+
+
+_OPTIONS = "protocol_whitelist;file|format_whitelist;avi,mov,mp4,m4v,matroska,webm,mpeg,mpegts,mpegvideo,gif,asf"
+"""For FFmpeg: a clip is one file of a video format, and neither an address nor a list of other files."""
+THUMBNAIL = 32
+"""Pixels a side of a thumbnail."""
 
 
 @dataclass(frozen=True)
@@ -40,61 +47,110 @@ class ClipInfo:
     height: int
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What is kept of a clip.
+
+    Attributes:
+        info: what the clip is.
+        indices: (n,) numbers of the frames that were kept.
+        frames: those frames, (n, size, size, 3) uint8 RGB.
+        thumbnails: every frame of the clip, (frames, 32, 32) uint8 grey.
+    """
+
+    info: ClipInfo
+    indices: NDArray[np.int64]
+    frames: Frames
+    thumbnails: Thumbnails
+
+
 def clip_id(path: Path) -> str:
     """SHA-256 of the file's content, 64 hexadecimal digits: the identity of a clip, whatever its name."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _unusable(path: Path, found: str, expected: str, advice: str, check: str = "decode") -> Unusable:
+    return Unusable(path.name, [Finding(check, found, expected, advice)])
+
+
+def _over(path: Path, check: str, meaning: str, found: int, limit: int, advice: str, more: str = "") -> Unusable:
+    return Unusable(path.name, [Finding(check, f"{more}{found}", f"at most {limit}", advice, meaning)])
+
+
+def _refuse_unreadable(path: Path) -> None:
+    try:
+        if not path.is_file() and path.stat():
+            raise _unusable(path, "not a file", "a video file", "name a file")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except PermissionError:
+        raise _unusable(
+            path, "a file that this user may not read", "a readable video file", "change its permissions"
+        ) from None
+    except OSError as error:
+        # A dangling link is there and leads nowhere.
+        what = "a link to a file that is not there" if path.is_symlink() else f"nothing to open ({error.strerror})"
+        raise _unusable(path, what, "a video file", "put the file where its name says") from None
+    if empty:
+        raise _unusable(path, "an empty file", "a video file", "fetch it again")
+
+
 @contextmanager
 def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise BadInput(f"{path.name}: cannot be opened ({error.strerror}); a video file was expected") from None
-    if not path.is_file():
-        raise BadInput(f"{path.name}: is not a file; a video file was expected")
-    if size == 0:
-        raise BadInput(f"{path.name}: is empty; a video file was expected: fetch it again")
-    if not os.access(path, os.R_OK):
-        raise BadInput(f"{path.name}: may not be read by this user; change its permissions")
+    _refuse_unreadable(path)
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _OPTIONS  # the only way to hand options through OpenCV
     # FFmpeg by name: other backends would take a name with `%d` in it for a series of images.
     # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
-    capture = cv2.VideoCapture(os.fspath(path.absolute()), cv2.CAP_FFMPEG)
+    # One thread: with more, what is shown in the place of damaged parts depends on which of them is first.
+    capture = cv2.VideoCapture(os.fspath(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
-            raise BadInput(f"{path.name}: is not a video that can be decoded; convert it, for example to .mp4")
+            raise _unusable(path, "nothing that can be decoded", "a video file", "convert it, for example to .mp4")
         yield capture
     finally:
         capture.release()
 
 
-def inspect(path: Path, max_frames: int | None = None, max_pixels: int | None = None) -> ClipInfo:
+def _refuse_large(path: Path, width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        meaning = f"the number of pixels of a frame ({width} x {height})"
+        raise _over(path, "pixels", meaning, width * height, limits.max_pixels, "make its frames smaller")
+
+
+def inspect(path: Path, limits: Limits) -> ClipInfo:
     """Decode a clip to its end and count.
 
     Args:
         path: the clip.
-        max_frames, max_pixels: limits at which decoding stops, so that a clip out of all bounds costs little.
+        limits: decoding stops at the first one that is passed, so that a clip out of all bounds costs little
+            time and no memory.
 
     Raises:
-        BadInput: the file cannot be read, holds no frame, or passes a limit.
+        Unusable: the file cannot be read, holds no frame, or passes a limit.
     """
     with _capture(path) as capture:
+        # What is declared comes first: a decoder spends the memory of a frame before it shows the frame.
+        declared = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        _refuse_large(path, *declared, limits)
         fps = capture.get(cv2.CAP_PROP_FPS)
         ok, first = capture.read()
         if not ok:
-            raise BadInput(f"{path.name}: holds no frame that can be decoded; fetch or convert it again")
+            raise _unusable(path, "no frame that can be decoded", "a video file", "fetch or convert it again")
         height, width = first.shape[:2]
-        if max_pixels is not None and height * width > max_pixels:
-            raise BadInput(
-                f"{path.name}: has frames of {width} x {height} pixels, at most {max_pixels} pixels are expected; "
-                "make them smaller"
-            )
+        _refuse_large(path, width, height, limits)
+        allowed = min(limits.max_frames, limits.max_clip_pixels // (width * height))
         count = 1
         while capture.grab():
             count += 1
-            if max_frames is not None and count > max_frames:
-                raise BadInput(f"{path.name}: has more than {max_frames} frames, which is the most; cut the clip")
+            if count > limits.max_frames:
+                raise _over(
+                    path, "frames", "the number of frames", count, limits.max_frames, "cut the clip", "at least "
+                )
+            if count > allowed:
+                meaning = "the number of pixels of all frames together"
+                pixels = count * width * height
+                raise _over(path, "clip_pixels", meaning, pixels, limits.max_clip_pixels, "cut the clip", "at least ")
     return ClipInfo(frames=count, fps=fps if np.isfinite(fps) and fps > 0 else 0.0, width=width, height=height)
 
 
@@ -102,17 +158,17 @@ def sample_indices(count: int, length: int) -> NDArray[np.int64]:
     """Evenly spaced frame numbers, the first and the last frame among them.
 
     Args:
-        count: decoded frames of the clip.
+        count: decoded frames of the clip, at least `length`.
         length: frames wanted.
 
     Returns:
         (length,) int64, strictly increasing.
 
     Raises:
-        BadInput: the clip has fewer frames than wanted.
+        ValueError: the clip has fewer frames than wanted.
     """
     if count < length:
-        raise BadInput(f"the clip has {count} frames, at least {length} are expected; record a longer clip")
+        raise ValueError(f"{length} different frames cannot be taken from {count}")
     return np.linspace(0, count - 1, length).round().astype(np.int64)
 
 
@@ -121,8 +177,8 @@ def union_indices(count: int, lengths: Iterable[int]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([sample_indices(count, length) for length in lengths]))
 
 
-def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> Frames:
-    """Decode the given frames of a clip and resize them to a square, as the published method does.
+def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Frames, Thumbnails]:
+    """Decode a clip, keep the given frames and resize them to a square, as the published method does.
 
     Args:
         path: the clip.
@@ -130,43 +186,59 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> Frames:
         size: pixels a side.
 
     Returns:
-        (length, size, size, 3) uint8, RGB.
+        (length, size, size, 3) uint8 RGB; and a thumbnail of every frame up to the last one asked for.
 
     Raises:
-        BadInput: the file cannot be read or ends before the last frame asked for.
+        Unusable: the file cannot be read or ends before the last frame asked for.
     """
+    wanted = {int(index): row for row, index in enumerate(indices)}
+    count = int(indices[-1]) + 1
     frames = np.empty((len(indices), size, size, 3), np.uint8)
+    thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL), np.uint8)
     with _capture(path) as capture:
-        position = -1
-        for row, index in enumerate(indices):
-            while position < index:
-                if not capture.grab():
-                    raise BadInput(
-                        f"{path.name}: ends after {position + 1} frames, frame {index + 1} was expected; fetch it again"
-                    )
-                position += 1
-            ok, frame = capture.retrieve()
+        for position in range(count):
+            ok, frame = capture.read()
             if not ok:
-                raise BadInput(f"{path.name}: frame {index + 1} cannot be decoded; fetch it again")
-            resized = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
-            cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=frames[row])
-    return frames
+                found = f"an end after {position} frames"
+                raise _unusable(path, found, f"a frame number {count}", "fetch it again")
+            thumbnails[position] = thumbnail(frame)
+            if position in wanted:
+                resized = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
+                cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=frames[wanted[position]])
+    return frames, thumbnails
 
 
-def sample(
-    path: Path, length: int, size: int, max_frames: int | None = None, max_pixels: int | None = None
-) -> tuple[Frames, ClipInfo]:
-    """Decode a clip whose length is not known beforehand.
+def thumbnail(frame: Frames) -> Thumbnails:
+    """A frame (height, width, 3), BGR, from every few of its pixels: looking at all of them would cost a decoding."""
+    height, width = frame.shape[:2]
+    few = frame[:: max(1, height // (2 * THUMBNAIL)), :: max(1, width // (2 * THUMBNAIL)), 1]
+    tiny = cv2.resize(np.ascontiguousarray(few), (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return np.asarray(tiny, np.uint8)
 
-    Two passes, so that memory stays bounded by the frames kept and not by the clip. The limits are those of
-    `inspect`.
 
-    Returns:
-        frames (length, size, size, 3) uint8 RGB, and what the clip is.
+def sample(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None) -> Sample:
+    """Keep of a clip what all the lengths need.
+
+    Two passes where the number of frames is not known beforehand, so that memory stays bounded by the frames
+    kept and not by the clip.
+
+    Args:
+        path: the clip.
+        lengths: frames of a sequence.
+        size: pixels a side of the frames kept.
+        limits: of a usable clip.
+        info: what `inspect` said, where it has been asked before.
+
+    Raises:
+        Unusable: the clip cannot be decoded or passes a limit that `inspect` looks at.
+        ValueError: it has fewer frames than the longest sequence.
     """
-    info = inspect(path, max_frames, max_pixels)
-    try:
-        indices = sample_indices(info.frames, length)
-    except BadInput as error:
-        raise BadInput(f"{path.name}: {error}") from None
-    return read_frames(path, indices, size), info
+    info = info or inspect(path, limits)
+    indices = union_indices(info.frames, lengths)
+    frames, thumbnails = read_frames(path, indices, size)
+    return Sample(info, indices, frames, thumbnails)
+
+
+def undecodable(path: Path, what: str) -> Unusable:
+    """The refusal of a clip whose decoder went wrong: `what` it did, as in "died (signal 11)"."""
+    return _unusable(path, f"a decoder that {what}", "a clip that decodes", "convert it, for example to .mp4")

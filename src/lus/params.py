@@ -1,7 +1,8 @@
 """The parameters: `params.yaml`, read once into frozen objects.
 
-One section a stage, named like the stage. A key that is not known, a missing one or a value of the wrong
-kind is named in the error, with the place it stands in.
+One section a stage, named like the stage, and `limits`, which several stages and the service share. A key
+that is not known, a missing one or a value of the wrong kind is named in the error, with the place it
+stands in.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Cohort(Section):
     folder: str = Field(description="the clips: `phantom`, `data` (the public clips) or a folder of one's own")
     leave_out_labels: tuple[str, ...] = Field(description="labels whose clips are listed as left out")
     leave_out_probes: tuple[str, ...] = Field(description="probes whose clips are listed as left out")
+    labels: tuple[str, ...] = Field(description="the labels expected; none: whatever the clips say")
+    min_patients: Positive = Field(description="patients of each label at least")
     max_unusable: Fraction = Field(description="share of the clips that may be unreadable or contradict each other")
 
 
@@ -63,11 +66,31 @@ class Limits(Section):
     min_side: Positive = Field(description="pixels; smallest width or height of a clip")
     max_pixels: Positive = Field(description="pixels of one frame at most")
     max_frames: Positive = Field(description="decoded frames at most")
+    max_clip_pixels: Positive = Field(description="pixels of all frames of a clip together at most")
+    max_seconds: Annotated[float, Field(gt=0)] = Field(description="seconds that decoding a clip may take")
+    max_fps: Annotated[float, Field(gt=0)] = Field(description="declared frames a second at most")
     min_brightness: Fraction = Field(description="mean grey level of the sampled frames, 0 to 1")
     max_brightness: Fraction = Field(description="mean grey level of the sampled frames, 0 to 1")
     min_contrast: Fraction = Field(description="standard deviation of the grey levels, 0 to 1")
+    min_sharpness: Annotated[float, Field(ge=0)] = Field(
+        description="standard deviation of the Laplacian at half size over that of the grey levels"
+    )
     max_saturation: Fraction = Field(description="mean HSV saturation weighted by brightness, 0 to 1")
-    max_still_share: Fraction = Field(description="share of neighbouring sampled frames that are identical")
+    max_colour: Fraction = Field(description="share of pixels whose colour is not that usual for their grey level")
+    max_blank_share: Fraction = Field(description="share of sampled frames that show nothing")
+    max_still_share: Fraction = Field(description="share of neighbouring sampled frames that are alike")
+    min_coverage: Fraction = Field(description="share of the pixels that change in the course of the clip")
+    min_extent: Fraction = Field(description="share of the picture that the box around those pixels takes")
+    max_cuts: Annotated[int, Field(ge=0)] = Field(description="changes to another scene")
+    max_flashes: Annotated[int, Field(ge=0)] = Field(description="foreign frames between alike ones")
+    report_text: Fraction = Field(description="share of pixels in burnt-in letters above which it is reported")
+    report_colour: Fraction = Field(description="share of vividly coloured pixels above which it is reported")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Limits:
+        if self.min_brightness >= self.max_brightness:
+            raise ValueError("min_brightness must be below max_brightness")
+        return self
 
 
 class Frames(Section):
@@ -76,13 +99,6 @@ class Frames(Section):
     lengths: tuple[Positive, ...] = Field(min_length=1, description="evenly spaced frames of a clip, one set each")
     size: Annotated[int, Field(ge=71, le=1024)] = Field(description="pixels; frames are stored size x size")
     max_quarantined: Fraction = Field(description="share of the cohort that may be quarantined")
-    limits: Limits
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Frames:
-        if self.limits.min_brightness >= self.limits.max_brightness:
-            raise ValueError("limits.min_brightness must be below limits.max_brightness")
-        return self
 
 
 class Features(Section):
@@ -153,6 +169,7 @@ class Params(Section):
     """All of `params.yaml`."""
 
     simulate: Simulate
+    limits: Limits
     cohort: Cohort
     frames: Frames
     features: Features

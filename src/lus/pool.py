@@ -1,4 +1,4 @@
-"""Work per clip, spread over processes."""
+"""Work per clip, spread over processes, of which one that dies or hangs takes down its own job alone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,35 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from threading import Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with (jobs done, jobs in all)."""
+MEMORY = 4 << 30
+"""Bytes that a guarded process may use."""
+FAILURES = (ProcessExpired, MemoryError, TimeoutError)
+"""What the future of a job raises whose process died, used up its memory or its time."""
+
+
+@dataclass(frozen=True)
+class Guard(Generic[Job, Result]):
+    """Limits on each job, and what becomes of one that passes them.
+
+    Attributes:
+        seconds: that a job may take.
+        lost: called with the job and what its process did, as in "died (signal 11)"; gives the job's result.
+        memory: bytes that a process may use (Linux only; elsewhere it is not limited).
+    """
+
+    seconds: float
+    lost: Callable[[Job, str], Result]
+    memory: int = MEMORY
 
 
 def processors() -> int:
@@ -26,6 +47,7 @@ def run(
     jobs: Sequence[Job],
     progress: Progress | None = None,
     workers: int | None = None,
+    guard: Guard[Job, Result] | None = None,
 ) -> list[Result]:
     """Do each job in a process of a pool; the workers end with this process, even when it is killed.
 
@@ -33,38 +55,74 @@ def run(
         work: a function of its argument alone, at the top level of a module (or a `partial` of one).
         jobs: its arguments.
         progress: called after each job.
-        workers: processes; as many as there are processors by default. One works in this process.
+        workers: processes; as many as there are processors by default. One works in this process where
+            there is no guard.
+        guard: limits on each job; without one, a job whose process dies ends the run.
 
     Returns:
         The results, in the order of the jobs.
+
+    Raises:
+        RuntimeError: the process of a job died, and there is no guard.
     """
     results = []
-    for result in _each(work, jobs, min(workers or processors(), max(len(jobs), 1))):
+    for result in _each(work, jobs, min(workers or processors(), max(len(jobs), 1)), guard):
         results.append(result)
         if progress is not None:
             progress(len(results), len(jobs))
     return results
 
 
-def _each(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    if workers == 1:
+def _each(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, guard: Guard[Job, Result] | None
+) -> Iterator[Result]:
+    if workers == 1 and guard is None:
         yield from map(work, jobs)
         return
+    pool = open_pool(workers, guard.memory if guard else None)
+    try:
+        futures = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in jobs]
+        for job, future in zip(jobs, futures, strict=True):
+            try:
+                yield future.result()
+            except FAILURES as error:
+                if guard is None:
+                    raise RuntimeError(f"a worker process {what_happened(error, None)}") from error
+                yield guard.lost(job, what_happened(error, guard.seconds))
+        pool.close()
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def open_pool(workers: int, memory: int | None) -> ProcessPool:
+    """A pool of processes, to be stopped and joined by the caller.
+
+    Args:
+        workers: processes.
+        memory: bytes that each may use; None for no limit.
+    """
     # Spawned, not forked: the caller may hold threads (TensorFlow does), which do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    return ProcessPool(workers, initializer=_start_worker, initargs=[memory], context=context)
 
 
-def _start_worker() -> None:
+def what_happened(error: BaseException, seconds: float | None) -> str:
+    """What a job's process did, as in "took more than 60 s"."""
+    if isinstance(error, ProcessExpired):
+        code = int(error.exitcode or 0)
+        return f"died ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
+    return "used up its memory" if isinstance(error, MemoryError) else f"took more than {seconds:g} s"
+
+
+def _start_worker(memory: int | None) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    if memory is not None and sys.platform == "linux":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     Thread(target=_end_with_parent, daemon=True).start()
 
 

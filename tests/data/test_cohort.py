@@ -11,7 +11,8 @@ from lus import cohort, params
 from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
-RULE = params.load(ROOT / "params.yaml").cohort
+LIMITS = params.load(ROOT / "params.yaml").limits
+RULE = params.load(ROOT / "params.yaml").cohort.model_copy(update={"min_patients": 1})
 LOOSE = RULE.model_copy(update={"max_unusable": 0.9})
 
 
@@ -22,7 +23,7 @@ def _table(folder: Path, *lines: str, header: str = "path,label,patient") -> Pat
 
 @pytest.mark.parametrize("labels", [["normal", "sick"], ["a", "b", "c", "d"]])
 def test_a_folder_per_label_takes_any_set_of_labels(tmp_path: Path, labels: list[str]) -> None:
-    table, left_out = cohort.build(make_cohort(tmp_path / "own", labels, patients=2), RULE, workers=2)
+    table, left_out = cohort.build(make_cohort(tmp_path / "own", labels, patients=2), RULE, LIMITS, workers=2)
     assert sorted(table["label"].unique()) == labels
     assert table["patient"].nunique() == 2 * len(labels)
     assert tuple(table.columns) == cohort.COLUMNS
@@ -33,7 +34,7 @@ def test_a_folder_per_label_takes_any_set_of_labels(tmp_path: Path, labels: list
 def test_a_label_folder_without_patients_counts_each_clip_as_one(tmp_path: Path) -> None:
     for seed, name in enumerate(["a/0.avi", "a/1.avi", "b/0.avi", "b/1.avi"]):
         write_video(tmp_path / name, draw_frames(20, 64, 64, seed))
-    table, _ = cohort.build(tmp_path, RULE, workers=1)
+    table, _ = cohort.build(tmp_path, RULE, LIMITS, workers=1)
     assert table["patient"].nunique() == 4
 
 
@@ -42,7 +43,7 @@ def test_a_table_of_clips_is_read_with_its_optional_columns(tmp_path: Path, make
     make_clip("b.mp4", seed=2)
     header = "path,label,patient,source,probe"
     _table(tmp_path, "one two+[x].AVI,sick,007,ward 3,convex", "b.mp4,normal,008,,", header=header)
-    table, _ = cohort.build(tmp_path, RULE, workers=1)
+    table, _ = cohort.build(tmp_path, RULE, LIMITS, workers=1)
     rows = table.set_index("patient")
     assert rows.loc["007", "source"] == "ward 3"
     assert rows.loc["008", "source"] == "unknown"
@@ -50,7 +51,7 @@ def test_a_table_of_clips_is_read_with_its_optional_columns(tmp_path: Path, make
 
 
 def test_the_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    table, _ = cohort.build(make_cohort(tmp_path / "own", ["1", "2"], patients=2), RULE, workers=1)
+    table, _ = cohort.build(make_cohort(tmp_path / "own", ["1", "2"], patients=2), RULE, LIMITS, workers=1)
     table.to_csv(tmp_path / "cohort.csv", index=False)
     again = cohort.read(tmp_path / "cohort.csv")
     assert again.astype(str).equals(table.astype(str))
@@ -83,14 +84,14 @@ def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) ->
     write_video(folder / "astray.avi", draw_frames(20, 64, 64, 1))
     copied = folder / "healthy" / "again.avi"
     shutil.copy(folder / "healthy" / "patient00" / "clip0.avi", copied)
-    table, left_out = cohort.build(folder, LOOSE, workers=2)
+    table, left_out = cohort.build(folder, LOOSE, LIMITS, workers=2)
     reasons = dict(zip(left_out["path"], left_out["reason"], strict=True))
     assert len(table) == 4
     assert len(reasons) == 6
     assert reasons[str(folder / "astray.avi")] == "it lies in no label's folder"
     assert reasons[str(folder / "pneumonia" / "notes.txt")] == "its name does not end as a video's does (.txt)"
     assert left_out.loc[left_out["kind"] == "unusable", "path"].tolist() == [str(folder / "pneumonia" / "broken.avi")]
-    assert "is not a video" in reasons[str(folder / "pneumonia" / "broken.avi")]
+    assert "nothing that can be decoded" in reasons[str(folder / "pneumonia" / "broken.avi")]
     assert list(reasons.values()).count("label viral-pneumonia is in cohort.leave_out_labels") == 2
     assert any(reason.startswith("same content as") for reason in reasons.values())
 
@@ -98,27 +99,31 @@ def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) ->
 def test_one_content_under_two_labels_is_left_out_twice(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=1)
     shutil.copy(folder / "a" / "patient00" / "clip0.avi", folder / "b" / "same.avi")
-    table, left_out = cohort.build(folder, LOOSE, workers=1)
+    table, left_out = cohort.build(folder, LOOSE, LIMITS, workers=1)
     assert len(table) == 3
-    assert set(left_out["reason"]) == {"same content under the labels a, b"}
+    assert sorted(left_out["reason"]) == [
+        "the same content under the labels a, b (clip0.avi), one label is expected; keep the right one",
+        "the same content under the labels a, b (same.avi), one label is expected; keep the right one",
+    ]
+    assert set(left_out["check"]) == {"content"}
 
 
 def test_a_folder_without_clips_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no clip found; expected a clips\.csv"):
-        cohort.build(tmp_path, RULE)
+        cohort.build(tmp_path, RULE, LIMITS)
     with pytest.raises(BadInput, match="no such folder"):
-        cohort.build(tmp_path / "nowhere", RULE)
+        cohort.build(tmp_path / "nowhere", RULE, LIMITS)
 
 
 def test_one_label_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="only the label a was found"):
-        cohort.build(make_cohort(tmp_path / "own", ["a"], patients=2, clips=1), RULE, workers=1)
+        cohort.build(make_cohort(tmp_path / "own", ["a"], patients=2, clips=1), RULE, LIMITS, workers=1)
 
 
 def test_a_row_with_too_many_fields_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="cannot be read as a table"):
+    with pytest.raises(BadInput, match=r"clips\.csv, line 3: 5 fields found, 3 expected"):
         cohort.list_clips(_table(tmp_path, "a.avi,sick,p1", "b.avi,sick,p2,more,and more"))
-    with pytest.raises(BadInput, match="cannot be read as a table"):
+    with pytest.raises(BadInput, match=r"clips\.csv, line 2: 4 fields found, 3 expected"):
         cohort.list_clips(_table(tmp_path, "a.avi,sick,p1,", "b.avi,sick,p2,"))
 
 
@@ -126,7 +131,7 @@ def test_probes_are_left_out_however_they_are_written(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path, ["a", "b"], patients=1, clips=1)
     rows = ["a/patient00/clip0.avi,a,p1,convex", "b/patient10/clip0.avi,b,p2,Linear"]
     listed = cohort.list_clips(_table(folder, *rows, header="path,label,patient,probe"))
-    assert [cohort._leave_out(one, RULE).refused for one in listed] == [
+    assert [cohort.leave_out(one, RULE).refused for one in listed] == [
         "",
         "probe Linear is in cohort.leave_out_probes",
     ]
@@ -148,9 +153,9 @@ def test_the_stage_fails_when_too_many_clips_are_unusable(tmp_path: Path) -> Non
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=2)
     (folder / "a" / "broken.avi").write_text("no video")
     with pytest.raises(
-        BadInput, match=r"11% of the clips are unusable, at most 10% may be.*broken\.avi: is not a video"
+        BadInput, match=r"11% of the clips are unusable, at most 10% may be.*broken\.avi: nothing that can be decoded"
     ):
-        cohort.build(folder, RULE, workers=1)
+        cohort.build(folder, RULE, LIMITS, workers=1)
 
 
 def test_the_stage_fails_when_a_label_loses_all_its_clips(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_the_stage_fails_when_a_label_loses_all_its_clips(tmp_path: Path) -> Non
     (folder / "c").mkdir()
     (folder / "c" / "only.avi").write_text("no video")
     with pytest.raises(BadInput, match="no clip of c is usable"):
-        cohort.build(folder, LOOSE, workers=1)
+        cohort.build(folder, LOOSE, LIMITS, workers=1)
 
 
 def _public(folder: Path) -> Path:
@@ -186,7 +191,7 @@ def _public(folder: Path) -> Path:
 
 
 def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path) -> None:
-    table, left_out = cohort.build(_public(tmp_path), RULE, workers=2)
+    table, left_out = cohort.build(_public(tmp_path), RULE, LIMITS, workers=2)
     rows = table.set_index(table["path"].map(lambda path: Path(path).name))
     assert rows["label"].to_dict() == {
         "Cov-one+(1).avi": "covid-19",
@@ -215,8 +220,42 @@ def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path
 
 @pytest.mark.real
 def test_all_public_clips_at_hand_match_the_metadata(upstream: Path) -> None:
-    table, left_out = cohort.build(upstream / "jannisborn/covid19_ultrasound/data", RULE)
+    table, left_out = cohort.build(upstream / "jannisborn/covid19_ultrasound/data", RULE, LIMITS)
     assert table["label"].value_counts().to_dict() == {"healthy": 56, "pneumonia": 36, "covid-19": 27}
     assert table["patient"].nunique() == 72
     assert not table["patient"].str.startswith("unknown").any()
     assert left_out.empty
+
+
+def test_a_table_may_quote_its_fields_and_leave_lines_empty(tmp_path: Path) -> None:
+    rows = ['"a, b.avi",sick,"Doe, ""J"" of\nward 3"', "", "c.avi,normal,p2", "../d.avi,normal,p3"]
+    with pytest.raises(BadInput, match=r"line 6: \.\./d\.avi leaves"):
+        cohort.list_clips(_table(tmp_path, *rows))
+    assert [one.path.name for one in cohort.list_clips(_table(tmp_path, *rows[:-1]))] == ["a, b.avi", "c.avi"]
+
+
+def test_a_table_that_is_no_text_says_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_bytes("path,label,patient\na.avi,läsion,p1\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"cannot be read as a table.*save it as CSV in UTF-8"):
+        cohort.list_clips(tmp_path)
+
+
+def test_a_label_folder_that_is_not_expected_is_named(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["healthy", "helthy"], patients=1, clips=1)
+    with pytest.raises(
+        BadInput, match=r"helthy/patient10/clip0\.avi: the label helthy was found, healthy, sick expected"
+    ):
+        cohort.list_clips(folder, ["healthy", "sick"])
+
+
+def test_a_label_with_too_few_patients_is_named(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=1)
+    with pytest.raises(BadInput, match="patients of each label: a 2, b 2, at least 5 are expected; add patients"):
+        cohort.build(folder, RULE.model_copy(update={"min_patients": 5}), LIMITS, workers=1)
+
+
+def test_patients_of_several_labels_are_named(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=2, clips=1)
+    rows = ["a/patient00/clip0.avi,a,p1", "a/patient01/clip0.avi,a,p2", "b/patient10/clip0.avi,b,p1"]
+    table, _ = cohort.build(_table(folder, *rows), RULE, LIMITS, workers=1)
+    assert cohort.patients_of_several_labels(table) == {"p1": ["a", "b"]}

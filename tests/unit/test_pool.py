@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -38,3 +43,72 @@ def test_two_workers_are_processes_of_their_own_and_one_is_this_process() -> Non
 
 def test_no_jobs_give_no_results() -> None:
     assert pool.run(_square, []) == []
+
+
+def _treacherous(what: str) -> str:
+    if what == "dies":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "leaves":
+        os._exit(7)
+    if what == "hangs":
+        time.sleep(60)
+    if what == "hoards":
+        return str(len(bytearray(8 << 30)))
+    return what
+
+
+def _lost(job: str, what: str) -> str:
+    return f"{job}: {what}"
+
+
+def test_a_job_that_dies_hangs_or_hoards_takes_nothing_else_with_it() -> None:
+    jobs = ["a", "dies", "b", "hangs", "c", "leaves", "hoards", "d"]
+    started = time.monotonic()
+    results = pool.run(_treacherous, jobs, workers=2, guard=pool.Guard(3.0, _lost))
+    assert time.monotonic() - started < 30
+    assert results == [
+        "a",
+        "dies: died (signal 11)",
+        "b",
+        "hangs: took more than 3 s",
+        "c",
+        "leaves: died (exit status 7)",
+        "hoards: used up its memory",
+        "d",
+    ]
+
+
+def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"a worker process died \(signal 11\)"):
+        pool.run(_treacherous, ["a", "dies", "b"], workers=2)
+
+
+def test_a_guard_keeps_even_a_single_worker_out_of_this_process() -> None:
+    assert pool.run(_worker, [0], workers=1, guard=pool.Guard(30.0, lambda job, what: False)) == [True]
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import os, time; from lus import pool\n"
+        "if __name__ == '__main__':\n"
+        "    workers = pool.open_pool(1, None)\n"
+        "    print(workers.schedule(os.getpid).result(), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline and _alive(worker):
+        time.sleep(0.1)
+    assert not _alive(worker)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

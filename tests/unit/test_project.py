@@ -47,13 +47,14 @@ def test_make_alone_lists_the_targets() -> None:
 
 LAYERS = [
     {"cli"},
-    {"stages", "service"},
-    {"registry"},
+    {"stages", "service", "show"},
+    {"registry", "survey"},
     {"classifier", "featureset", "frameset", "trials"},
-    {"folds", "metrics", "figures", "backbones"},
-    {"heads", "checks", "cohort", "phantom"},
-    {"clip", "params", "tracking"},
-    {"pool", "progress", "quiet"},
+    {"folds", "metrics", "figures", "backbones", "suites"},
+    {"heads", "checks"},
+    {"measures", "cohort", "leaks", "phantom"},
+    {"clip", "tracking"},
+    {"params", "pool", "progress", "quiet"},
     {"arrays"},
     {"errors"},
 ]

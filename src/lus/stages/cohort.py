@@ -5,25 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from lus import cohort, pool
-from lus.params import Cohort
+from lus.params import Cohort, Limits
 
 
-def run(folder: Path, out: Path, params: Cohort, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Cohort, limits: Limits, progress: pool.Progress | None = None) -> str:
     """Write the cohort table, and beside it `<name>-left-out.csv` with a reason for every clip left out.
 
     Returns:
         A sentence on what was found.
     """
-    table, left_out = cohort.build(folder, params, progress)
+    table, left_out = cohort.build(folder, params, limits, progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out, index=False)
-    reasons = left_out_file(out)
+    reasons = cohort.left_out_file(out)
     left_out.to_csv(reasons, index=False)
     counts = ", ".join(f"{count} {label}" for label, count in table["label"].value_counts().sort_index().items())
     sentence = f"{len(table)} clips ({counts}) of {table['patient'].nunique()} patients in {out}"
     return f"{sentence}; {len(left_out)} left out, see {reasons}" if len(left_out) else sentence
-
-
-def left_out_file(out: Path) -> Path:
-    """Where the clips that are not in the table `out` are listed."""
-    return out.with_name(f"{out.stem}-left-out.csv")

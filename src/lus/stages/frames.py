@@ -1,4 +1,4 @@
-"""frames: the cohort table and its clips -> sampled frames, their statistics, and the checks' results."""
+"""frames: the cohort table and its clips -> sampled frames, their measures, and the checks' results."""
 
 from __future__ import annotations
 
@@ -11,86 +11,164 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from lus import checks, clip, cohort, frameset, pool
+from lus import checks, clip, cohort, frameset, leaks, measures, pool, suites
 from lus.clip import ClipInfo
-from lus.errors import BadInput
-from lus.params import Frames
+from lus.errors import BadInput, Finding, Unusable
+from lus.params import Params
 
 STATISTICS_FILE = "statistics.csv"
-QUARANTINE_COLUMNS = ("path", "label", "check", "found", "limit")
+QUARANTINE_COLUMNS = ("path", "label", "check", "found", "limit", "reason")
+Row = dict[Hashable, object]
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """What sampling one clip gave: its statistics, or why it could not be read."""
+    """What became of one clip.
 
-    clips: dict[str, float]
+    Attributes:
+        values: a number for each name.
+        frames: a row a frame; none where the clip was not decoded.
+        findings: why it is not usable; none where it is.
+        reported: what should be known of it all the same.
+        fingerprint: of its frames; none where the clip was not decoded.
+    """
+
+    values: dict[str, float]
     frames: pd.DataFrame
-    refused: str = ""
+    findings: Sequence[Finding]
+    reported: Sequence[Finding] = ()
+    fingerprint: NDArray[np.uint8] | None = None
 
 
-def sample_one(row: dict[Hashable, object], out: Path, lengths: tuple[int, ...], size: int) -> Sampled:
+def sample_one(row: Row, out: Path, params: Params) -> Sampled:
     """Sample one clip of the cohort table into its file."""
-    info = ClipInfo(int(str(row["frames"])), float(str(row["fps"])), int(str(row["width"])), int(str(row["height"])))
-    if info.frames < max(lengths):
-        # Too short for the longest sequence: the rule on its length says so; its frames are not needed.
-        return Sampled(checks.shape_statistics(info), pd.DataFrame())
+    path, section = Path(str(row["path"])), params.frames
     try:
-        frames = clip.read_frames(Path(str(row["path"])), clip.union_indices(info.frames, lengths), size)
-    except BadInput as error:
-        return Sampled({}, pd.DataFrame(), str(error))
-    np.save(frameset.file_of(out, str(row["clip_id"])), frames)
-    statistics = checks.frame_statistics(frames)
-    return Sampled(checks.clip_statistics(info, statistics), statistics.assign(clip_id=str(row["clip_id"])))
+        examined = checks.examine(path, section.lengths, section.size, params.limits, _info(row))
+    except Unusable as error:
+        return _refused(row, error)
+    if not examined.findings:
+        np.save(frameset.file_of(out, str(row["clip_id"])), examined.sample.frames)
+    frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
+    fingerprint = leaks.fingerprint(examined.sample.frames)
+    return Sampled(examined.values, frames, examined.findings, examined.reported, fingerprint)
 
 
-def run(table: Path, out: Path, report: Path, params: Frames, progress: pool.Progress | None = None) -> str:
+def _info(row: Row) -> ClipInfo:
+    return ClipInfo(int(str(row["frames"])), float(str(row["fps"])), int(str(row["width"])), int(str(row["height"])))
+
+
+def _refused(row: Row, error: Unusable) -> Sampled:
+    return Sampled(measures.of_shape(_info(row)), pd.DataFrame(), error.findings)
+
+
+def _lost(row: Row, what: str) -> Sampled:
+    return _refused(row, clip.undecodable(Path(str(row["path"])), what))
+
+
+def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Progress | None = None) -> str:
     """Sample every clip, check it, and keep the usable ones.
 
     Args:
         table: the cohort table.
         out: made afresh: a frame set, and `statistics.csv` with a row a frame.
-        report: made afresh: `quarantine.csv`, `checks.json`, Data Docs (`index.html`).
+        report: made afresh: `quarantine.csv` and `reported.csv` (path, label, check, found, limit, reason),
+            `clips.csv` (a row a clip), `near-duplicates.csv`, `shortcuts.csv`, `checks.json`, Data Docs
+            (`index.html`).
+        params: the sections `frames`, `limits` and `cohort` are read.
+        progress: called after each clip.
 
     Returns:
-        A sentence on what was found.
+        What was found, a line each.
 
     Raises:
-        BadInput: more clips than allowed are not usable, or a label has none left.
+        BadInput: the cohort breaks a rule, more clips than allowed are not usable, or a label has none left.
     """
     clips = cohort.read(table)
     for folder in (out, report):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     (out / "frames").mkdir()
-    work = partial(sample_one, out=out, lengths=params.lengths, size=params.size)
-    sampled = pool.run(work, clips.to_dict("records"), progress)
-    rules = checks.rules(params.limits, max(params.lengths))
-    quarantine = _quarantine(clips, sampled, rules)
-    quarantine.to_csv(report / "quarantine.csv", index=False)
-    measured = pd.DataFrame([{"path": path, **one.clips} for path, one in zip(clips["path"], sampled, strict=True)])
-    results = checks.validate(clips, measured, rules, report)
-    (report / "checks.json").write_text(json.dumps(results, indent=2) + "\n")
-    if not results["cohort"]["success"]:
-        failed = [one["expectation"] for one in results["cohort"]["expectations"] if not one["success"]]
-        raise BadInput(f"{table}: breaks {', '.join(failed)}; see {report / 'index.html'}, make it with `lus cohort`")
-    usable = clips[~clips["path"].isin(quarantine["path"])]
-    frameset.write(frameset.FrameSet(out, usable, params.lengths, params.size, params.limits))
-    pd.concat([one.frames for one in sampled]).to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
-    _refuse_too_few(clips, usable, quarantine, params.max_quarantined, report)
-    sentence = f"{len(usable)} usable clips in {out}"
-    lost = len(clips) - len(usable)
-    return f"{sentence}; {lost} quarantined, see {report / 'quarantine.csv'}" if lost else sentence
+    work = partial(sample_one, out=out, params=params)
+    guard = pool.Guard(params.limits.max_seconds, _lost)
+    sampled = pool.run(work, clips.to_dict("records"), progress, guard=guard)
+    kept = np.array([not one.findings for one in sampled])
+    usable = clips[kept].reset_index(drop=True)
+    frames = pd.concat([one.frames for one in sampled])
+    frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.size, params.limits))
+    frames.to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
+    quarantine, reported = _write_findings(clips, sampled, cohort.read_left_out(table), report)
+    _validate(clips, sampled, frames, params, report)
+    _refuse_too_few(clips, usable, quarantine, params.frames.max_quarantined, report)
+    lines = [f"{len(usable)} usable clips in {out}"]
+    if len(quarantine):
+        lines.append(f"{quarantine['path'].nunique()} quarantined, see {report / 'quarantine.csv'}")
+    if len(reported):
+        lines.append(f"{reported['path'].nunique()} usable with a remark, see {report / 'reported.csv'}")
+    fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
+    return "\n".join(lines + _leaks(usable, fingerprints, report))
 
 
-def _quarantine(clips: pd.DataFrame, sampled: Sequence[Sampled], rules: Sequence[checks.Rule]) -> pd.DataFrame:
-    rows = []
+def _write_findings(
+    clips: pd.DataFrame, sampled: Sequence[Sampled], left_out: pd.DataFrame, report: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write and return what was refused, the cohort stage's refusals among it, and what is reported."""
+    refused: list[tuple[str, ...]] = []
+    noted: list[tuple[str, ...]] = []
     for path, label, one in zip(clips["path"], clips["label"], sampled, strict=True):
-        if one.refused:
-            rows.append((path, label, "decode", one.refused, "every frame decodes"))
-        rows.extend((path, label, f.check, f"{f.found:.4g}", f.limit) for f in checks.findings(one.clips, rules))
-    return pd.DataFrame(rows, columns=list(QUARANTINE_COLUMNS))
+        for rows, findings in ((refused, one.findings), (noted, one.reported)):
+            rows += [(path, label, f.check, f.found, f.expected, f"{f}; {f.advice}") for f in findings]
+    earlier = left_out.loc[left_out["kind"] == cohort.UNUSABLE, list(QUARANTINE_COLUMNS)]
+    quarantine = pd.concat([earlier, pd.DataFrame(refused, columns=list(QUARANTINE_COLUMNS))]).sort_values("path")
+    reported = pd.DataFrame(noted, columns=list(QUARANTINE_COLUMNS))
+    quarantine.to_csv(report / "quarantine.csv", index=False)
+    reported.to_csv(report / "reported.csv", index=False)
+    return quarantine, reported
+
+
+def _validate(
+    clips: pd.DataFrame, sampled: Sequence[Sampled], frames: pd.DataFrame, params: Params, report: Path
+) -> None:
+    rules = checks.rules(params.limits, max(params.frames.lengths))
+    columns = ["path", *(rule.column for rule in rules)]
+    rows = [{"path": path, **one.values} for path, one in zip(clips["path"], sampled, strict=True)]
+    values = pd.DataFrame(rows).reindex(columns=columns)
+    values.to_csv(report / "clips.csv", index=False, float_format="%.6g")
+    results = suites.validate(clips, values, frames, rules, params.cohort, params.limits, report)
+    (report / "checks.json").write_text(json.dumps(results, indent=2) + "\n")
+    failed = [
+        f"{one['arguments'].get('column')} ({one['expectation']})"
+        for one in results["cohort"]["expectations"]
+        if not one["success"] and one["severity"] == suites.CRITICAL
+    ]
+    if failed:
+        raise BadInput(
+            f"the cohort table breaks {', '.join(failed)}; see {report / 'index.html'}, make it with `lus cohort`"
+        )
+
+
+def _leaks(usable: pd.DataFrame, fingerprints: Sequence[NDArray[np.uint8]], report: Path) -> list[str]:
+    pairs = leaks.near_duplicates(usable, fingerprints)
+    pairs.to_csv(report / "near-duplicates.csv", index=False, float_format="%.4f")
+    shortcuts = leaks.shortcuts(usable)
+    shortcuts.to_csv(report / "shortcuts.csv", index=False, float_format="%.4f")
+    lines = []
+    copies = int(pairs["copy"].sum())
+    if copies:
+        lines.append(f"{copies} pairs of near-duplicate clips, see {report / 'near-duplicates.csv'}")
+    telling = shortcuts[shortcuts["telling"]]
+    lines += [
+        f"{row.property} alone guesses the label with a balanced accuracy of {row.strength:.2f} (chance "
+        f"{row.chance:.2f}), see {report / 'shortcuts.csv'}"
+        for row in telling.itertuples()
+    ]
+    several = cohort.patients_of_several_labels(usable)
+    if several:
+        named = "; ".join(f"{patient} ({', '.join(labels)})" for patient, labels in several.items())
+        lines.append(f"patients with clips of several labels: {named}")
+    return lines
 
 
 def _refuse_too_few(

@@ -1,0 +1,98 @@
+"""Seconds that the guards take, against those of decoding the same clips; both on one core, in one run.
+
+    python benchmarks/checks.py [--folder CLIPS] [--rounds 3]
+
+Decoding is `read` for every frame of a clip, and resizing those of the sequence. The guards need every frame as
+pixels; a road without guards would skip the conversion of the frames between, so that its share is shown too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lus import checks, clip, measures, params, phantom
+from lus.clip import SUFFIXES
+
+LENGTH, SIZE = 20, 299
+PARTS = ("skipping the frames between", "decoding", "thumbnails of all frames", "measures and rules")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="clips; default: phantom clips made for the run")
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch) / "phantom"
+        if arguments.folder is None:
+            simulate = params.load().simulate
+            phantom.simulate_cohort(simulate.model_copy(update={"patients": 8, "clips": 1}), folder)
+        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        compare(paths, arguments.rounds)
+
+
+def compare(paths: list[Path], rounds: int) -> None:
+    """Time the parts over all clips, in turn, and print medians over the rounds and their share of decoding."""
+    limits = params.load().limits
+    counts = {path: clip.inspect(path, limits) for path in paths}
+    totals = [
+        [sum(column) for column in zip(*(one(path, info, limits) for path, info in counts.items()), strict=True)]
+        for _ in range(rounds)
+    ]
+    medians = dict(zip(PARTS, (statistics.median(column) for column in zip(*totals, strict=True)), strict=True))
+    guards = medians[PARTS[2]] + medians[PARTS[3]]
+    frames = sum(info.frames for info in counts.values())
+    print(f"{len(paths)} clips, {frames} frames, {LENGTH} of each clip kept; seconds, medians of {rounds} rounds")
+    for name, seconds in (medians | {"guards": guards}).items():
+        print(f"{name:30} {seconds:8.2f}  {seconds / medians['decoding']:6.1%}")
+
+
+def one(path: Path, info: clip.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float]:
+    """Seconds for one clip of each of the parts."""
+    indices = clip.sample_indices(info.frames, LENGTH)
+    times = [time.perf_counter()]
+    _read(path, indices, info.frames, skip=True)
+    times.append(time.perf_counter())
+    everything = _read(path, indices, info.frames, skip=False)
+    times.append(time.perf_counter())
+    thumbnails = np.stack([clip.thumbnail(frame) for frame in everything])
+    times.append(time.perf_counter())
+    sample = clip.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
+    begun = time.perf_counter()
+    frames = measures.of_frames(sample.frames)
+    values = measures.of_clip(sample, frames, checks.blank(frames, limits))
+    checks.findings(values, checks.rules(limits, LENGTH))
+    measuring = time.perf_counter() - begun
+    skipping, decoding, shrinking = (after - before for before, after in itertools.pairwise(times))
+    return skipping, decoding, shrinking, measuring
+
+
+def _read(path: Path, indices: np.ndarray, count: int, skip: bool) -> list[np.ndarray]:
+    capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG)
+    kept, wanted = [], set(indices.tolist())
+    for position in range(count):
+        capture.grab()
+        if skip and position not in wanted:
+            continue
+        kept.append(capture.retrieve()[1])
+        if position in wanted:
+            _square(kept[-1])
+    return kept
+
+
+def _square(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Tables on the terminal, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from lus.errors import BadInput
+
+if TYPE_CHECKING:
+    from lus.classifier import Classifier
+    from lus.survey import Checked, Survey
+
+
+def answers(classifier: Classifier, clips: Sequence[Path], title: str) -> list[str]:
+    """Classify clips and print a table of the answers; returns the refusals of clips that are not usable."""
+    labels = classifier.card.labels
+    table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
+    refused = []
+    for clip in clips:
+        try:
+            answer = classifier.classify(clip)
+        except BadInput as error:
+            refused.append(str(error))
+            continue
+        table.add_row(
+            escape(clip.name),
+            escape(answer.label),
+            *(f"{answer.probabilities[label]:.3f}" for label in labels),
+        )
+    if table.row_count:
+        Console().print(table)
+    return refused
+
+
+def survey_tables(found: Survey) -> None:
+    """Print what the guards say: a row a clip, then what concerns the clips together."""
+    console = Console()
+    console.print(_clips(found.clips))
+    if len(found.near_duplicates):
+        console.print(
+            _frame(
+                "Clips of different patients or labels that look alike (copy: near-duplicates)", found.near_duplicates
+            )
+        )
+    if len(found.shortcuts):
+        console.print(_frame("What a file alone says of its label (balanced accuracy)", found.shortcuts))
+    for remark in found.remarks:
+        console.print(escape(remark), style="yellow", highlight=False)
+    usable = sum(one.usable for one in found.clips)
+    left_out = len(found.clips) - usable - len(found.refused)
+    rest = f", {left_out} left out by a rule" if left_out else ""
+    console.print(f"{usable} of {len(found.clips)} clips are usable{rest}", highlight=False)
+
+
+def _clips(clips: Sequence[Checked]) -> Table:
+    table = Table("clip", "frames", "size", "usable", "why not, or what to know", title="Clips")
+    for one in clips:
+        info = one.info
+        shape = (str(info.frames), f"{info.width} x {info.height}") if info else ("", "")
+        remark = one.reason or "; ".join(map(str, one.reported))
+        verdict = "[green]yes[/]" if one.usable else "[red]no[/]"
+        table.add_row(escape(str(one.row["path"])), *shape, verdict, escape(remark))
+    return table
+
+
+def _frame(title: str, rows: pd.DataFrame) -> Table:
+    table = Table(*(escape(str(name)) for name in rows.columns), title=title)
+    for row in rows.itertuples(index=False):
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else escape(str(value)) for value in row))
+    return table
+
+
+def survey_json(found: Survey) -> None:
+    """Print what the guards say as one JSON object."""
+    clips = [
+        {
+            "path": str(one.row["path"]),
+            "usable": one.usable,
+            "reason": one.reason,
+            "findings": [vars(finding) for finding in one.findings],
+            "reported": [vars(finding) for finding in one.reported],
+            "info": vars(one.info) if one.info else None,
+            "values": {name: round(float(value), 6) for name, value in one.values.items()},
+        }
+        for one in found.clips
+    ]
+    body = {
+        "clips": clips,
+        "remarks": found.remarks,
+        "near_duplicates": json.loads(found.near_duplicates.to_json(orient="records")),
+        "shortcuts": json.loads(found.shortcuts.to_json(orient="records")),
+    }
+    json.dump(body, sys.stdout, indent=2)
+    sys.stdout.write("\n")

@@ -1,0 +1,186 @@
+"""The rules as Great Expectations suites, their results, and the Data Docs that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lus.checks import Rule
+from lus.params import Cohort, Limits
+
+CRITICAL, WARNING, INFO = "critical", "warning", "info"
+"""What a broken expectation does: stops the pipeline, quarantines clips, or is reported."""
+
+
+def cohort_table(clips: pd.DataFrame) -> pd.DataFrame:
+    """The cohort table with what its suite looks at: labels of each patient, patients of each label."""
+    by_patient, by_label = clips.groupby("patient")["label"], clips.groupby("label")["patient"]
+    return clips.assign(
+        labels_of_patient=by_patient.transform("nunique"), patients_of_label=by_label.transform("nunique")
+    )
+
+
+def _cohort_suite(params: Cohort, limits: Limits, length: int) -> list[Any]:
+    from great_expectations import expectations as gxe
+
+    present = [
+        gxe.ExpectColumnValuesToNotBeNull(column=name, severity=CRITICAL) for name in ("path", "label", "patient")
+    ]
+    known = [gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(params.labels), severity=CRITICAL)]
+    between = gxe.ExpectColumnValuesToBeBetween
+    return [
+        *present,
+        *(known if params.labels else []),
+        gxe.ExpectColumnValuesToBeUnique(column="path", severity=CRITICAL),
+        gxe.ExpectColumnValuesToBeUnique(
+            column="clip_id", severity=CRITICAL, description="no clip's content stands there twice"
+        ),
+        gxe.ExpectColumnValueLengthsToEqual(column="clip_id", value=64, severity=CRITICAL),
+        gxe.ExpectColumnUniqueValueCountToBeBetween(column="label", min_value=2, severity=CRITICAL),
+        between(
+            column="patients_of_label",
+            min_value=params.min_patients,
+            severity=CRITICAL,
+            description=f"each label has clips of {params.min_patients} patients or more",
+        ),
+        between(column="labels_of_patient", max_value=1, severity=INFO, description="no patient has two labels"),
+        between(column="frames", min_value=length, max_value=limits.max_frames, severity=WARNING),
+        between(column="width", min_value=limits.min_side, max_value=limits.max_pixels, severity=WARNING),
+        between(column="height", min_value=limits.min_side, max_value=limits.max_pixels, severity=WARNING),
+        between(column="fps", min_value=0, max_value=limits.max_fps, severity=WARNING),
+    ]
+
+
+def _clip_suite(table: Sequence[Rule]) -> list[Any]:
+    from great_expectations import expectations as gxe
+
+    found = []
+    for rule in table:
+        severity = INFO if rule.reports else WARNING
+        # A clip that could not be read has no numbers, and what is not there breaks no limit.
+        found.append(gxe.ExpectColumnValuesToNotBeNull(column=rule.column, severity=severity))
+        found.append(
+            gxe.ExpectColumnValuesToBeBetween(
+                column=rule.column,
+                min_value=rule.low,
+                max_value=rule.high,
+                severity=severity,
+                description=f"{rule.meaning}; {rule.advice}",
+            )
+        )
+    return found
+
+
+def _frame_suite(limits: Limits) -> list[Any]:
+    from great_expectations import expectations as gxe
+
+    bounds = {
+        "brightness": (limits.min_brightness, limits.max_brightness),
+        "contrast": (limits.min_contrast, None),
+        "black_share": (0, 1),
+        "sharpness": (limits.min_sharpness, None),
+        "saturation": (0, limits.max_saturation),
+        "colour": (0, limits.max_colour),
+        "change": (0, 1),
+    }
+    # A single frame may lie outside what its clip must keep to on average.
+    return [
+        expectation
+        for name, (low, high) in bounds.items()
+        for expectation in (
+            gxe.ExpectColumnValuesToNotBeNull(column=name, severity=INFO),
+            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, severity=INFO),
+        )
+    ]
+
+
+def validate(
+    clips: pd.DataFrame,
+    values: pd.DataFrame,
+    frames: pd.DataFrame,
+    table: Sequence[Rule],
+    cohort: Cohort,
+    limits: Limits,
+    docs: Path,
+) -> dict[str, Any]:
+    """State the rules to Great Expectations and write its Data Docs.
+
+    Args:
+        clips: the cohort table.
+        values: `measures.of_clip`, a row a clip, with its path in a column `path`.
+        frames: `measures.of_frames`, a row a frame, with columns `path` and `frame`.
+        table: the rules for a clip.
+        cohort: what the cohort must be.
+        limits: of a usable clip.
+        docs: the folder for the HTML pages; made if missing.
+
+    Returns:
+        For each suite ("cohort", "clips", "frames"): whether it held, and each expectation with its
+        arguments, severity, whether it held, how many rows broke it and the paths of the first 20 of them.
+    """
+    length = int(next(rule.low or 0 for rule in table if rule.column == "frames"))
+    tables = {
+        "cohort": (cohort_table(clips), _cohort_suite(cohort, limits, length)),
+        "clips": (values, _clip_suite(table)),
+        "frames": (frames, _frame_suite(limits)),
+    }
+    context = _context(docs)
+    import great_expectations as gx
+
+    source = context.data_sources.add_pandas("lus")
+    results = {}
+    for name, (rows, expectations) in tables.items():
+        batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        result = context.validation_definitions.add(definition).run(
+            batch_parameters={"dataframe": rows.reset_index(drop=True)},
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
+        )
+        results[name] = _plain(result)
+    context.build_data_docs()
+    return results
+
+
+def _context(docs: Path) -> Any:
+    """A context that lives in memory and writes its pages, and nothing else, into a folder."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    for name in list(context.get_site_names()):
+        context.delete_data_docs_site(name)
+    site = {
+        "class_name": "SiteBuilder",
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())},
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    context.add_data_docs_site("data_docs", site)
+    return context
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    shown = ("column", "min_value", "max_value", "value", "value_set")
+    return {
+        "success": bool(result.success),
+        "expectations": [
+            {
+                "expectation": one.expectation_config.type,
+                "arguments": {k: v for k, v in one.expectation_config.kwargs.items() if k in shown and v is not None},
+                "severity": str(one.expectation_config.severity.value),
+                "success": bool(one.success),
+                "unexpected": int(one.result.get("unexpected_count") or 0),
+                "paths": _paths(one.result),
+            }
+            for one in result.results
+        ],
+    }
+
+
+def _paths(result: dict[str, Any]) -> list[str]:
+    rows = result.get("unexpected_index_list") or []
+    return list(dict.fromkeys(str(row["path"]) for row in rows))[:20]

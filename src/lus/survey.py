@@ -1,0 +1,148 @@
+"""`lus check`: the pipeline's guards on any clips, without keeping anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lus import checks, clip, cohort, leaks, pool
+from lus.clip import ClipInfo
+from lus.cohort import Listed
+from lus.errors import BadInput, Finding, Unusable
+from lus.params import Params
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the guards say of one clip.
+
+    Attributes:
+        row: of the cohort table, or why the clip has none (`cohort.measure`).
+        info: what the clip is; None where it was not decoded.
+        findings: why it is not usable; none where it is.
+        reported: what should be known of it all the same.
+        values: a number for each name (`measures.of_clip`).
+        fingerprint: of its frames; None where it was not decoded.
+    """
+
+    row: dict[str, object]
+    info: ClipInfo | None = None
+    findings: Sequence[Finding] = ()
+    reported: Sequence[Finding] = ()
+    values: dict[str, float] = field(default_factory=dict)
+    fingerprint: NDArray[np.uint8] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the pipeline would learn from it and the service would answer it."""
+        return not self.findings and "reason" not in self.row
+
+    @property
+    def reason(self) -> str:
+        """Why it is not usable, in a sentence; empty where it is."""
+        if self.findings:
+            return str(Unusable(Path(str(self.row["path"])).name, self.findings)).partition(": ")[2]
+        return str(self.row.get("reason", ""))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the guards say of clips, and what can be said of them together.
+
+    Attributes:
+        clips: one by one.
+        remarks: on the cohort, a sentence each; none where the clips are no cohort.
+        near_duplicates: pairs of clips (`leaks.near_duplicates`).
+        shortcuts: properties of files that give labels away (`leaks.shortcuts`).
+    """
+
+    clips: list[Checked]
+    remarks: list[str] = field(default_factory=list)
+    near_duplicates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    shortcuts: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def refused(self) -> list[Checked]:
+        """The clips that should be usable and are not; those left out by a stated rule are not among them."""
+        return [one for one in self.clips if not one.usable and one.row.get("kind") != cohort.RULE]
+
+
+def check_one(listed: Listed, params: Params) -> Checked:
+    """Run the guards on one clip."""
+    row = cohort.measure(listed, params.limits)
+    if "reason" in row:
+        return Checked(row)
+    info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
+    try:
+        examined = checks.examine(listed.path, params.frames.lengths, params.frames.size, params.limits, info)
+    except Unusable as error:
+        return Checked(row, info, error.findings)
+    fingerprint = leaks.fingerprint(examined.sample.frames)
+    return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
+
+
+def _lost(listed: Listed, what: str) -> Checked:
+    return Checked({"path": listed.path.as_posix()} | cohort.unusable(clip.undecodable(listed.path, what)))
+
+
+def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = None) -> Survey:
+    """Run the guards on files and folders.
+
+    Args:
+        paths: video files, folders with videos, or one folder in a cohort's layout: then the cohort's own
+            rules and the search for leaks are part of it.
+        params: the sections `frames`, `limits` and `cohort` are read.
+        progress: called after each clip.
+
+    Raises:
+        BadInput: there is nothing to check, or a cohort's table is not usable.
+    """
+    as_cohort = len(paths) == 1 and paths[0].is_dir() and _has_labels(paths[0])
+    if as_cohort:
+        listed = [cohort.leave_out(one, params.cohort) for one in cohort.list_clips(paths[0], params.cohort.labels)]
+    else:
+        listed = [Listed(file, "", "") for path in paths for file in _videos(path)]
+    guard = pool.Guard(params.limits.max_seconds, _lost)
+    checked = pool.run(partial(check_one, params=params), listed, progress, guard=guard)
+    cohort.mark_repeats([one.row for one in checked])
+    return _together(checked, params) if as_cohort else Survey(checked)
+
+
+def _has_labels(folder: Path) -> bool:
+    tables = ("clips.csv", "dataset_metadata.csv")
+    return any((folder / name).is_file() for name in tables) or bool(cohort.list_folders(folder))
+
+
+def _videos(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = [file for file in cohort.files(path) if file.suffix.lower() in clip.SUFFIXES]
+    if not found:
+        endings = ", ".join(sorted(clip.SUFFIXES))
+        raise BadInput(f"{path}: no clip was found, a file that ends in {endings} is expected; name a file or folder")
+    return sorted(found)
+
+
+def _together(checked: list[Checked], params: Params) -> Survey:
+    used = [one for one in checked if one.usable and one.fingerprint is not None]
+    table = pd.DataFrame([one.row for one in used], columns=list(cohort.COLUMNS))
+    least = params.cohort.min_patients
+    remarks = [
+        f"label {label} has usable clips of {count} patients, at least {least} are expected"
+        for label, count in table.groupby("label")["patient"].nunique().items()
+        if count < least
+    ]
+    remarks += [
+        f"patient {patient} has clips of several labels: {', '.join(labels)}"
+        for patient, labels in cohort.patients_of_several_labels(table).items()
+    ]
+    if table["label"].nunique() < 2:
+        return Survey(checked, [*remarks, "clips of two labels or more are expected"])
+    fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
+    return Survey(checked, remarks, leaks.near_duplicates(table, fingerprints), leaks.shortcuts(table))

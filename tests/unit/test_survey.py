@@ -1,0 +1,105 @@
+"""`lus check`: the guards on anything, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, draw_frames, make_cohort, write_video
+
+LUS = Path(sys.executable).with_name("lus")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A project folder with this project's parameters."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def _check(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return subprocess.run(
+        [LUS, "check", *arguments], cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def _still(path: Path) -> Path:
+    return write_video(path, np.repeat(draw_frames(1, 120, 104, 3), 24, axis=0))
+
+
+def test_a_usable_clip_passes_with_status_zero(place: Path) -> None:
+    write_video(place / "good.avi", draw_frames(24, 120, 104, 0))
+    done = _check(place, "good.avi")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 of 1 clips are usable" in done.stdout
+
+
+def test_each_clip_is_listed_with_what_was_found_and_expected(place: Path) -> None:
+    write_video(place / "clips/good.avi", draw_frames(24, 120, 104, 0))
+    _still(place / "clips/deeper/still.avi")
+    (place / "clips/broken.mp4").write_text("no video")
+    (place / "clips/notes.txt").write_text("no clip by its name")
+    # Two folders: files as they are, whatever the folders are called.
+    done = _check(place, "clips/deeper", "clips/good.avi", "clips/broken.mp4")
+    assert done.returncode == 2
+    assert done.stderr == "lus: 2 of 3 clips are not usable; each is listed with what to do\n"
+    shown = " ".join(done.stdout.replace("│", " ").split())
+    assert "nothing that can be decoded" in shown
+    assert "the share of identical neighbouring" in shown
+    assert "1 of 3 clips are usable" in shown
+
+
+def test_a_cohorts_folder_is_held_to_the_cohorts_rules_and_searched_for_leaks(place: Path) -> None:
+    folder = make_cohort(place / "own", ["a", "b"], patients=4, clips=1)
+    (folder / "b/patient10").rename(folder / "b/patient00")
+    done = _check(place, "own", "--json")
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert [one["usable"] for one in said["clips"]] == [True] * 8
+    assert said["remarks"] == [
+        "label a has usable clips of 4 patients, at least 5 are expected",
+        "label b has usable clips of 4 patients, at least 5 are expected",
+        "patient patient00 has clips of several labels: a, b",
+    ]
+    assert said["near_duplicates"] == []
+    assert {row["property"] for row in said["shortcuts"]} >= {"container", "size", "rate", "source"}
+    assert set(place.iterdir()) == {place / "params.yaml", folder}
+
+
+def test_the_json_has_the_findings_as_fields(place: Path) -> None:
+    _still(place / "still.avi")
+    done = _check(place, "still.avi", "--json")
+    assert done.returncode == 2
+    (one,) = json.loads(done.stdout)["clips"]
+    assert one["info"] == {"frames": 24, "fps": 20.0, "width": 120, "height": 104}
+    assert one["findings"][0] == {
+        "check": "still_share",
+        "found": "1",
+        "expected": "at most 0.5",
+        "advice": "export the clip, not a still image",
+        "meaning": "the share of identical neighbouring frames",
+    }
+    assert one["values"]["still_share"] == 1
+
+
+def test_what_a_cohorts_rule_leaves_out_is_no_failure(place: Path) -> None:
+    folder = make_cohort(place / "own", ["a", "b", "viral-pneumonia"], patients=5, clips=1)
+    done = _check(place, "own")
+    assert done.returncode == 0
+    assert "10 of 15 clips are usable, 5 left out by a rule" in done.stdout
+    assert folder.is_dir()
+
+
+def test_nothing_to_check_is_said(place: Path) -> None:
+    (place / "empty").mkdir()
+    done = _check(place, "empty")
+    assert done.returncode == 2
+    assert done.stderr.startswith("lus: empty: no clip was found, a file that ends in .avi, .gif")
+    assert "nothing to open" in _check(place, "gone.avi").stdout
