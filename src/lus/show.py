@@ -48,7 +48,7 @@ def survey_tables(found: Survey) -> None:
     if len(found.near_duplicates):
         console.print(
             _frame(
-                "Clips of different patients or labels that look alike (copy: near-duplicates)", found.near_duplicates
+                "Near-duplicate clips of different patients or labels", found.near_duplicates
             )
         )
     if len(found.shortcuts):

@@ -20,6 +20,8 @@ from lus.params import Params
 
 STATISTICS_FILE = "statistics.csv"
 QUARANTINE_COLUMNS = ("path", "label", "check", "found", "limit", "reason")
+SEED = 0
+"""Of the permutations by which a shortcut's strength is judged."""
 Row = dict[Hashable, object]
 
 
@@ -152,12 +154,11 @@ def _validate(
 def _leaks(usable: pd.DataFrame, fingerprints: Sequence[NDArray[np.uint8]], report: Path) -> list[str]:
     pairs = leaks.near_duplicates(usable, fingerprints)
     pairs.to_csv(report / "near-duplicates.csv", index=False, float_format="%.4f")
-    shortcuts = leaks.shortcuts(usable)
+    shortcuts = leaks.shortcuts(usable, SEED)
     shortcuts.to_csv(report / "shortcuts.csv", index=False, float_format="%.4f")
     lines = []
-    copies = int(pairs["copy"].sum())
-    if copies:
-        lines.append(f"{copies} pairs of near-duplicate clips, see {report / 'near-duplicates.csv'}")
+    if len(pairs):
+        lines.append(f"{len(pairs)} pairs of near-duplicate clips, see {report / 'near-duplicates.csv'}")
     telling = shortcuts[shortcuts["telling"]]
     lines += [
         f"{row.property} alone guesses the label with a balanced accuracy of {row.strength:.2f} (chance "
