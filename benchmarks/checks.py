@@ -4,6 +4,7 @@
 
 Decoding is `read` for every frame of a clip, and resizing those of the sequence. The guards need every frame as
 pixels; a road without guards would skip the conversion of the frames between, so that its share is shown too.
+Fingerprints are for the search for near-duplicates, which the pipeline and `lus check` do and the service does not.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lus import checks, clip, measures, params, phantom
+from lus import checks, clip, leaks, measures, params, phantom
 from lus.clip import SUFFIXES
 
 LENGTH, SIZE = 20, 299
-PARTS = ("skipping the frames between", "decoding", "thumbnails of all frames", "measures and rules")
+PARTS = (
+    "skipping the frames between",
+    "decoding",
+    "thumbnails of all frames",
+    "measures and rules",
+    "fingerprints",
+)
 
 
 def main() -> None:
@@ -53,11 +60,12 @@ def compare(paths: list[Path], rounds: int) -> None:
     guards = medians[PARTS[2]] + medians[PARTS[3]]
     frames = sum(info.frames for info in counts.values())
     print(f"{len(paths)} clips, {frames} frames, {LENGTH} of each clip kept; seconds, medians of {rounds} rounds")
-    for name, seconds in (medians | {"guards": guards}).items():
+    medians = {**medians, "statistics": guards, "all of it": guards + medians["fingerprints"]}
+    for name, seconds in medians.items():
         print(f"{name:30} {seconds:8.2f}  {seconds / medians['decoding']:6.1%}")
 
 
-def one(path: Path, info: clip.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float]:
+def one(path: Path, info: clip.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float, float]:
     """Seconds for one clip of each of the parts."""
     indices = clip.sample_indices(info.frames, LENGTH)
     times = [time.perf_counter()]
@@ -73,8 +81,11 @@ def one(path: Path, info: clip.ClipInfo, limits: params.Limits) -> tuple[float, 
     values = measures.of_clip(sample, frames, checks.blank(frames, limits))
     checks.findings(values, checks.rules(limits, LENGTH))
     measuring = time.perf_counter() - begun
+    begun = time.perf_counter()
+    leaks.fingerprint(sample.frames)
+    hashing = time.perf_counter() - begun
     skipping, decoding, shrinking = (after - before for before, after in itertools.pairwise(times))
-    return skipping, decoding, shrinking, measuring
+    return skipping, decoding, shrinking, measuring, hashing
 
 
 def _read(path: Path, indices: np.ndarray, count: int, skip: bool) -> list[np.ndarray]:

@@ -25,7 +25,8 @@ from lus.params import Limits
 class Rule:
     """A number measured on a clip must lie between two limits (None: no limit on that side).
 
-    A clip that breaks a rule is not usable; where `reports` is set, it is only reported.
+    A clip that breaks a rule is not usable; where `reports` is set, it is only reported. The advice is for both
+    sides, unless there is one of its own for a number that is too high.
     """
 
     column: str
@@ -33,6 +34,7 @@ class Rule:
     high: float | None
     meaning: str
     advice: str
+    advice_high: str = ""
     reports: bool = False
 
     def broken_by(self, value: float) -> bool:
@@ -43,15 +45,31 @@ class Rule:
     def expected(self, value: float) -> str:
         """The limit that a number breaks, in words."""
         if self.low is not None and not value >= self.low:
-            return f"at least {self.low:g}"
-        return f"at most {self.high:g}" if self.high is not None else "a number"
+            return f"at least {_number(self.low)}"
+        return f"at most {_number(self.high)}" if self.high is not None else "a number"
+
+    def advice_for(self, value: float) -> str:
+        """What to do about a number outside the limits."""
+        too_high = self.high is not None and value > self.high
+        return self.advice_high if too_high and self.advice_high else self.advice
+
+    @property
+    def between(self) -> str:
+        """Both limits, in words."""
+        low = "" if self.low is None else f"at least {_number(self.low)}"
+        high = "" if self.high is None else f"at most {_number(self.high)}"
+        return " and ".join(bound for bound in (low, high) if bound)
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
     """The rules for clips from which `length` frames are taken."""
     ultrasound = "take the picture of a lung-ultrasound clip alone"
     return (
-        Rule("frames", length, limits.max_frames, "the number of frames", "record a longer clip"),
+        Rule("frames", length, limits.max_frames, "the number of frames", "record a longer clip", "cut the clip"),
         Rule("side", limits.min_side, None, "the shorter side in pixels", "export it at its full size"),
         Rule("pixels", None, limits.max_pixels, "the number of pixels of a frame", "make its frames smaller"),
         Rule(
@@ -99,7 +117,7 @@ def findings(values: Mapping[str, float], table: Sequence[Rule], *, reports: boo
         reports: whether to look at the rules that only report, or else at those that refuse.
     """
     return [
-        Finding(rule.column, f"{value:.4g}", rule.expected(value), rule.advice, rule.meaning)
+        Finding(rule.column, _number(value), rule.expected(value), rule.advice_for(value), rule.meaning)
         for rule in table
         if rule.reports == reports and (value := values.get(rule.column)) is not None and rule.broken_by(value)
     ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pebble import ProcessExpired
+from pydantic import ValidationError
 
 from lus import backbones, checks, clip, pool
 from lus.arrays import FloatArray, Frames
@@ -52,8 +55,20 @@ class Card:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Card:
-        """The inverse of `to_json`."""
-        return cls(**(values | {"limits": Limits(**values["limits"]), "labels": tuple(values["labels"])}))
+        """The inverse of `to_json`.
+
+        Raises:
+            BadInput: the limits are not those that this code knows.
+        """
+        try:
+            limits = Limits(**values["limits"])
+        except ValidationError as error:
+            names = ", ".join(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
+            raise BadInput(
+                f"version {values.get('version')} of {values.get('name')} was registered with other limits than this "
+                f"code knows ({names}); `dvc repro -f register` registers it anew, or check out the code of its commit"
+            ) from None
+        return cls(**(values | {"limits": limits, "labels": tuple(values["labels"])}))
 
 
 @dataclass(frozen=True)
@@ -95,10 +110,14 @@ def load_model(path: Path) -> keras.Model:
 
 
 class Reader:
-    """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone."""
+    """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone.
+
+    It may be asked by several threads at once; each process reads one clip at a time.
+    """
 
     def __init__(self, card: Card, workers: int = 1) -> None:
         self._card, self._workers = card, workers
+        self._lock, self._closed = threading.Lock(), False
         self._pool: ProcessPool | None = None
 
     def read(self, path: Path) -> Examined:
@@ -107,25 +126,61 @@ class Reader:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        if self._pool is None:
-            self._pool = pool.open_pool(self._workers, pool.MEMORY)
-        arguments = (path, [self._card.length], self._card.size, self._card.limits)
         seconds = self._card.limits.max_seconds
-        try:
-            # The clock runs from when a worker takes the clip, not while it waits for one.
-            examined: Examined = self._pool.schedule(checks.examine, args=arguments, timeout=seconds).result()
-        except pool.FAILURES as error:
-            raise clip.undecodable(path, pool.what_happened(error, seconds)) from error
+        for last in (False, True):
+            try:
+                examined = self._ask(path)
+                break
+            except pool.BROKEN as error:
+                if last:
+                    raise RuntimeError("the processes that decode clips keep dying; free some memory") from error
+            except pool.FAILURES as error:
+                # Something else may have killed it; a clip that kills its decoder does so twice.
+                if last or not isinstance(error, ProcessExpired):
+                    raise clip.undecodable(path, pool.what_happened(error, seconds)) from error
         if examined.findings:
             raise Unusable(path.name, examined.findings)
         return examined
 
+    def _ask(self, path: Path) -> Examined:
+        arguments = (path, [self._card.length], self._card.size, self._card.limits)
+        with self._lock:
+            # The clock runs from when a process takes the clip, not while it waits for one.
+            future = self._running().schedule(checks.examine, args=arguments, timeout=self._card.limits.max_seconds)
+        examined: Examined = future.result()
+        return examined
+
+    def _running(self) -> ProcessPool:
+        if self._closed:
+            raise RuntimeError("the reader has been closed")
+        # An idle process that is killed from outside breaks the whole pool.
+        if self._pool is None or not self._pool.active:
+            self._stop()
+            self._pool = pool.open_pool(self._workers, pool.MEMORY)
+        return self._pool
+
+    def warm_up(self) -> None:
+        """Start the processes."""
+        with self._lock:
+            starting = [self._running().schedule(_started) for _ in range(self._workers)]
+        for future in starting:
+            future.result()
+
     def close(self) -> None:
         """End the processes."""
+        with self._lock:
+            self._closed = True
+            self._stop()
+
+    def _stop(self) -> None:
         if self._pool is not None:
             self._pool.stop()
             self._pool.join()
             self._pool = None
+
+
+def _started() -> None:
+    """Nothing: to ask it is to wait for a process to be there."""
 
 
 class Classifier:
@@ -159,7 +214,8 @@ class Classifier:
         self._reader.close()
 
     def warm_up(self) -> None:
-        """Build the graph by classifying black frames."""
+        """Start the processes that decode, and build the graph by classifying black frames."""
+        self._reader.warm_up()
         self.probabilities(np.zeros((1, self.card.length, self.card.size, self.card.size, 3), np.uint8))
 
     def probabilities(self, frames: Frames) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +25,8 @@ ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+NO_FAULT_OF_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+"""Errors of the system about a place that the user has named."""
 BUILD = Path("build")
 Result = TypeVar("Result")
 
@@ -44,6 +47,11 @@ def main() -> None:
         app()
     except BadInput as error:
         print(f"lus: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in NO_FAULT_OF_OURS or error.filename is None:
+            raise
+        print(f"lus: {error.filename}: {error.strerror}; make it possible or name another place", file=sys.stderr)
         sys.exit(2)
 
 
@@ -91,9 +99,7 @@ def check(
     found = _with_bar("check", lambda report: survey.run(clips, loaded, report))
     show.survey_json(found) if as_json else show.survey_tables(found)
     if found.refused:
-        raise BadInput(
-            f"{len(found.refused)} of {len(found.clips)} clips are not usable; each is listed with what to do"
-        )
+        raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")
 
 
 @app.command(rich_help_panel=STAGES)

@@ -70,15 +70,23 @@ def clip_id(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def shown(path: Path | str) -> str:
+    """A path as text that can be written anywhere: bytes that are no UTF-8 are spelt out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _unusable(path: Path, found: str, expected: str, advice: str, check: str = "decode") -> Unusable:
-    return Unusable(path.name, [Finding(check, found, expected, advice)])
+    return Unusable(shown(path.name), [Finding(check, found, expected, advice)])
 
 
 def _over(path: Path, check: str, meaning: str, found: int, limit: int, advice: str, more: str = "") -> Unusable:
-    return Unusable(path.name, [Finding(check, f"{more}{found}", f"at most {limit}", advice, meaning)])
+    return Unusable(shown(path.name), [Finding(check, f"{more}{found}", f"at most {limit}", advice, meaning)])
 
 
 def _refuse_unreadable(path: Path) -> None:
+    if shown(path) != str(path):
+        # OpenCV would end the process.
+        raise _unusable(path, "a name that is not UTF-8", "a name in UTF-8", "rename it")
     try:
         if not path.is_file() and path.stat():
             raise _unusable(path, "not a file", "a video file", "name a file")
@@ -88,9 +96,11 @@ def _refuse_unreadable(path: Path) -> None:
         raise _unusable(
             path, "a file that this user may not read", "a readable video file", "change its permissions"
         ) from None
-    except OSError as error:
-        # A dangling link is there and leads nowhere.
-        what = "a link to a file that is not there" if path.is_symlink() else f"nothing to open ({error.strerror})"
+    except (OSError, ValueError) as error:
+        # A dangling link is there and leads nowhere. A name with a zero byte is a ValueError.
+        reason = error.strerror if isinstance(error, OSError) else error
+        dangling = os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises for the names that come here
+        what = "a link to a file that is not there" if dangling else f"nothing to open ({reason})"
         raise _unusable(path, what, "a video file", "put the file where its name says") from None
     if empty:
         raise _unusable(path, "an empty file", "a video file", "fetch it again")

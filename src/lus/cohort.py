@@ -100,6 +100,8 @@ def _read_table(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             rows = [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); change its permissions") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
     header = [name.strip() for name in rows[0][1]] if rows else []
@@ -220,7 +222,7 @@ def leave_out(one: Listed, params: Cohort) -> Listed:
 
 def measure(one: Listed, limits: Limits) -> dict[str, object]:
     """Open one listed clip: a row of the cohort table, or its path and the reason why it has none."""
-    row: dict[str, object] = {"path": one.path.as_posix(), "label": one.label, "patient": one.patient}
+    row: dict[str, object] = {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
     if one.refused:
         return row | {"kind": RULE, "reason": one.refused}
     try:
@@ -243,11 +245,11 @@ def unusable(error: Unusable) -> dict[str, object]:
     """What the table of left-out clips says of one that is not usable."""
     first = error.findings[0]
     why: dict[str, object] = {"check": first.check, "found": first.found, "limit": first.expected}
-    return why | {"kind": UNUSABLE, "reason": str(error)}
+    return why | {"kind": UNUSABLE, "reason": error.reason, "findings": error.findings}
 
 
 def _lost(one: Listed, what: str) -> dict[str, object]:
-    row: dict[str, object] = {"path": one.path.as_posix(), "label": one.label, "patient": one.patient}
+    row: dict[str, object] = {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
     return row | unusable(clip.undecodable(one.path, what))
 
 
@@ -324,7 +326,8 @@ def build(
     labels = sorted(table["label"].unique())
     if len(labels) < 2:
         found = f"only the label {labels[0]}" if labels else "no usable clip"
-        first = f"; first reason: {left_out['reason'].iloc[0]}" if len(left_out) else ""
+        named = (Path(str(row["path"])).name + ": " + str(row["reason"]) for row in rows if "reason" in row)
+        first = f"; first reason: {next(named)}" if len(left_out) else ""
         raise BadInput(f"{folder}: {found} was found, clips of two labels or more are expected{first}")
     _refuse_losses(folder, table, left_out[left_out["kind"] == UNUSABLE], params.max_unusable)
     _refuse_few_patients(folder, table, params.min_patients)
@@ -337,9 +340,11 @@ def _refuse_losses(folder: Path, table: pd.DataFrame, unusable: pd.DataFrame, al
     if not emptied and share <= allowed:
         return
     what = f"no clip of {', '.join(emptied)} is usable" if emptied else f"{share:.0%} of the clips are unusable"
+    first = unusable.iloc[0]
     raise BadInput(
         f"{folder}: {what}, at most {allowed:.0%} may be and no label may empty; first reason: "
-        f"{unusable['reason'].iloc[0]}; mend or remove the clips, or raise cohort.max_unusable in params.yaml"
+        f"{Path(first['path']).name}: {first['reason']}; mend or remove the clips, or raise cohort.max_unusable in "
+        "params.yaml"
     )
 
 
@@ -352,10 +357,14 @@ def read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise BadInput(f"{path}: not found; `dvc repro cohort` makes it")
     text = dict.fromkeys(("clip_id", "path", "label", "patient", "source", "probe", "licence"), str)
-    table = pd.read_csv(path, dtype=text, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, dtype=text, keep_default_na=False)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: is no cohort table ({error}); make it again with `lus cohort`") from None
     missing = [column for column in COLUMNS if column not in table.columns]
-    if missing:
-        raise BadInput(f"{path}: has no column {', '.join(missing)}; make it again with `lus cohort`")
+    if missing or table.empty:
+        what = f"has no column {', '.join(missing)}" if missing else "has no clip"
+        raise BadInput(f"{path}: {what}; make it again with `lus cohort`")
     return table
 
 

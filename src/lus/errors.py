@@ -42,8 +42,13 @@ class Unusable(BadInput):
 
     def __init__(self, name: str, findings: Sequence[Finding]) -> None:
         self.name, self.findings = name, tuple(findings)
-        advice = dict.fromkeys(finding.advice for finding in findings)
-        super().__init__(f"{name}: {'; '.join(map(str, findings))}; {', '.join(advice)}")
+        super().__init__(f"{name}: {self.reason}")
+
+    @property
+    def reason(self) -> str:
+        """The sentence without the clip's name."""
+        advice = dict.fromkeys(finding.advice for finding in self.findings)
+        return f"{'; '.join(map(str, self.findings))}; {', '.join(advice)}"
 
     def __reduce__(self) -> tuple[type[Unusable], tuple[str, tuple[Finding, ...]]]:
         # It comes back from worker processes; exceptions are rebuilt from their message alone by default.

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError
 from dataclasses import dataclass
 from threading import Thread
 from typing import Generic, TypeVar
@@ -18,6 +19,10 @@ Progress = Callable[[int, int], None]
 """Called with (jobs done, jobs in all)."""
 MEMORY = 4 << 30
 """Bytes that a guarded process may use."""
+BROKEN = (BrokenExecutor, CancelledError)
+"""What the futures of a pool raise that broke because an idle process of it died."""
+REOPENINGS = 3
+"""Times that a broken pool is opened anew in one run."""
 FAILURES = (ProcessExpired, MemoryError, TimeoutError)
 """What the future of a job raises whose process died, used up its memory or its time."""
 
@@ -80,15 +85,35 @@ def _each(
         yield from map(work, jobs)
         return
     pool = open_pool(workers, guard.memory if guard else None)
+    futures = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in jobs]
+    again: set[int] = set()
+    place, reopened = 0, 0
     try:
-        futures = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
+        while place < len(jobs):
             try:
-                yield future.result()
+                result = futures[place].result()
+            except BROKEN as error:
+                # An idle worker was killed from outside, which breaks the whole pool.
+                reopened += 1
+                if reopened > REOPENINGS:
+                    raise RuntimeError("the worker processes keep dying; free some memory and run it again") from error
+                pool.stop()
+                pool.join()
+                pool = open_pool(workers, guard.memory if guard else None)
+                rest = jobs[place:]
+                futures[place:] = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in rest]
+                continue
             except FAILURES as error:
                 if guard is None:
                     raise RuntimeError(f"a worker process {what_happened(error, None)}") from error
-                yield guard.lost(job, what_happened(error, guard.seconds))
+                if isinstance(error, ProcessExpired) and place not in again:
+                    # Something else may have killed it: a job that kills its process does so twice.
+                    again.add(place)
+                    futures[place] = pool.schedule(work, args=(jobs[place],), timeout=guard.seconds)
+                    continue
+                result = guard.lost(jobs[place], what_happened(error, guard.seconds))
+            yield result
+            place += 1
         pool.close()
     finally:
         pool.stop()
@@ -122,7 +147,9 @@ def _start_worker(memory: int | None) -> None:
     if memory is not None and sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     Thread(target=_end_with_parent, daemon=True).start()
 
 

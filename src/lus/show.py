@@ -81,6 +81,7 @@ def survey_json(found: Survey) -> None:
         {
             "path": str(one.row["path"]),
             "usable": one.usable,
+            "left_out": one.row.get("kind") == "rule",
             "reason": one.reason,
             "findings": [vars(finding) for finding in one.findings],
             "reported": [vars(finding) for finding in one.reported],
@@ -95,5 +96,5 @@ def survey_json(found: Survey) -> None:
         "near_duplicates": json.loads(found.near_duplicates.to_json(orient="records")),
         "shortcuts": json.loads(found.shortcuts.to_json(orient="records")),
     }
-    json.dump(body, sys.stdout, indent=2)
+    json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +48,7 @@ class Checked:
     def reason(self) -> str:
         """Why it is not usable, in a sentence; empty where it is."""
         if self.findings:
-            return str(Unusable(Path(str(self.row["path"])).name, self.findings)).partition(": ")[2]
+            return Unusable("", self.findings).reason
         return str(self.row.get("reason", ""))
 
 
@@ -77,7 +78,7 @@ def check_one(listed: Listed, params: Params) -> Checked:
     """Run the guards on one clip."""
     row = cohort.measure(listed, params.limits)
     if "reason" in row:
-        return Checked(row)
+        return Checked(row, findings=row.get("findings", ()))  # type: ignore[arg-type]
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
         examined = checks.examine(listed.path, params.frames.lengths, params.frames.size, params.limits, info)
@@ -88,7 +89,8 @@ def check_one(listed: Listed, params: Params) -> Checked:
 
 
 def _lost(listed: Listed, what: str) -> Checked:
-    return Checked({"path": listed.path.as_posix()} | cohort.unusable(clip.undecodable(listed.path, what)))
+    error = clip.undecodable(listed.path, what)
+    return Checked({"path": clip.shown(listed.path)} | cohort.unusable(error), findings=error.findings)
 
 
 def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = None) -> Survey:
@@ -103,24 +105,32 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
     Raises:
         BadInput: there is nothing to check, or a cohort's table is not usable.
     """
-    as_cohort = len(paths) == 1 and paths[0].is_dir() and _has_labels(paths[0])
+    as_cohort = len(paths) == 1 and _is_folder(paths[0]) and _has_labels(paths[0])
     if as_cohort:
         listed = [cohort.leave_out(one, params.cohort) for one in cohort.list_clips(paths[0], params.cohort.labels)]
     else:
-        listed = [Listed(file, "", "") for path in paths for file in _videos(path)]
+        listed = [Listed(file, "", "") for file in dict.fromkeys(file for path in paths for file in _videos(path))]
     guard = pool.Guard(params.limits.max_seconds, _lost)
     checked = pool.run(partial(check_one, params=params), listed, progress, guard=guard)
     cohort.mark_repeats([one.row for one in checked])
     return _together(checked, params) if as_cohort else Survey(checked)
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where a folder above may not be read
+
+
 def _has_labels(folder: Path) -> bool:
-    tables = ("clips.csv", "dataset_metadata.csv")
-    return any((folder / name).is_file() for name in tables) or bool(cohort.list_folders(folder))
+    if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
+        return True
+    listed = cohort.list_folders(folder)
+    videos = [one for one in listed if one.path.suffix.lower() in clip.SUFFIXES]
+    # One clip outside, or a single folder of clips, and the folders' names say nothing of labels.
+    return all(one.label for one in videos) and len({one.label for one in videos}) > 1
 
 
 def _videos(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if not _is_folder(path):
         return [path]
     found = [file for file in cohort.files(path) if file.suffix.lower() in clip.SUFFIXES]
     if not found:

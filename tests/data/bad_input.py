@@ -6,6 +6,7 @@ docs/bad-input.md from them.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -287,6 +288,11 @@ CLIPS = (
         "dangling.avi: a link to a file that is not there, a video file is expected; put the file where its name says",
     ),
     Case("a folder named like a clip", _folder, "folder.avi: not a file, a video file is expected; name a file"),
+    Case(
+        "a name that is not UTF-8",
+        _named(os.fsdecode(b"\xff.avi")),
+        "\\xff.avi: a name that is not UTF-8, a name in UTF-8 is expected; rename it",
+    ),
     Case(
         "a playlist that points to another file",
         _playlist,

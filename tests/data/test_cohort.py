@@ -259,3 +259,16 @@ def test_patients_of_several_labels_are_named(tmp_path: Path) -> None:
     rows = ["a/patient00/clip0.avi,a,p1", "a/patient01/clip0.avi,a,p2", "b/patient10/clip0.avi,b,p1"]
     table, _ = cohort.build(_table(folder, *rows), RULE, LIMITS, workers=1)
     assert cohort.patients_of_several_labels(table) == {"p1": ["a", "b"]}
+
+
+def test_an_unreadable_table_and_a_zero_byte_in_a_name_are_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").mkdir()
+    with pytest.raises(BadInput, match="no clip found"):
+        cohort.list_clips(tmp_path)
+    (tmp_path / "clips.csv").rmdir()
+    listed = cohort.list_clips(_table(tmp_path, "a\0.avi,a,p1", f"{'x' * 300}.avi,b,p2"))
+    reasons = [cohort.measure(one, LIMITS)["reason"] for one in listed]
+    assert reasons == [
+        "nothing to open (embedded null byte), a video file is expected; put the file where its name says",
+        "nothing to open (File name too long), a video file is expected; put the file where its name says",
+    ]

@@ -101,6 +101,8 @@ def test_the_data_docs_can_be_read_by_a_person(tmp_path: Path) -> None:
     assert (tmp_path / "checks" / "index.html").is_file()
     page = next((tmp_path / "checks" / "validations" / "clips").rglob("*.html")).read_text()
     assert "the share of identical neighbouring frames" in page
+    assert "the share of identical neighbouring frames is at most 0.5" in page
+    assert "the mean brightness (0 to 1) is at least 0.02 and at most 0.75" in page
     assert "still.avi" in page
     assert {folder.name for folder in (tmp_path / "checks" / "validations").iterdir()} == {"cohort", "clips", "frames"}
     assert not (tmp_path / "gx").exists()
@@ -149,6 +151,28 @@ def test_patients_of_two_labels_and_a_telling_container_are_named(tmp_path: Path
     assert (named[0]["success"], named[0]["severity"], named[0]["unexpected"]) == (False, "info", 4)
 
 
+def test_a_folder_that_holds_anything_else_is_not_emptied(tmp_path: Path) -> None:
+    table = _cohort(tmp_path, {})
+    with pytest.raises(BadInput, match=r"own: holds 'a', which is no result of this stage and would be lost"):
+        stage.run(table, tmp_path / "own", tmp_path / "checks", PARAMS)
+    with pytest.raises(BadInput, match="is named for both results"):
+        stage.run(table, tmp_path / "new", tmp_path / "new", PARAMS)
+    with pytest.raises(BadInput, match="is a file, a folder to make is expected"):
+        stage.run(table, tmp_path / "frames", table, PARAMS)
+    assert len(list((tmp_path / "own").rglob("*.avi"))) == 20
+    assert _run(tmp_path, table) == _run(tmp_path, table)
+
+
+def test_a_table_without_clips_is_refused(tmp_path: Path) -> None:
+    table = _cohort(tmp_path, {})
+    table.write_text(table.read_text().splitlines()[0] + "\n")
+    with pytest.raises(BadInput, match="has no clip; make it again with `lus cohort`"):
+        _run(tmp_path, table)
+    table.write_text("")
+    with pytest.raises(BadInput, match="is no cohort table"):
+        _run(tmp_path, table)
+
+
 def test_frames_of_several_lengths_come_from_one_file(tmp_path: Path) -> None:
     _run(tmp_path, _cohort(tmp_path, {}), _changed("frames", lengths=(5, 20)))
     sampled = frameset.read(tmp_path / "frames")
@@ -185,8 +209,7 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.real
 def test_the_public_clips_pass_but_for_two_with_cuts(upstream: Path) -> None:
     clips = sorted((upstream / "jannisborn/covid19_ultrasound/data/pocus_videos/convex").iterdir())
-    work = partial(_findings)
-    found = {path.name: one for path, one in zip(clips, pool.run(work, clips), strict=True) if one}
+    found = {path.name: one for path, one in zip(clips, pool.run(_findings, clips), strict=True) if one}
     assert found == {"Cov-Atlas-+(43).gif": ["cuts"], "pneu-radiopaeda.mp4": ["cuts"]}
 
 

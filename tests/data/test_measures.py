@@ -181,6 +181,13 @@ def test_jumps_are_frames_of_the_clip(thumbnails: np.ndarray) -> None:
     assert all(0 < frame < len(thumbnails) for frame in (*cuts, *flashes))
 
 
+def test_too_many_frames_are_to_be_cut_and_numbers_are_whole() -> None:
+    (long,) = checks.findings({"frames": 5001}, RULES)
+    assert (str(long), long.advice) == ("the number of frames is 5001, at most 5000 is expected", "cut the clip")
+    (large,) = checks.findings({"pixels": 5_000_000}, RULES)
+    assert str(large) == "the number of pixels of a frame is 5000000, at most 4200000 is expected"
+
+
 def test_a_number_that_is_none_breaks_its_rule() -> None:
     assert [str(one) for one in checks.findings({"side": float("nan")}, RULES)] == [
         "the shorter side in pixels is nan, at least 100 is expected"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_cohort
 
 LUS = Path(sys.executable).with_name("lus")
 
@@ -36,6 +36,15 @@ def test_bad_input_is_one_sentence_and_status_two(project: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.strip() == "lus: nowhere: no such folder; a folder of clips was expected"
     assert not (project / "out.csv").exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(project: Path) -> None:
+    make_cohort(project / "own", ["a", "b"], patients=5, clips=1)
+    (project / "taken").write_text("a file")
+    done = _lus("cohort", "own", "taken/cohort.csv", cwd=project)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lus: taken: ")
+    assert done.stderr.endswith("; make it possible or name another place\n")
 
 
 def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:

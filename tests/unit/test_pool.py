@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from lus import pool
@@ -76,6 +78,36 @@ def test_a_job_that_dies_hangs_or_hoards_takes_nothing_else_with_it() -> None:
         "hoards: used up its memory",
         "d",
     ]
+
+
+def _die_once(mark: str) -> str:
+    if mark and not Path(mark).exists():
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mark
+
+
+def test_a_job_whose_process_was_killed_by_something_else_is_done_again(tmp_path: Path) -> None:
+    jobs = ["", str(tmp_path / "mark"), ""]
+    assert pool.run(_die_once, jobs, workers=2, guard=pool.Guard(20.0, _lost)) == jobs
+
+
+def _kill_idle_sibling(number: int) -> int:
+    """Job 0 lets its idle sibling be killed; that breaks the pool."""
+    time.sleep(0.3)
+    if number == 0:
+        parent = psutil.Process().parent()
+        others = [child.pid for child in parent.children() if child.pid != os.getpid()] if parent else []
+        for other in others:
+            if "resource_tracker" not in " ".join(psutil.Process(other).cmdline()):
+                os.kill(other, signal.SIGKILL)
+        time.sleep(1)
+    return number
+
+
+def test_a_pool_that_breaks_is_opened_anew_and_no_job_is_lost() -> None:
+    jobs = [1, 2, 3, 0]
+    assert pool.run(_kill_idle_sibling, jobs, workers=2, guard=pool.Guard(30.0, lambda job, what: -1)) == jobs
 
 
 def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> None:

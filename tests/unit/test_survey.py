@@ -49,7 +49,7 @@ def test_each_clip_is_listed_with_what_was_found_and_expected(place: Path) -> No
     # Two folders: files as they are, whatever the folders are called.
     done = _check(place, "clips/deeper", "clips/good.avi", "clips/broken.mp4")
     assert done.returncode == 2
-    assert done.stderr == "lus: 2 of 3 clips are not usable; each is listed with what to do\n"
+    assert done.stderr == "lus: not usable: 2 of 3 clips; each is listed with what to do\n"
     shown = " ".join(done.stdout.replace("│", " ").split())
     assert "nothing that can be decoded" in shown
     assert "the share of identical neighbouring" in shown
@@ -103,3 +103,38 @@ def test_nothing_to_check_is_said(place: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("lus: empty: no clip was found, a file that ends in .avi, .gif")
     assert "nothing to open" in _check(place, "gone.avi").stdout
+
+
+def test_a_folder_with_clips_outside_label_folders_is_checked_file_by_file(place: Path) -> None:
+    write_video(place / "mixed/sub/good.avi", draw_frames(24, 120, 104, 0))
+    (place / "mixed/broken.mp4").write_text("no video")
+    done = _check(place, "mixed", "--json")
+    assert done.returncode == 2
+    clips = {Path(one["path"]).name: one for one in json.loads(done.stdout)["clips"]}
+    assert clips["good.avi"]["usable"]
+    assert clips["broken.mp4"]["findings"] == [
+        {
+            "check": "decode",
+            "found": "nothing that can be decoded",
+            "expected": "a video file",
+            "advice": "convert it, for example to .mp4",
+            "meaning": "",
+        }
+    ]
+    assert clips["broken.mp4"]["reason"] == (
+        "nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
+    )
+
+
+def test_a_file_that_is_named_twice_is_checked_once(place: Path) -> None:
+    write_video(place / "good.avi", draw_frames(24, 120, 104, 0))
+    assert "1 of 1 clips are usable" in _check(place, "good.avi", "good.avi").stdout
+
+
+def test_a_name_that_is_no_text_is_refused_and_harms_nothing(place: Path) -> None:
+    write_video(place / "a.avi", draw_frames(24, 120, 104, 0)).rename(os.fsdecode(os.fsencode(place) + b"/\xff.avi"))
+    write_video(place / "b.avi", draw_frames(24, 120, 104, 1))
+    done = _check(place, ".", "--json")
+    assert done.returncode == 2
+    clips = {Path(one["path"]).name: one["reason"] for one in json.loads(done.stdout)["clips"]}
+    assert clips == {"b.avi": "", "\\xff.avi": "a name that is not UTF-8, a name in UTF-8 is expected; rename it"}

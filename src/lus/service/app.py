@@ -43,13 +43,13 @@ def problem(status: HTTPStatus, error: BadInput) -> JSONResponse:
     detail, findings = str(error), []
     if isinstance(error, Unusable):
         # The sender's own name for the file, not that of its copy here.
-        detail = str(Unusable(error.name[TEMPORARY_PREFIX:], error.findings))
+        detail = str(Unusable(error.name[TEMPORARY_PREFIX:] or "the clip", error.findings))
         findings = [asdict(finding) for finding in error.findings]
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     return JSONResponse(body | {"findings": findings}, status_code=status.value, media_type="application/problem+json")
 
 
-@bentoml.service(name="lus-classifier", traffic={"timeout": 120, "concurrency": 8}, workers=1)
+@bentoml.service(name="lus-classifier", traffic={"timeout": 300, "concurrency": 8}, workers=1, threads=READERS)
 class LungUltrasound:
     """Classify lung-ultrasound clips. For research, not for diagnosis."""
 
@@ -58,6 +58,10 @@ class LungUltrasound:
         self._classifier = Classifier.load(SERVED, readers=READERS)
         # The first call builds the graph: seconds that no sender of a clip should wait for.
         self._classifier.warm_up()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def _close(self) -> None:
+        self._classifier.close()
 
     @bentoml.api  # type: ignore[untyped-decorator]
     def classify(self, clip: Path) -> Answer:

@@ -20,6 +20,12 @@ from lus.params import Params
 
 STATISTICS_FILE = "statistics.csv"
 QUARANTINE_COLUMNS = ("path", "label", "check", "found", "limit", "reason")
+OURS = {
+    *("frames", frameset.CLIPS_FILE, frameset.INFO_FILE, STATISTICS_FILE),
+    *("quarantine.csv", "reported.csv", "near-duplicates.csv", "shortcuts.csv", "checks.json"),
+    *("index.html", "static", "expectations", "validations"),
+}
+"""What an earlier run of this stage may have left."""
 SEED = 0
 """Of the permutations by which a shortcut's strength is judged."""
 Row = dict[Hashable, object]
@@ -89,6 +95,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
         BadInput: the cohort breaks a rule, more clips than allowed are not usable, or a label has none left.
     """
     clips = cohort.read(table)
+    for folder, other in ((out, report), (report, out)):
+        _refuse_foreign(folder, other)
     for folder in (out, report):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -98,7 +106,7 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     sampled = pool.run(work, clips.to_dict("records"), progress, guard=guard)
     kept = np.array([not one.findings for one in sampled])
     usable = clips[kept].reset_index(drop=True)
-    frames = pd.concat([one.frames for one in sampled])
+    frames = pd.concat([one.frames for one in sampled], ignore_index=True)
     frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.size, params.limits))
     frames.to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
     quarantine, reported = _write_findings(clips, sampled, cohort.read_left_out(table), report)
@@ -107,10 +115,24 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     lines = [f"{len(usable)} usable clips in {out}"]
     if len(quarantine):
         lines.append(f"{quarantine['path'].nunique()} quarantined, see {report / 'quarantine.csv'}")
-    if len(reported):
-        lines.append(f"{reported['path'].nunique()} usable with a remark, see {report / 'reported.csv'}")
+    noted = reported.loc[reported["path"].isin(usable["path"]), "path"].nunique()
+    if noted:
+        lines.append(f"{noted} usable with a remark, see {report / 'reported.csv'}")
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
     return "\n".join(lines + _leaks(usable, fingerprints, report))
+
+
+def _refuse_foreign(folder: Path, other: Path) -> None:
+    """Refuse a folder that holds what no earlier run of this stage has made: it would be lost."""
+    if folder.resolve() == other.resolve() or folder.resolve() in other.resolve().parents:
+        raise BadInput(f"{folder}: is named for both results, or one within the other; name two folders")
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: is a file, a folder to make is expected; name another place")
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in OURS) if folder.is_dir() else []
+    if strange:
+        raise BadInput(
+            f"{folder}: holds {strange[0]!r}, which is no result of this stage and would be lost; name a new folder"
+        )
 
 
 def _write_findings(

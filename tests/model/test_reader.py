@@ -1,0 +1,115 @@
+"""The processes that decode clips for a classifier: what kills one of them costs one answer at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lus import checks, classifier, params
+from lus.classifier import Card, Reader
+from lus.errors import BadInput, Unusable
+from tests.conftest import ROOT, draw_frames, write_video
+
+LIMITS = params.load(ROOT / "params.yaml").limits
+CARD = Card(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    made = Reader(CARD, workers=2)
+    made.warm_up()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 0))
+
+
+def _workers() -> list[int]:
+    """Processes of the pool: children of this one that decode."""
+    children = psutil.Process().children()
+    return [child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_an_idle_process_that_is_killed_costs_no_answer(reader: Reader, clip: Path) -> None:
+    assert reader.read(clip).sample.frames.shape == (20, 64, 64, 3)
+    for victims in (1, 2):
+        for process in _workers()[:victims]:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.5)
+        assert reader.read(clip).findings == []
+
+
+def _die(*_: object) -> None:
+    os.abort()
+
+
+def _hang(*_: object) -> None:
+    time.sleep(60)
+
+
+def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
+    reader: Reader, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "examine", _die)
+        with pytest.raises(
+            Unusable, match=r"clip\.avi: a decoder that died \(signal 6\), a clip that decodes is expected"
+        ):
+            reader.read(clip)
+    assert reader.read(clip).findings == []
+
+
+def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = Card(**(vars(CARD) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
+    reader = Reader(quick)
+    reader.warm_up()
+    started = time.monotonic()
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "examine", _hang)
+        with pytest.raises(Unusable, match="a decoder that took more than 2 s"):
+            reader.read(clip)
+    assert time.monotonic() - started < 20
+    assert reader.read(clip).findings == []
+    reader.close()
+
+
+def test_threads_share_the_processes(reader: Reader, clip: Path) -> None:
+    before = set(_workers())
+    read: list[int] = []
+    threads = [threading.Thread(target=lambda: read.append(reader.read(clip).sample.info.frames)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read == [24] * 4
+    assert set(_workers()) == before
+    assert len(before) == 2
+
+
+def test_a_closed_reader_leaves_no_process_and_starts_none(clip: Path) -> None:
+    reader = Reader(CARD)
+    reader.warm_up()
+    (process,) = _workers()
+    reader.close()
+    assert not psutil.pid_exists(process)
+    with pytest.raises(RuntimeError, match="has been closed"):
+        reader.read(clip)
+    reader.close()
+
+
+def test_a_version_with_other_limits_says_how_to_go_on() -> None:
+    old = CARD.to_json()
+    del old["limits"]["max_cuts"]
+    with pytest.raises(BadInput, match=r"version 7 of lus-classifier was registered with other limits .*max_cuts"):
+        classifier.Card.from_json(old)
+    assert classifier.Card.from_json(CARD.to_json()) == CARD
