@@ -46,11 +46,7 @@ def survey_tables(found: Survey) -> None:
     console = Console()
     console.print(_clips(found.clips))
     if len(found.near_duplicates):
-        console.print(
-            _frame(
-                "Near-duplicate clips of different patients or labels", found.near_duplicates
-            )
-        )
+        console.print(_frame("Near-duplicate clips of different patients or labels", found.near_duplicates))
     if len(found.shortcuts):
         console.print(_frame("What a file alone says of its label (balanced accuracy)", found.shortcuts))
     for remark in found.remarks:

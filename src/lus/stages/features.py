@@ -46,7 +46,10 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
     calibration = _calibration(sampled) if params.weights == "random" else None
-    model = backbones.build(backbone, sampled.size, params.weights, seed=params.seed, calibration=calibration)
+    seen = params.seen or backbones.get(backbone).size
+    model = backbones.build(
+        backbone, sampled.size, params.weights, seen=seen, seed=params.seed, calibration=calibration
+    )
     clips = sampled.clips
     loaded = (
         sampled.frames(clip_id, count, length) for clip_id, count in zip(clips["clip_id"], clips["frames"], strict=True)
@@ -60,6 +63,7 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
     out.mkdir(parents=True)
     weights = out / featureset.WEIGHTS_FILE
     backbones.cnn_of(model).save_weights(weights)
-    info = featureset.Info(backbone, length, features.shape[-1], sampled.size, params.weights, tracking.sha256(weights))
+    digest = tracking.sha256(weights)
+    info = featureset.Info(backbone, length, features.shape[-1], sampled.size, seen, params.weights, digest)
     featureset.write(out, features, clips, info)
     return f"features {features.shape} with {params.weights} weights in {out}"
