@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -158,6 +159,15 @@ def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
 def cnn_of(model: keras.Model) -> keras.Model:
     """The CNN inside a backbone that `build` made: what a weights file holds."""
     return model.get_layer(model.name.removesuffix("_backbone"))
+
+
+def digest(model: keras.Model) -> str:
+    """SHA-256 of a backbone's weights, whatever its layers are called: the bytes of a weights file hold their names."""
+    found = hashlib.sha256()
+    for array in model.get_weights():
+        found.update(str((array.shape, array.dtype)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def calibrate(model: keras.Model, frames: Frames) -> None:
