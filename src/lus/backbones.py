@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,19 +25,52 @@ class Backbone:
     Attributes:
         name: its name here.
         application: its name in `keras.applications`.
-        scale, offset: preprocessing, pixel * scale + offset, as its ImageNet weights expect it.
-        dim: features of a frame after global average pooling.
+        size: pixels a side of the frames that its ImageNet weights were trained on.
+        dim: features of a frame, at that size.
+        scale, offset: preprocessing, pixel * scale + offset, as its ImageNet weights expect it; one number, or one
+            for each channel.
+        bgr: whether these weights expect blue, green, red.
+        flatten: whether the features are the last layer's whole output, as in the paper, and not its average
+            over the picture.
     """
 
     name: str
     application: str
-    scale: float
-    offset: float
+    size: int
     dim: int
+    scale: float | tuple[float, float, float] = 1 / 127.5
+    offset: float | tuple[float, float, float] = -1.0
+    bgr: bool = False
+    flatten: bool = False
 
 
-BACKBONES = {"xception": Backbone("xception", "Xception", 1 / 127.5, -1.0, 2048)}
-"""Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, CVPR 2017."""
+# The three ways in which the weights in `keras.applications` expect pixels: -1 to 1 (above); less ImageNet's mean,
+# over its standard deviation; less its mean alone, in the order of Caffe. EfficientNet scales inside the CNN:
+# whatever is done before it is done twice.
+_SCALED: dict[str, Any] = {
+    "scale": (1 / 58.395, 1 / 57.12, 1 / 57.375),
+    "offset": (-123.675 / 58.395, -116.28 / 57.12, -103.53 / 57.375),
+}
+_CAFFE: dict[str, Any] = {"scale": 1.0, "offset": (-103.939, -116.779, -123.68), "bgr": True}
+
+BACKBONES = {
+    one.name: one
+    for one in (
+        Backbone("xception", "Xception", 299, 2048),
+        Backbone("vgg16", "VGG16", 224, 25088, **_CAFFE, flatten=True),
+        Backbone("vgg19", "VGG19", 224, 25088, **_CAFFE, flatten=True),
+        Backbone("resnet152v2", "ResNet152V2", 224, 2048),
+        Backbone("inceptionresnetv2", "InceptionResNetV2", 299, 1536),
+        Backbone("mobilenetv2", "MobileNetV2", 224, 1280),
+        Backbone("densenet121", "DenseNet121", 224, 1024, **_SCALED),
+        Backbone("densenet169", "DenseNet169", 224, 1664, **_SCALED),
+        Backbone("densenet201", "DenseNet201", 224, 1920, **_SCALED),
+        Backbone("nasnetmobile", "NASNetMobile", 224, 1056),
+        Backbone("nasnetlarge", "NASNetLarge", 331, 4032),
+        Backbone("efficientnetb0", "EfficientNetB0", 224, 1280, scale=1.0, offset=0.0),
+    )
+}
+"""The CNNs that Barros et al., Sensors 2021, 21, 5486, compare."""
 
 
 def get(name: str) -> Backbone:
@@ -52,7 +86,13 @@ def get(name: str) -> Backbone:
 
 
 def build(
-    name: str, size: int, weights: str | Path, *, seed: int = 0, calibration: Frames | None = None
+    name: str,
+    size: int,
+    weights: str | Path,
+    *,
+    seen: int | None = None,
+    seed: int = 0,
+    calibration: Frames | None = None,
 ) -> keras.Model:
     """A backbone with its weights.
 
@@ -60,6 +100,7 @@ def build(
         name: of the backbone.
         size: pixels a side of a frame.
         weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
+        seen: pixels a side at which the CNN sees them, scaled within the model; by default as they are.
         seed: of random weights.
         calibration: (n, size, size, 3) uint8 frames; random weights take their batch-norm statistics from them.
 
@@ -72,16 +113,20 @@ def build(
     import keras
 
     backbone = get(name)
-    application = getattr(keras.applications, backbone.application)
+    application, seen = getattr(keras.applications, backbone.application), seen or size
     inputs = keras.Input((size, size, 3), dtype="uint8", name="frames")
-    scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(inputs)
+    sized = inputs if seen == size else keras.layers.Resizing(seen, seen, name="resize")(inputs)
+    ordered = keras.ops.flip(sized, axis=-1) if backbone.bgr else sized
+    scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(ordered)
     if weights == "random":
         keras.utils.set_random_seed(seed)
-    top = {"include_top": False, "input_shape": (size, size, 3), "pooling": "avg", "name": backbone.name}
+    top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
+    top |= {"pooling": None if backbone.flatten else "avg"}
     cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
     if weights not in ("imagenet", "random"):
         _load_file(cnn, Path(weights), backbone)
-    model = keras.Model(inputs, cnn(scaled), name=f"{backbone.name}_backbone")
+    features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
+    model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
     if weights == "random" and calibration is not None:
         calibrate(model, calibration)
     cnn.trainable = False
@@ -113,7 +158,16 @@ def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
 
 def cnn_of(model: keras.Model) -> keras.Model:
     """The CNN inside a backbone that `build` made: what a weights file holds."""
-    return model.layers[-1]
+    return model.get_layer(model.name.removesuffix("_backbone"))
+
+
+def digest(model: keras.Model) -> str:
+    """SHA-256 of a backbone's weights, whatever its layers are called: the bytes of a weights file hold their names."""
+    found = hashlib.sha256()
+    for array in model.get_weights():
+        found.update(str((array.shape, array.dtype)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
 
 
 def calibrate(model: keras.Model, frames: Frames) -> None:
@@ -132,6 +186,8 @@ def calibrate(model: keras.Model, frames: Frames) -> None:
 
     cnn = cnn_of(model)
     norms = [layer for layer in cnn.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return
     before, cnn.trainable = [layer.momentum for layer in norms], True  # frozen layers would not take statistics
     for layer in norms:
         layer.momentum = 0.0

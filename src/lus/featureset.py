@@ -29,6 +29,7 @@ class Info:
     Attributes:
         backbone, length, dim: features of a clip are (length, dim).
         size: pixels a side of the frames.
+        seen: pixels a side at which the CNN saw them.
         weights: as in `params.yaml`.
         weights_sha256: of the weights file beside the features.
     """
@@ -37,6 +38,7 @@ class Info:
     length: int
     dim: int
     size: int
+    seen: int
     weights: str
     weights_sha256: str
 

@@ -45,6 +45,22 @@ PUBLISHED = HeadParams()
 """The winning head of Barros et al., Sensors 2021, 21, 5486: 6,822,915 trainable parameters on 20 x 2048
 features and three labels. Learning rate and batch size are not published; these are this project's."""
 
+PUBLISHED_OF = {
+    "xception-20": PUBLISHED,
+    "nasnetlarge-20": HeadParams(units=1024, dense=(64, 256)),
+    "densenet121-20": HeadParams(units=32, dense=(1024, 1024)),
+    "densenet201-5": HeadParams(units=1024, dense=(512, 128)),
+    "nasnetmobile-15": HeadParams(units=64, dense=(64, 1024)),
+    "resnet152v2-10": HeadParams(units=1024, dense=(1024, 128)),
+    "resnet152v2-20": HeadParams(units=512, dense=(128, 256)),
+}
+"""The published heads of feature sets, by their names: layers as in the authors' model listings; the rest as above."""
+
+
+def published(feature_set: str) -> HeadParams:
+    """The published head of a feature set; the winning one where none is published."""
+    return PUBLISHED_OF.get(feature_set, PUBLISHED)
+
 
 def build(
     params: HeadParams, length: int, dim: int, labels: int, mean: FloatArray, variance: FloatArray

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -44,6 +45,77 @@ def test_features_equal_those_of_keras_applications(weights_file: Path, frames: 
     theirs = reference.predict(keras.applications.xception.preprocess_input(frames[:4].astype(np.float32)), verbose=0)
     assert mine.shape == (4, backbones.get("xception").dim)
     assert np.abs(mine - theirs).max() < 1e-4 * np.abs(theirs).max()
+
+
+MODULES = {
+    "vgg16": "vgg16",
+    "vgg19": "vgg19",
+    "xception": "xception",
+    "resnet152v2": "resnet_v2",
+    "inceptionresnetv2": "inception_resnet_v2",
+    "mobilenetv2": "mobilenet_v2",
+    "densenet121": "densenet",
+    "densenet169": "densenet",
+    "densenet201": "densenet",
+    "nasnetmobile": "nasnet",
+    "nasnetlarge": "nasnet",
+    "efficientnetb0": "efficientnet",
+}
+"""The modules of `keras.applications` with the preprocessing of each CNN."""
+SLOW = {"resnet152v2", "inceptionresnetv2", "densenet169", "densenet201", "nasnetlarge"}
+PUBLISHED = {
+    "xception": 2048,
+    "resnet152v2": 2048,
+    "inceptionresnetv2": 1536,
+    "mobilenetv2": 1280,
+    "efficientnetb0": 1280,
+    "densenet121": 1024,
+    "densenet169": 1664,
+    "densenet201": 1920,
+    "nasnetmobile": 1056,
+    "nasnetlarge": 4032,
+    "vgg16": 25088,
+    "vgg19": 25088,
+}
+"""Features of a frame, as Barros et al. give them."""
+
+
+def test_the_papers_cnns_are_all_there() -> None:
+    assert {name: one.dim for name, one in backbones.BACKBONES.items()} == PUBLISHED
+    assert set(MODULES) == set(backbones.BACKBONES)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in backbones.BACKBONES]
+)
+def test_every_cnn_gives_the_features_that_keras_applications_gives(name: str, tmp_path: Path) -> None:
+    """At its own input size, with its own preprocessing, its features of the published length."""
+    backbone = backbones.get(name)
+    keras.utils.set_random_seed(5)
+    application = getattr(keras.applications, backbone.application)
+    shape = (backbone.size, backbone.size, 3)
+    pooling = None if backbone.flatten else "avg"
+    reference = application(include_top=False, weights=None, input_shape=shape, pooling=pooling)
+    reference.save_weights(tmp_path / "cnn.weights.h5")
+    frames = draw_frames(2, backbone.size, backbone.size, 1)
+    frames[..., 1] //= 2  # colours, so that the order of the channels shows
+    frames[..., 2] //= 4
+    preprocess = getattr(keras.applications, MODULES[name]).preprocess_input
+    theirs = reference(preprocess(frames.astype(np.float32)), training=False).numpy().reshape(2, -1)
+    mine = backbones.traced(backbones.build(name, backbone.size, tmp_path / "cnn.weights.h5"))(frames)
+    assert mine.shape == (2, backbone.dim)
+    assert np.abs(theirs[0] - theirs[1]).max() > 0
+    assert np.abs(mine - theirs).max() <= 1e-4 * np.abs(theirs).max()
+
+
+def test_frames_are_scaled_to_what_the_cnn_sees(frames: np.ndarray) -> None:
+    model = backbones.build("mobilenetv2", SIZE, "random", seen=64, seed=1, calibration=frames)
+    cnn = backbones.cnn_of(model)
+    assert cnn.input_shape == (None, 64, 64, 3)
+    resized = np.stack([cv2.resize(one, (64, 64), interpolation=cv2.INTER_LINEAR) for one in frames[:3].astype(float)])
+    theirs = cnn(resized / 127.5 - 1, training=False).numpy()
+    mine = backbones.traced(model)(frames[:3])
+    assert np.abs(mine - theirs).max() < 1e-3 * np.abs(theirs).max()
 
 
 def test_random_weights_are_seeded_and_calibrated(frames: np.ndarray) -> None:

@@ -84,3 +84,22 @@ def test_a_feature_that_never_changes_comes_out_as_zero() -> None:
 
 def test_parameters_survive_json() -> None:
     assert HeadParams.from_dict(SMALL.to_dict()) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("feature_set", "dim", "parameters"),
+    [
+        ("xception-20", 2048, 6_822_915),
+        ("nasnetlarge-20", 4032, 20_796_483),
+        ("densenet121-20", 1024, 1_221_763),
+    ],
+)
+def test_the_published_heads_have_the_published_number_of_parameters(
+    feature_set: str, dim: int, parameters: int
+) -> None:
+    length = int(feature_set.rpartition("-")[2])
+    assert _trainable(heads.published(feature_set), length, dim, 3) == parameters
+
+
+def test_where_no_head_is_published_the_winning_one_stands_in() -> None:
+    assert heads.published("mobilenetv2-10") == heads.PUBLISHED

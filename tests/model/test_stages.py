@@ -76,7 +76,7 @@ def _feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     features[clips["label"] == "sick", :, :512] += 2
     weights = folder / featureset.WEIGHTS_FILE
     weights.write_bytes(_weights())
-    info = Info(name, LENGTH, 2048, SIZE, "random", tracking.sha256(weights))
+    info = Info(name, LENGTH, 2048, SIZE, SIZE, "random", tracking.sha256(weights))
     featureset.write(folder, features, clips, info)
     (build / "frames").mkdir(exist_ok=True)
     sampled = frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.limits)
@@ -133,8 +133,8 @@ def test_the_published_head_is_tried_first_when_it_lies_in_the_space(project: Pa
     import optuna
 
     space = ALL.search
-    assert search.published_fits(space)
-    assert not search.published_fits(SEARCH)
+    assert search.fits(heads.PUBLISHED, space)
+    assert not search.fits(heads.PUBLISHED, SEARCH)
     study = optuna.create_study()
     study.enqueue_trial(search._as_suggestion(search.heads.PUBLISHED))
     assert search.suggest(study.ask(), space) == search.heads.PUBLISHED

@@ -12,7 +12,7 @@ from lus import cohort, featureset
 from lus.errors import BadInput
 from lus.featureset import Info
 
-INFO = Info("xception", 4, 8, 71, "random", "0" * 64)
+INFO = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
 
 
 def _clips(count: int) -> pd.DataFrame:

@@ -49,7 +49,7 @@ LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
     {"registry", "survey"},
-    {"classifier", "featureset", "frameset", "trials"},
+    {"classifier", "featureset", "frameset", "store", "trials"},
     {"folds", "metrics", "figures", "backbones", "suites"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, featureset, frameset, pool, tracking
-from lus.arrays import Frames
+from lus import backbones, clip, featureset, frameset, pool, tracking
+from lus.arrays import FloatArray, Frames
 from lus.frameset import FrameSet
 from lus.params import Features
+from lus.store import Store
+
+if TYPE_CHECKING:
+    import keras
 
 CALIBRATION_FRAMES = 32
 """Frames that set the batch-norm statistics of random weights."""
@@ -46,20 +52,56 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
     calibration = _calibration(sampled) if params.weights == "random" else None
-    model = backbones.build(backbone, sampled.size, params.weights, seed=params.seed, calibration=calibration)
-    clips = sampled.clips
-    loaded = (
-        sampled.frames(clip_id, count, length) for clip_id, count in zip(clips["clip_id"], clips["frames"], strict=True)
+    seen = params.seen or backbones.get(backbone).size
+    model = backbones.build(
+        backbone, sampled.size, params.weights, seen=seen, seed=params.seed, calibration=calibration
     )
-    features = np.empty((len(clips), length, model.output_shape[-1]), np.float32)
-    for row, one in enumerate(backbones.features(model, loaded, params.batch)):
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = Path(scratch) / featureset.WEIGHTS_FILE
+        backbones.cnn_of(model).save_weights(weights)
+        digest = tracking.sha256(weights)
+        info = featureset.Info(backbone, length, model.output_shape[-1], sampled.size, seen, params.weights, digest)
+        features, computed = _features(model, sampled, info, params.batch, progress)
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        shutil.move(weights, out / featureset.WEIGHTS_FILE)
+    featureset.write(out, features, sampled.clips, info)
+    known = len(features) - computed
+    return f"features {features.shape} with {params.weights} weights in {out}; {computed} clips computed, {known} known"
+
+
+def _features(
+    model: keras.Model, sampled: FrameSet, info: featureset.Info, batch: int, progress: pool.Progress | None
+) -> tuple[FloatArray, int]:
+    """The features of all clips, (n, length, dim) float32, and how many of them had to be computed.
+
+    Each clip's are kept as soon as they are there, so that a run that was ended goes on where it stopped.
+    """
+    store = Store.of(_key(model, info), (info.length, info.dim))
+    clips = sampled.clips
+    features = np.empty((len(clips), info.length, info.dim), np.float32)
+    missing = []
+    for row, clip_id in enumerate(clips["clip_id"]):
+        known = store.get(clip_id)
+        if known is None:
+            missing.append(row)
+        else:
+            features[row] = known
+    counts = clips["frames"].to_numpy()
+    ids = clips["clip_id"].to_numpy()
+    loaded = (sampled.frames(ids[row], int(counts[row]), info.length) for row in missing)
+    for done, (row, one) in enumerate(zip(missing, backbones.features(model, loaded, batch), strict=True), start=1):
         features[row] = one
+        store.put(ids[row], one)
         if progress:
-            progress(row + 1, len(clips))
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    weights = out / featureset.WEIGHTS_FILE
-    backbones.cnn_of(model).save_weights(weights)
-    info = featureset.Info(backbone, length, features.shape[-1], sampled.size, params.weights, tracking.sha256(weights))
-    featureset.write(out, features, clips, info)
-    return f"features {features.shape} with {params.weights} weights in {out}"
+            progress(len(clips) - len(missing) + done, len(clips))
+    return features, len(missing)
+
+
+def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
+    """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
+    import keras
+
+    code = [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
+    which = {"backbone": info.backbone, "size": info.size, "seen": info.seen, "weights": backbones.digest(model)}
+    return which | {"code": code, "keras": keras.__version__, "backend": keras.backend.backend()}

@@ -29,7 +29,9 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
         epochs=choice["epochs"],
         seed=seed,
     )
-    backbone = backbones.build(data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE)
+    backbone = backbones.build(
+        data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE, seen=data.info.seen
+    )
     return classifier.assemble(backbone, head, data.info.length)
 
 

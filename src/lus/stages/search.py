@@ -44,9 +44,8 @@ def _as_suggestion(head: HeadParams) -> dict[str, Any]:
     return plain | {"dense_layers": len(head.dense)} | dense
 
 
-def published_fits(space: Search) -> bool:
-    """Whether the published head lies in the search space, so that it can be tried first."""
-    head = heads.PUBLISHED
+def fits(head: HeadParams, space: Search) -> bool:
+    """Whether a head lies in the search space, so that it can be tried first."""
     return (
         head.units in space.units
         and set(head.dense) <= set(space.dense)
@@ -111,8 +110,9 @@ def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: pool.
     # Drawn at random, by a seed. A sampler that learns from the trials' mean over the folds would let a fold's
     # test patients, who are trained on in the other folds, steer which heads that fold may choose from.
     study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=params.seed))
-    if published_fits(params):
-        study.enqueue_trial(_as_suggestion(heads.PUBLISHED))
+    published = heads.published(data.name)
+    if fits(published, params):
+        study.enqueue_trial(_as_suggestion(published))
     done: list[Trial] = []
     for number in range(params.trials):
         asked = study.ask()

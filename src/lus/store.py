@@ -1,0 +1,60 @@
+"""Features that have been computed once: a file a clip, addressed by all that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lus.arrays import FloatArray
+
+FOLDER = Path(".lus/features")
+"""Beside the pipeline's outputs and not among them: DVC empties those before it runs a stage."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The features of clips for one backbone.
+
+    Attributes:
+        folder: of this backbone alone.
+        shape: of the features of a clip, (length, dim).
+    """
+
+    folder: Path
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, key: dict[str, object], shape: tuple[int, int], root: Path = FOLDER) -> Store:
+        """The store for a backbone, told apart by everything in `key` and by the shape."""
+        digest = hashlib.sha256(json.dumps(key | {"shape": shape}, sort_keys=True).encode()).hexdigest()
+        return cls(root / digest[:32], shape)
+
+    def get(self, clip_id: str) -> FloatArray | None:
+        """The features of a clip, (length, dim) float32; None where they have not been computed or are damaged."""
+        try:
+            features = np.load(self._file(clip_id), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = features.shape == self.shape and features.dtype == np.float32
+        return features if whole else None
+
+    def put(self, clip_id: str, features: FloatArray) -> None:
+        """Keep the features of a clip: the file is there whole or not at all, even when this process is killed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, np.ascontiguousarray(features, np.float32))
+            Path(name).replace(self._file(clip_id))
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _file(self, clip_id: str) -> Path:
+        return self.folder / f"{clip_id}.npy"

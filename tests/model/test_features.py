@@ -1,0 +1,112 @@
+"""The features stage: each clip is computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lus import backbones, clip, cohort, featureset, frameset, params
+from lus.frameset import FrameSet
+from lus.stages import features as stage
+from tests.conftest import ROOT, draw_frames
+
+SIZE, LENGTH = 64, 4
+LIMITS = params.load(ROOT / "params.yaml").limits
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder as the working directory, with a weights file in it."""
+    monkeypatch.chdir(tmp_path)
+    for seed in (1, 2):
+        model = backbones.build("mobilenetv2", SIZE, "random", seed=seed, calibration=draw_frames(8, SIZE, SIZE, 0))
+        (tmp_path / "weights").mkdir(exist_ok=True)
+        backbones.cnn_of(model).save_weights(tmp_path / f"weights/{seed}.weights.h5")
+    return tmp_path
+
+
+def _frames(place: Path, count: int, labels: str = "ab") -> None:
+    """A frame set of so many clips."""
+    folder = place / "frames"
+    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"clip_id": f"{number:064x}", "path": f"{number}.avi", "label": labels[number % len(labels)], "patient": "p"}
+        | {"frames": 24, "fps": 20.0, "width": 96, "height": 96}
+        for number in range(count)
+    ]
+    clips = pd.DataFrame(rows, columns=list(cohort.COLUMNS)).fillna("unknown")
+    frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, LIMITS))
+    kept = len(clip.union_indices(24, (LENGTH,)))
+    for number in range(count):
+        np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, number))
+
+
+def _run(place: Path, weights: str = "weights/1.weights.h5", seen: int | None = SIZE) -> tuple[np.ndarray, str]:
+    section = params.load(ROOT / "params.yaml").features.model_copy(update={"weights": weights, "seen": seen})
+    out = place / f"features/mobilenetv2-{LENGTH}"
+    said = stage.run(place / "frames", out, section)
+    return featureset.read(out).features, said.rpartition("; ")[2]
+
+
+def test_one_clip_more_is_one_clip_computed(place: Path) -> None:
+    _frames(place, 5)
+    before, said = _run(place)
+    assert said == "5 clips computed, 0 known"
+    _frames(place, 6)
+    after, said = _run(place)
+    assert said == "1 clips computed, 5 known"
+    assert (after[:5] == before).all()
+    assert not np.allclose(after[5], after[4])
+
+
+def test_changed_labels_compute_nothing(place: Path) -> None:
+    _frames(place, 4)
+    before, _ = _run(place)
+    _frames(place, 4, labels="ba")
+    after, said = _run(place)
+    assert said == "0 clips computed, 4 known"
+    assert (after == before).all()
+    assert featureset.read(place / f"features/mobilenetv2-{LENGTH}").clips["label"].tolist() == ["b", "a", "b", "a"]
+
+
+def test_other_weights_and_another_input_size_never_serve_old_features(place: Path) -> None:
+    _frames(place, 3)
+    first, _ = _run(place)
+    second, said = _run(place, "weights/2.weights.h5")
+    assert said == "3 clips computed, 0 known"
+    assert not np.allclose(first, second)
+    larger, said = _run(place, seen=96)
+    assert said == "3 clips computed, 0 known"
+    assert not np.allclose(first, larger)
+    # The same name with another content.
+    (place / "weights/1.weights.h5").write_bytes((place / "weights/2.weights.h5").read_bytes())
+    replaced, _ = _run(place)
+    assert (replaced == second).all()
+
+
+def test_a_run_that_was_ended_goes_on_where_it_stopped(place: Path) -> None:
+    _frames(place, 5)
+    section = params.load(ROOT / "params.yaml").features.model_copy(
+        update={"weights": "weights/1.weights.h5", "seen": SIZE}
+    )
+
+    def end(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(place / "frames", place / f"features/mobilenetv2-{LENGTH}", section, end)
+    assert _run(place)[1] == "2 clips computed, 3 known"
+
+
+def test_a_damaged_file_is_computed_again(place: Path) -> None:
+    _frames(place, 3)
+    before, _ = _run(place)
+    damaged = next((place / ".lus/features").rglob("*.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    after, said = _run(place)
+    assert said == "1 clips computed, 2 known"
+    assert (after == before).all()
