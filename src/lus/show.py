@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from lus.errors import BadInput
 
@@ -58,13 +59,16 @@ def survey_tables(found: Survey) -> None:
 
 
 def _clips(clips: Sequence[Checked]) -> Table:
-    table = Table("clip", "frames", "size", "usable", "why not, or what to know", title="Clips")
-    for one in clips:
+    paths = [Path(str(one.row["path"])).absolute() for one in clips]
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    name = Column("clip", overflow="fold")
+    table = Table(name, "frames", "size", "usable", "why not, or what to know", title=f"Clips in {escape(str(folder))}")
+    for path, one in zip(paths, clips, strict=True):
         info = one.info
         shape = (str(info.frames), f"{info.width} x {info.height}") if info else ("", "")
-        remark = one.reason or "; ".join(map(str, one.reported))
+        remark = "; ".join(filter(None, [one.reason, *map(str, one.reported)]))
         verdict = "[green]yes[/]" if one.usable else "[red]no[/]"
-        table.add_row(escape(str(one.row["path"])), *shape, verdict, escape(remark))
+        table.add_row(escape(str(path.relative_to(folder))), *shape, verdict, escape(remark))
     return table
 
 

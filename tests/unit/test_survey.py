@@ -131,6 +131,14 @@ def test_a_file_that_is_named_twice_is_checked_once(place: Path) -> None:
     assert "1 of 1 clips are usable" in _check(place, "good.avi", "good.avi").stdout
 
 
+def test_relative_and_absolute_paths_may_be_mixed(place: Path) -> None:
+    for seed, name in enumerate(("a.avi", "sub/b.avi")):
+        write_video(place / name, draw_frames(24, 120, 104, seed))
+    done = _check(place, "a.avi", str(place / "sub/b.avi"))
+    assert done.returncode == 0
+    assert "sub/b.avi" in done.stdout
+
+
 def test_a_name_that_is_no_text_is_refused_and_harms_nothing(place: Path) -> None:
     write_video(place / "a.avi", draw_frames(24, 120, 104, 0)).rename(os.fsdecode(os.fsencode(place) + b"/\xff.avi"))
     write_video(place / "b.avi", draw_frames(24, 120, 104, 1))
