@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import checks, clip, cohort, leaks, pool
+from lus import checks, clip, cohort, layouts, leaks, pool
 from lus.clip import ClipInfo
-from lus.cohort import Listed
 from lus.errors import BadInput, Finding, Unusable
+from lus.layouts import Listed
 from lus.params import Params
 
 
@@ -107,7 +107,7 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
     """
     as_cohort = len(paths) == 1 and _is_folder(paths[0]) and _has_labels(paths[0])
     if as_cohort:
-        listed = [cohort.leave_out(one, params.cohort) for one in cohort.list_clips(paths[0], params.cohort.labels)]
+        listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
         listed = [Listed(file, "", "") for file in dict.fromkeys(file for path in paths for file in _videos(path))]
     guard = pool.Guard(params.limits.max_seconds, _lost)
@@ -123,7 +123,7 @@ def _is_folder(path: Path) -> bool:
 def _has_labels(folder: Path) -> bool:
     if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
         return True
-    listed = cohort.list_folders(folder)
+    listed = layouts.list_folders(folder)
     videos = [one for one in listed if one.path.suffix.lower() in clip.SUFFIXES]
     # One clip outside, or a single folder of clips, and the folders' names say nothing of labels.
     return all(one.label for one in videos) and len({one.label for one in videos}) > 1
@@ -132,7 +132,7 @@ def _has_labels(folder: Path) -> bool:
 def _videos(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
-    found = [file for file in cohort.files(path) if file.suffix.lower() in clip.SUFFIXES]
+    found = [file for file in layouts.files(path) if file.suffix.lower() in clip.SUFFIXES]
     if not found:
         endings = ", ".join(sorted(clip.SUFFIXES))
         raise BadInput(f"{path}: no clip was found, a file that ends in {endings} is expected; name a file or folder")

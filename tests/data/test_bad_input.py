@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lus import checks, cohort, params
+from lus import checks, layouts, params
 from lus.errors import BadInput, Unusable
 from tests.conftest import ROOT
 from tests.data.bad_input import CLIPS, COHORTS, LABELS, USABLE, Case, render
@@ -58,7 +58,7 @@ def test_what_comes_in_the_place_of_a_clip_is_answered_as_the_table_says(case: C
 @pytest.mark.parametrize("case", COHORTS, ids=lambda case: case.what)
 def test_what_comes_in_the_place_of_a_cohort_is_answered_as_the_table_says(case: Case, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
-        cohort.list_clips(case.make(tmp_path), LABELS)
+        layouts.list_clips(case.make(tmp_path), LABELS)
     assert str(caught.value).replace(str(tmp_path), "FOLDER") == case.answer
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lus import cohort, params
+from lus import cohort, layouts, params
 from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
@@ -69,12 +69,12 @@ def test_the_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_wrong_row_is_named_with_its_line(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(BadInput, match=re.escape(message)):
-        cohort.list_clips(_table(tmp_path, "ok.avi,normal,p0", line))
+        layouts.list_clips(_table(tmp_path, "ok.avi,normal,p0", line))
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no column patient"):
-        cohort.list_clips(_table(tmp_path, "a.avi,sick", header="path,label"))
+        layouts.list_clips(_table(tmp_path, "a.avi,sick", header="path,label"))
 
 
 def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) -> None:
@@ -122,15 +122,15 @@ def test_one_label_alone_is_refused(tmp_path: Path) -> None:
 
 def test_a_row_with_too_many_fields_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"clips\.csv, line 3: 5 fields found, 3 expected"):
-        cohort.list_clips(_table(tmp_path, "a.avi,sick,p1", "b.avi,sick,p2,more,and more"))
+        layouts.list_clips(_table(tmp_path, "a.avi,sick,p1", "b.avi,sick,p2,more,and more"))
     with pytest.raises(BadInput, match=r"clips\.csv, line 2: 4 fields found, 3 expected"):
-        cohort.list_clips(_table(tmp_path, "a.avi,sick,p1,", "b.avi,sick,p2,"))
+        layouts.list_clips(_table(tmp_path, "a.avi,sick,p1,", "b.avi,sick,p2,"))
 
 
 def test_probes_are_left_out_however_they_are_written(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path, ["a", "b"], patients=1, clips=1)
     rows = ["a/patient00/clip0.avi,a,p1,convex", "b/patient10/clip0.avi,b,p2,Linear"]
-    listed = cohort.list_clips(_table(folder, *rows, header="path,label,patient,probe"))
+    listed = layouts.list_clips(_table(folder, *rows, header="path,label,patient,probe"))
     assert [cohort.leave_out(one, RULE).refused for one in listed] == [
         "",
         "probe Linear is in cohort.leave_out_probes",
@@ -143,10 +143,10 @@ def test_links_to_folders_are_followed_and_a_circle_is_refused(tmp_path: Path) -
     own.mkdir()
     for label in ("a", "b"):
         (own / label).symlink_to(store / label)
-    assert [one.label for one in cohort.list_clips(own)] == ["a", "b"]
+    assert [one.label for one in layouts.list_clips(own)] == ["a", "b"]
     (store / "a" / "back").symlink_to(store / "a")
     with pytest.raises(BadInput, match="is a link to a folder above it"):
-        cohort.list_clips(own)
+        layouts.list_clips(own)
 
 
 def test_the_stage_fails_when_too_many_clips_are_unusable(tmp_path: Path) -> None:
@@ -230,14 +230,14 @@ def test_all_public_clips_at_hand_match_the_metadata(upstream: Path) -> None:
 def test_a_table_may_quote_its_fields_and_leave_lines_empty(tmp_path: Path) -> None:
     rows = ['"a, b.avi",sick,"Doe, ""J"" of\nward 3"', "", "c.avi,normal,p2", "../d.avi,normal,p3"]
     with pytest.raises(BadInput, match=r"line 6: \.\./d\.avi leaves"):
-        cohort.list_clips(_table(tmp_path, *rows))
-    assert [one.path.name for one in cohort.list_clips(_table(tmp_path, *rows[:-1]))] == ["a, b.avi", "c.avi"]
+        layouts.list_clips(_table(tmp_path, *rows))
+    assert [one.path.name for one in layouts.list_clips(_table(tmp_path, *rows[:-1]))] == ["a, b.avi", "c.avi"]
 
 
 def test_a_table_that_is_no_text_says_how_to_save_it(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_bytes("path,label,patient\na.avi,läsion,p1\n".encode("latin-1"))
     with pytest.raises(BadInput, match=r"cannot be read as a table.*save it as CSV in UTF-8"):
-        cohort.list_clips(tmp_path)
+        layouts.list_clips(tmp_path)
 
 
 def test_a_label_folder_that_is_not_expected_is_named(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_label_folder_that_is_not_expected_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"helthy/patient10/clip0\.avi: the label helthy was found, healthy, sick expected"
     ):
-        cohort.list_clips(folder, ["healthy", "sick"])
+        layouts.list_clips(folder, ["healthy", "sick"])
 
 
 def test_a_label_with_too_few_patients_is_named(tmp_path: Path) -> None:
@@ -264,9 +264,9 @@ def test_patients_of_several_labels_are_named(tmp_path: Path) -> None:
 def test_an_unreadable_table_and_a_zero_byte_in_a_name_are_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").mkdir()
     with pytest.raises(BadInput, match="no clip found"):
-        cohort.list_clips(tmp_path)
+        layouts.list_clips(tmp_path)
     (tmp_path / "clips.csv").rmdir()
-    listed = cohort.list_clips(_table(tmp_path, "a\0.avi,a,p1", f"{'x' * 300}.avi,b,p2"))
+    listed = layouts.list_clips(_table(tmp_path, "a\0.avi,a,p1", f"{'x' * 300}.avi,b,p2"))
     reasons = [cohort.measure(one, LIMITS)["reason"] for one in listed]
     assert reasons == [
         "nothing to open (embedded null byte), a video file is expected; put the file where its name says",

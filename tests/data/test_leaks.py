@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lus import clip, cohort, leaks, params, pool
+from lus import clip, layouts, leaks, params, pool
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan
 from tests.conftest import ROOT, draw_frames, write_video
@@ -306,8 +306,8 @@ def test_strengths_follow_their_definition_whatever_the_order_of_the_rows(rows: 
     pd.testing.assert_frame_equal(leaks.shortcuts(table.loc[shuffled], seed=3, permutations=50), found)
 
 
-def _public(upstream: Path) -> list[cohort.Listed]:
-    listed = cohort.list_clips(upstream / "jannisborn/covid19_ultrasound/data")
+def _public(upstream: Path) -> list[layouts.Listed]:
+    listed = layouts.list_clips(upstream / "jannisborn/covid19_ultrasound/data")
     return [one for one in listed if not one.refused and one.path.parent.name == "convex"]
 
 

@@ -53,6 +53,7 @@ LAYERS = [
     {"folds", "metrics", "figures", "backbones", "suites"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},
+    {"layouts"},
     {"clip", "tracking"},
     {"params", "pool", "progress", "quiet"},
     {"arrays"},
