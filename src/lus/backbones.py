@@ -209,17 +209,16 @@ def traced(model: keras.Model) -> Callable[[Frames], FloatArray]:
     return lambda frames: np.asarray(function(tf.constant(frames)), np.float32)
 
 
-def features(model: keras.Model, clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
+def features(run: Callable[[Frames], FloatArray], clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
     """Run a backbone over clips.
 
     Args:
-        model: from `build`.
+        run: from `traced`, or the same on another engine.
         clips: (length, size, size, 3) uint8 each.
         batch: frames of one call; the last call of a clip may be smaller.
 
     Yields:
         (length, dim) float32 for each clip, in their order.
     """
-    run = traced(model)
     for frames in clips:
         yield np.concatenate([run(frames[start : start + batch]) for start in range(0, len(frames), batch)])

@@ -32,6 +32,7 @@ class Info:
         seen: pixels a side at which the CNN saw them.
         weights: as in `params.yaml`.
         weights_sha256: of the weights file beside the features.
+        engine: that computed them, as in `keras` or `openvino-bf16`.
     """
 
     backbone: str
@@ -41,6 +42,7 @@ class Info:
     seen: int
     weights: str
     weights_sha256: str
+    engine: str = "keras"
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ class Features(Section):
     )
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
     batch: Positive = Field(description="frames of one call of the backbone")
+    engine: Literal["keras", "openvino", "openvino-f32"] = Field(description="that runs the backbone")
 
     @field_validator("weights")
     @classmethod

@@ -39,7 +39,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_features_equal_those_of_keras_applications(weights_file: Path, frames: np.ndarray) -> None:
     model = backbones.build("xception", SIZE, weights_file)
-    (mine,) = backbones.features(model, [frames[:4]], 3)
+    (mine,) = backbones.features(backbones.traced(model), [frames[:4]], 3)
     reference = keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), pooling="avg")
     reference.load_weights(weights_file)
     theirs = reference.predict(keras.applications.xception.preprocess_input(frames[:4].astype(np.float32)), verbose=0)
@@ -121,13 +121,19 @@ def test_frames_are_scaled_to_what_the_cnn_sees(frames: np.ndarray) -> None:
 def test_random_weights_are_seeded_and_calibrated(frames: np.ndarray) -> None:
     first, again, other = (
         next(
-            backbones.features(backbones.build("xception", SIZE, "random", seed=seed, calibration=frames), [frames], 24)
+            backbones.features(
+                backbones.traced(backbones.build("xception", SIZE, "random", seed=seed, calibration=frames)),
+                [frames],
+                24,
+            )
         )
         for seed in (1, 1, 2)
     )
     assert (first == again).all()
     assert (first != other).any()
-    plain = next(backbones.features(backbones.build("xception", SIZE, "random", seed=1), [frames], 24))
+    plain = next(
+        backbones.features(backbones.traced(backbones.build("xception", SIZE, "random", seed=1)), [frames], 24)
+    )
 
     def spread(features: np.ndarray) -> float:
         return float((features.std(axis=0) / np.abs(features).mean()).mean())
@@ -137,7 +143,7 @@ def test_random_weights_are_seeded_and_calibrated(frames: np.ndarray) -> None:
 
 def test_batches_do_not_change_the_features(frames: np.ndarray) -> None:
     model = backbones.build("xception", SIZE, "random", seed=1, calibration=frames)
-    whole, pieces = (next(backbones.features(model, [frames[:7]], batch)) for batch in (7, 3))
+    whole, pieces = (next(backbones.features(backbones.traced(model), [frames[:7]], batch)) for batch in (7, 3))
     assert np.abs(whole - pieces).max() < 1e-5
 
 
@@ -192,7 +198,9 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_imagenet_weights_are_those_that_keras_downloads(weights_file: Path, frames: np.ndarray) -> None:
     downloaded = backbones.build("xception", SIZE, "imagenet")
     from_file = backbones.build("xception", SIZE, weights_file)
-    mine, theirs = (next(backbones.features(model, [frames[:2]], 2)) for model in (downloaded, from_file))
+    mine, theirs = (
+        next(backbones.features(backbones.traced(model), [frames[:2]], 2)) for model in (downloaded, from_file)
+    )
     assert (mine == theirs).all()
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus import backbones, clip, cohort, featureset, frameset, params
+from lus import backbones, clip, cohort, engines, featureset, frameset, params
+from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.stages import features as stage
 from tests.conftest import ROOT, draw_frames
@@ -44,8 +45,11 @@ def _frames(place: Path, count: int, labels: str = "ab") -> None:
         np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, number))
 
 
-def _run(place: Path, weights: str = "weights/1.weights.h5", seen: int | None = SIZE) -> tuple[np.ndarray, str]:
-    section = params.load(ROOT / "params.yaml").features.model_copy(update={"weights": weights, "seen": seen})
+def _run(
+    place: Path, weights: str = "weights/1.weights.h5", seen: int | None = SIZE, engine: str = "keras"
+) -> tuple[np.ndarray, str]:
+    changes = {"weights": weights, "seen": seen, "engine": engine}
+    section = params.load(ROOT / "params.yaml").features.model_copy(update=changes)
     out = place / f"features/mobilenetv2-{LENGTH}"
     said = stage.run(place / "frames", out, section)
     return featureset.read(out).features, said.rpartition("; ")[2]
@@ -110,3 +114,31 @@ def test_a_damaged_file_is_computed_again(place: Path) -> None:
     after, said = _run(place)
     assert said == "1 clips computed, 2 known"
     assert (after == before).all()
+
+
+def test_another_engine_is_compared_and_keeps_its_features_apart(place: Path) -> None:
+    _frames(place, 6)
+    reference, _ = _run(place)
+    features, said = _run(place, engine="openvino-f32")
+    assert said == "6 clips computed, 0 known"
+    assert np.abs(features - reference).max() < 1e-3 * np.abs(reference).max()
+    info = featureset.read(place / f"features/mobilenetv2-{LENGTH}").info
+    assert info.engine == "openvino-f32"
+    assert _run(place)[1] == "0 clips computed, 6 known"
+    assert (_run(place)[0] == reference).all()
+
+
+def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_is_kept(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _frames(place, 6)
+    rng = np.random.default_rng(0)
+
+    def wrong(model: object, precision: str) -> tuple[engines.Run, str]:
+        run = backbones.traced(model)
+        return lambda frames: run(frames) + rng.normal(0, 5, (len(frames), 1280)).astype(np.float32), "int8"
+
+    monkeypatch.setattr(engines, "openvino", wrong)
+    with pytest.raises(BadInput, match=r"openvino-int8 gives other features for mobilenetv2 than keras"):
+        _run(place, engine="openvino")
+    assert not (place / ".lus").exists()

@@ -50,7 +50,7 @@ LAYERS = [
     {"stages", "service", "show"},
     {"registry", "survey"},
     {"classifier", "featureset", "frameset", "store", "trials"},
-    {"folds", "metrics", "figures", "backbones", "suites"},
+    {"folds", "metrics", "figures", "backbones", "engines", "suites"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},
     {"layouts"},

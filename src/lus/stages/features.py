@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, featureset, frameset, pool, tracking
+from lus import backbones, clip, engines, featureset, folds, frameset, pool, tracking
 from lus.arrays import FloatArray, Frames
+from lus.engines import Run
+from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Features
 from lus.store import Store
@@ -18,6 +20,8 @@ from lus.store import Store
 if TYPE_CHECKING:
     import keras
 
+PARITY_CLIPS, PARITY_FRAMES = 12, 4
+"""Clips, and frames of each, on which another engine is compared with the reference."""
 CALIBRATION_FRAMES = 32
 """Frames that set the batch-norm statistics of random weights."""
 
@@ -56,22 +60,36 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
     model = backbones.build(
         backbone, sampled.size, params.weights, seen=seen, seed=params.seed, calibration=calibration
     )
+    on_engine, engine = _on_engine(model, params.engine)
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / featureset.WEIGHTS_FILE
         backbones.cnn_of(model).save_weights(weights)
         digest = tracking.sha256(weights)
-        info = featureset.Info(backbone, length, model.output_shape[-1], sampled.size, seen, params.weights, digest)
-        features, computed = _features(model, sampled, info, params.batch, progress)
+        dim = model.output_shape[-1]
+        info = featureset.Info(backbone, length, dim, sampled.size, seen, params.weights, digest, engine)
+        features, computed = _features(model, on_engine, sampled, info, params.batch, progress)
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         shutil.move(weights, out / featureset.WEIGHTS_FILE)
     featureset.write(out, features, sampled.clips, info)
     known = len(features) - computed
-    return f"features {features.shape} with {params.weights} weights in {out}; {computed} clips computed, {known} known"
+    return (
+        f"features {features.shape} with {params.weights} weights on {engine} in {out}; {computed} clips computed, "
+        f"{known} known"
+    )
+
+
+def _on_engine(model: keras.Model, engine: str) -> tuple[Run, str]:
+    """A backbone on an engine, and the engine's name with what it computes in."""
+    if engine == "keras":
+        return backbones.traced(model), engine
+    kind, _, wanted = engine.partition("-")
+    run, precision = engines.openvino(model, wanted)
+    return run, f"{kind}-{precision}"
 
 
 def _features(
-    model: keras.Model, sampled: FrameSet, info: featureset.Info, batch: int, progress: pool.Progress | None
+    model: keras.Model, run: Run, sampled: FrameSet, info: featureset.Info, batch: int, progress: pool.Progress | None
 ) -> tuple[FloatArray, int]:
     """The features of all clips, (n, length, dim) float32, and how many of them had to be computed.
 
@@ -87,10 +105,12 @@ def _features(
             missing.append(row)
         else:
             features[row] = known
+    if missing and info.engine != "keras":
+        _hold_to_reference(model, run, sampled, info)
     counts = clips["frames"].to_numpy()
     ids = clips["clip_id"].to_numpy()
     loaded = (sampled.frames(ids[row], int(counts[row]), info.length) for row in missing)
-    for done, (row, one) in enumerate(zip(missing, backbones.features(model, loaded, batch), strict=True), start=1):
+    for done, (row, one) in enumerate(zip(missing, backbones.features(run, loaded, batch), strict=True), start=1):
         features[row] = one
         store.put(ids[row], one)
         if progress:
@@ -98,10 +118,41 @@ def _features(
     return features, len(missing)
 
 
+def _hold_to_reference(model: keras.Model, run: Run, sampled: FrameSet, info: featureset.Info) -> None:
+    """Compare an engine with Keras on frames of clips spread evenly over the cohort, and refuse what differs."""
+    clips = sampled.clips
+    rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
+    places = clip.sample_indices(info.length, min(PARITY_FRAMES, info.length))
+    frames = np.concatenate(
+        [
+            sampled.frames(clips["clip_id"].iloc[row], int(clips["frames"].iloc[row]), info.length)[places]
+            for row in rows
+        ]
+    )
+    labels = np.repeat(folds.targets(clips)[rows], len(places))
+    if len(np.unique(labels)) < 2:
+        raise BadInput("features.engine: clips of one label cannot be used to compare two engines; set it to keras")
+    reference = backbones.traced(model)
+    found = engines.parity(_by_four(reference, frames), _by_four(run, frames), labels)
+    engines.refuse_difference(found, info.backbone, info.engine)
+
+
+def _by_four(run: Run, frames: Frames) -> FloatArray:
+    return np.concatenate(
+        [run(frames[start : start + PARITY_FRAMES]) for start in range(0, len(frames), PARITY_FRAMES)]
+    )
+
+
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
     """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
     import keras
 
     code = [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
-    which = {"backbone": info.backbone, "size": info.size, "seen": info.seen, "weights": backbones.digest(model)}
+    which: dict[str, object] = {
+        "engine": info.engine,
+        "backbone": info.backbone,
+        "size": info.size,
+        "seen": info.seen,
+        "weights": backbones.digest(model),
+    }
     return which | {"code": code, "keras": keras.__version__, "backend": keras.backend.backend()}

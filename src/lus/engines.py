@@ -1,0 +1,99 @@
+"""A backbone on OpenVINO, and the gate that lets it stand in for Keras, the reference."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lus.arrays import FloatArray, Frames, IntArray
+from lus.errors import BadInput
+
+if TYPE_CHECKING:
+    import keras
+
+Run = Callable[[Frames], FloatArray]
+"""A backbone as a function: (n, size, size, 3) uint8 -> (n, dim) float32."""
+LEAST_COSINE = 0.98
+"""Of the features of a frame on two engines, after the reference's mean feature has been taken from both. Without that
+the cosine says nothing: features share a large mean, and 8-bit ones with a centred cosine of 0.61 have 0.998."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near one engine's features are to those of the reference.
+
+    Attributes:
+        cosine: the mean over the frames, after centring.
+        changed: frames that a linear head, trained on the reference's features, calls otherwise.
+        frames: compared.
+    """
+
+    cosine: float
+    changed: int
+    frames: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the engine may stand in for the reference."""
+        return self.cosine >= LEAST_COSINE and self.changed == 0
+
+
+def openvino(model: keras.Model, precision: str = "") -> tuple[Run, str]:
+    """Compile a backbone for this machine's CPU.
+
+    Args:
+        model: a backbone.
+        precision: to compute in, "bf16" or "f32"; by default the fastest that the CPU has.
+
+    Returns:
+        The backbone, and the precision it computes in.
+    """
+    import openvino as ov
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converted = ov.convert_model(folder)
+    core = ov.Core()
+    fastest = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    precision = precision or fastest
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+    compiled = core.compile_model(converted, "CPU", settings)
+    return lambda frames: np.array(compiled(frames)[0], np.float32), precision
+
+
+def parity(reference: FloatArray, other: FloatArray, labels: IntArray) -> Parity:
+    """Compare two engines' features of the same frames.
+
+    Args:
+        reference, other: (n, dim).
+        labels: (n,) of the clips that the frames are from; a linear head learns them from the reference.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    mean = reference.mean(axis=0)
+    one, two = (array.astype(np.float64) - mean for array in (reference, other))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    cosine = float(((one * two).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(reference, labels)
+    changed = int((head.predict(reference) != head.predict(other)).sum())
+    return Parity(cosine, changed, len(reference))
+
+
+def refuse_difference(found: Parity, backbone: str, engine: str) -> None:
+    """Refuse an engine that does not give the reference's features.
+
+    Raises:
+        BadInput: with the figures; nothing falls back to the reference by itself.
+    """
+    if not found.holds:
+        raise BadInput(
+            f"{engine} gives other features for {backbone} than keras: a centred cosine of {found.cosine:.4f} over "
+            f"{found.frames} frames, at least {LEAST_COSINE} is expected, and {found.changed} predictions of a linear "
+            "head change, none may; set features.engine to openvino-f32 or keras in params.yaml"
+        )
