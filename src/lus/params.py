@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -208,6 +208,10 @@ def _validated(raw: object, path: Path) -> Params:
         raise BadInput(f"{path}: {faults}; see the comments in {path}") from None
 
 
+def _null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
 def change(values: dict[str, str], path: Path = Path("params.yaml")) -> Params:
     """Set parameters in the file; its comments stay, and a wrong value leaves it as it is.
 
@@ -226,6 +230,8 @@ def change(values: dict[str, str], path: Path = Path("params.yaml")) -> Params:
     load(path)
     editor = YAML()
     editor.preserve_quotes, editor.width = True, 1000
+    # As it stands in the file: by itself it would write nothing for it.
+    editor.representer.add_representer(type(None), _null)
     content = editor.load(path)
     for key, value in values.items():
         section, name = key.split(".")
