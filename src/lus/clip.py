@@ -75,8 +75,8 @@ def shown(path: Path | str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _unusable(path: Path, found: str, expected: str, advice: str, check: str = "decode") -> Unusable:
-    return Unusable(shown(path.name), [Finding(check, found, expected, advice)])
+def _unusable(path: Path, found: str, expected: str, advice: str) -> Unusable:
+    return Unusable(shown(path.name), [Finding("decode", found, expected, advice)])
 
 
 def _over(path: Path, check: str, meaning: str, found: int, limit: int, advice: str, more: str = "") -> Unusable:

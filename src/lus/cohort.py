@@ -44,7 +44,7 @@ def leave_out(one: Listed, params: Cohort) -> Listed:
 
 def measure(one: Listed, limits: Limits) -> dict[str, object]:
     """Open one listed clip: a row of the cohort table, or its path and the reason why it has none."""
-    row: dict[str, object] = {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
+    row = _identity(one)
     if one.refused:
         return row | {"kind": RULE, "reason": one.refused}
     try:
@@ -70,9 +70,12 @@ def unusable(error: Unusable) -> dict[str, object]:
     return why | {"kind": UNUSABLE, "reason": error.reason, "findings": error.findings}
 
 
+def _identity(one: Listed) -> dict[str, object]:
+    return {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
+
+
 def _lost(one: Listed, what: str) -> dict[str, object]:
-    row: dict[str, object] = {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
-    return row | unusable(clip.undecodable(one.path, what))
+    return _identity(one) | unusable(clip.undecodable(one.path, what))
 
 
 def mark_repeats(rows: Sequence[dict[str, object]]) -> None:

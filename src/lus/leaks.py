@@ -148,7 +148,7 @@ def _distance(one: Words, other: Words) -> float:
     return float(nearest) / (HASH * HASH)
 
 
-def shortcuts(clips: pd.DataFrame, seed: int, permutations: int = 5000) -> pd.DataFrame:
+def shortcuts(clips: pd.DataFrame, seed: int = 0, permutations: int = 5000) -> pd.DataFrame:
     """How well each property of the files, alone, tells the label of a patient not seen before.
 
     A clip's label is guessed from the clips of other patients that share its value: the label with the largest

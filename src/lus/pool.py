@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Generic, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -84,8 +84,13 @@ def _each(
     if workers == 1 and guard is None:
         yield from map(work, jobs)
         return
-    pool = open_pool(workers, guard.memory if guard else None)
-    futures = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in jobs]
+    seconds, memory = (guard.seconds, guard.memory) if guard else (None, None)
+    pool = open_pool(workers, memory)
+
+    def schedule(jobs: Sequence[Job]) -> list[ProcessFuture]:
+        return [pool.schedule(work, args=(job,), timeout=seconds) for job in jobs]
+
+    futures = schedule(jobs)
     again: set[int] = set()
     place, reopened = 0, 0
     try:
@@ -99,9 +104,8 @@ def _each(
                     raise RuntimeError("the worker processes keep dying; free some memory and run it again") from error
                 pool.stop()
                 pool.join()
-                pool = open_pool(workers, guard.memory if guard else None)
-                rest = jobs[place:]
-                futures[place:] = [pool.schedule(work, args=(job,), timeout=guard and guard.seconds) for job in rest]
+                pool = open_pool(workers, memory)
+                futures[place:] = schedule(jobs[place:])
                 continue
             except FAILURES as error:
                 if guard is None:
@@ -109,7 +113,7 @@ def _each(
                 if isinstance(error, ProcessExpired) and place not in again:
                     # Something else may have killed it: a job that kills its process does so twice.
                     again.add(place)
-                    futures[place] = pool.schedule(work, args=(jobs[place],), timeout=guard.seconds)
+                    futures[place : place + 1] = schedule(jobs[place : place + 1])
                     continue
                 result = guard.lost(jobs[place], what_happened(error, guard.seconds))
             yield result

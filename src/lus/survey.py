@@ -155,4 +155,4 @@ def _together(checked: list[Checked], params: Params) -> Survey:
     if table["label"].nunique() < 2:
         return Survey(checked, [*remarks, "clips of two labels or more are expected"])
     fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
-    return Survey(checked, remarks, leaks.near_duplicates(table, fingerprints), leaks.shortcuts(table, seed=0))
+    return Survey(checked, remarks, leaks.near_duplicates(table, fingerprints), leaks.shortcuts(table))

@@ -132,15 +132,10 @@ def _hold_to_reference(model: keras.Model, run: Run, sampled: FrameSet, info: fe
     labels = np.repeat(folds.targets(clips)[rows], len(places))
     if len(np.unique(labels)) < 2:
         raise BadInput("features.engine: clips of one label cannot be used to compare two engines; set it to keras")
-    reference = backbones.traced(model)
-    found = engines.parity(_by_four(reference, frames), _by_four(run, frames), labels)
-    engines.refuse_difference(found, info.backbone, info.engine)
-
-
-def _by_four(run: Run, frames: Frames) -> FloatArray:
-    return np.concatenate(
-        [run(frames[start : start + PARITY_FRAMES]) for start in range(0, len(frames), PARITY_FRAMES)]
+    reference, other = (
+        next(backbones.features(one, [frames], PARITY_FRAMES)) for one in (backbones.traced(model), run)
     )
+    engines.refuse_difference(engines.parity(reference, other, labels), info.backbone, info.engine)
 
 
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:

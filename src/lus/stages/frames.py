@@ -26,8 +26,6 @@ OURS = {
     *("index.html", "static", "expectations", "validations"),
 }
 """What an earlier run of this stage may have left."""
-SEED = 0
-"""Of the permutations by which a shortcut's strength is judged."""
 Row = dict[Hashable, object]
 
 
@@ -176,7 +174,7 @@ def _validate(
 def _leaks(usable: pd.DataFrame, fingerprints: Sequence[NDArray[np.uint8]], report: Path) -> list[str]:
     pairs = leaks.near_duplicates(usable, fingerprints)
     pairs.to_csv(report / "near-duplicates.csv", index=False, float_format="%.4f")
-    shortcuts = leaks.shortcuts(usable, SEED)
+    shortcuts = leaks.shortcuts(usable)
     shortcuts.to_csv(report / "shortcuts.csv", index=False, float_format="%.4f")
     lines = []
     if len(pairs):
