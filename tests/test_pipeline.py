@@ -35,13 +35,12 @@ SMALL = {
     "features": {"seen": 71},
     "search": {
         "trials": 2,
-        "folds": 2,
-        "inner_folds": 2,
         "epochs": 2,
         "units": [8],
         "dense": [8],
         "max_dense_layers": 1,
     },
+    "folds": {"outer": 2, "inner": 2},
     "evaluate": {"bootstrap": 200},
     "cohort": {"min_patients": 2},
 }
@@ -335,7 +334,8 @@ def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(labels: list[str
 @pytest.mark.real
 def test_the_real_clips_run_through_the_same_pipeline(upstream: Path, tmp_path: Path) -> None:
     small = SMALL | {
-        "search": SMALL["search"] | {"folds": 5, "inner_folds": 4, "units": [32], "dense": [64], "epochs": 10}
+        "search": SMALL["search"] | {"units": [32], "dense": [64], "epochs": 10},
+        "folds": {"outer": 5, "inner": 4},
     }
     project = Project(tmp_path / "project", small)
     folder = upstream / "jannisborn/covid19_ultrasound/data"

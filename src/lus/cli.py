@@ -168,8 +168,10 @@ def search(
     from lus.stages import search as stage
 
     quiet.import_tensorflow()
-    section = params.load().search
-    print(_with_bar(f"search {folder.name}", lambda report: stage.run(folder, out, section, report)))
+    loaded = params.load()
+    print(
+        _with_bar(f"search {folder.name}", lambda report: stage.run(folder, out, loaded.search, loaded.folds, report))
+    )
 
 
 @app.command(rich_help_panel=STAGES)

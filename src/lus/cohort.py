@@ -113,8 +113,8 @@ def _refuse_few_patients(folder: Path, table: pd.DataFrame, least: int) -> None:
     if few:
         raise BadInput(
             f"{folder}: patients of each label: {', '.join(few)}, at least {least} are expected; add patients, leave "
-            "the label out (cohort.leave_out_labels), or lower cohort.min_patients, search.folds and "
-            "search.inner_folds in params.yaml"
+            "the label out (cohort.leave_out_labels), or lower cohort.min_patients, folds.outer and "
+            "folds.inner in params.yaml"
         )
 
 

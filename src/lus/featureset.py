@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lus import cohort
+from lus import cohort, folds
 from lus.arrays import FloatArray
 from lus.errors import BadInput
+from lus.folds import Part
+from lus.params import Folds
 
 FEATURES_FILE, CLIPS_FILE, INFO_FILE, WEIGHTS_FILE = (
     "features.npy",
@@ -33,6 +35,8 @@ class Info:
         weights: as in `params.yaml`.
         weights_sha256: of the weights file beside the features.
         engine: that computed them, as in `keras` or `openvino-bf16`.
+        folds: how the patients were cut when the backbone was trained on the training clips of each part; none
+            where one backbone is for all.
     """
 
     backbone: str
@@ -43,11 +47,15 @@ class Info:
     weights: str
     weights_sha256: str
     engine: str = "keras"
+    folds: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Features (n, length, dim) float32 and the cohort's rows they belong to, in the same order."""
+    """Features (n, length, dim) float32 and the cohort's rows they belong to, in the same order.
+
+    `features` are those of the backbone for the whole cohort; `of` gives those for a part of it.
+    """
 
     folder: Path
     features: FloatArray
@@ -58,6 +66,41 @@ class FeatureSet:
     def name(self) -> str:
         """Backbone and length, as in `xception-20`."""
         return name_of(self.info.backbone, self.info.length)
+
+    def parts(self, cut: Folds) -> list[Part]:
+        """The parts of the cohort, as in `folds.plan`; each with the folds that a choice may be made by.
+
+        A backbone that was trained on clips must not be chosen by them: where there is one for each part, the
+        first inner fold remains, whose validation clips it has not seen.
+
+        Raises:
+            BadInput: a label has too few patients, or the backbones were trained for other folds.
+        """
+        parts = folds.plan(self.clips, cut)
+        if self.info.folds is None:
+            return parts
+        if self.info.folds != cut.model_dump():
+            raise BadInput(
+                f"{self.folder}: its backbones were trained for the folds {self.info.folds}, params.yaml has "
+                f"{cut.model_dump()}; `dvc repro` makes them anew"
+            )
+        return [replace(part, inner=part.inner[:1]) for part in parts]
+
+    def of(self, part: str) -> FloatArray:
+        """The features of all clips from the backbone that was made for a part: (n, length, dim) float32.
+
+        Args:
+            part: its name.
+        """
+        if self.info.folds is None or part == folds.ALL:
+            return self.features
+        array: FloatArray = np.load(self.folder / features_file(part), allow_pickle=False)
+        return array
+
+
+def features_file(part: str) -> str:
+    """The name of the file with the features for a part of the cohort."""
+    return FEATURES_FILE if part == folds.ALL else f"features-{part}.npy"
 
 
 def name_of(backbone: str, length: int) -> str:

@@ -10,6 +10,10 @@ import pandas as pd
 
 from lus.arrays import IntArray
 from lus.errors import BadInput
+from lus.params import Folds
+
+ALL = "all"
+"""The part that is the whole cohort."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,24 @@ class Fold:
 
     train: IntArray
     test: IntArray
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the cohort in which everything is trained and chosen without a look at the rest.
+
+    Attributes:
+        name: `fold-0`, `fold-1`, ... for the outer folds; `all` for the whole cohort, from which the classifier to be
+            registered is made.
+        train: row numbers of its clips.
+        test: row numbers of the clips that it is tested on, of other patients; none for `all`.
+        inner: folds of `train` by patient, to choose by.
+    """
+
+    name: str
+    train: IntArray
+    test: IntArray
+    inner: tuple[Fold, ...]
 
 
 def label_names(clips: pd.DataFrame) -> list[str]:
@@ -32,7 +54,7 @@ def targets(clips: pd.DataFrame) -> IntArray:
 
 
 def by_patient(
-    targets: IntArray, patients: np.ndarray, count: int, seed: int, names: Sequence[str], key: str = "search.folds"
+    targets: IntArray, patients: np.ndarray, count: int, seed: int, names: Sequence[str], key: str = "folds.outer"
 ) -> list[Fold]:
     """Folds stratified by label and grouped by patient.
 
@@ -61,16 +83,18 @@ def by_patient(
     return [Fold(np.asarray(train), np.asarray(test)) for train, test in splitter.split(rows, targets, patients)]
 
 
-def inner_split(
-    fold: Fold, targets: IntArray, patients: np.ndarray, count: int, seed: int, names: Sequence[str]
-) -> Fold:
-    """Cut a fold's training part once more by patient: `train` to learn from, `test` to choose by.
-
-    The fold's own test clips are in neither. The first of `count` inner folds is the one to choose by.
+def plan(clips: pd.DataFrame, params: Folds) -> list[Part]:
+    """The parts of a cohort: one for each outer fold, in their order, and the whole of it as the last.
 
     Raises:
-        BadInput: a label has too few patients in the training part.
+        BadInput: a label has too few patients.
     """
-    patients_, targets_ = patients[fold.train], targets[fold.train]
-    inner = by_patient(targets_, patients_, count, seed, names, "search.inner_folds")[0]
-    return Fold(fold.train[inner.train], fold.train[inner.test])
+    numbers, patients, names = targets(clips), clips["patient"].to_numpy(), label_names(clips)
+
+    def part(name: str, train: IntArray, test: IntArray) -> Part:
+        inner = by_patient(numbers[train], patients[train], params.inner, params.seed, names, "folds.inner")
+        return Part(name, train, test, tuple(Fold(train[one.train], train[one.test]) for one in inner))
+
+    outer = by_patient(numbers, patients, params.outer, params.seed, names)
+    of_folds = [part(f"fold-{number}", fold.train, fold.test) for number, fold in enumerate(outer)]
+    return [*of_folds, part(ALL, np.arange(len(clips)), np.array([], np.int64))]

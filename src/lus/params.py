@@ -1,6 +1,6 @@
 """The parameters: `params.yaml`, read once into frozen objects.
 
-One section a stage, named like the stage, and `limits`, which several stages and the service share. A key
+One section a stage, named like the stage, and `limits` and `folds`, which several stages share. A key
 that is not known, a missing one or a value of the wrong kind is named in the error, with the place it
 stands in.
 """
@@ -123,15 +123,21 @@ class Features(Section):
         return weights
 
 
+class Folds(Section):
+    """How the patients are cut."""
+
+    seed: Annotated[int, Field(ge=0)]
+    outer: Annotated[int, Field(ge=2)] = Field(description="folds; each keeps its own test patients unseen")
+    inner: Annotated[int, Field(ge=2)] = Field(
+        description="folds into which the training patients of an outer fold, and all patients, are cut to choose by"
+    )
+
+
 class Search(Section):
     """The Optuna search for the head."""
 
     seed: Annotated[int, Field(ge=0)]
     trials: Positive
-    folds: Annotated[int, Field(ge=2)] = Field(description="outer folds; each keeps its own test patients unseen")
-    inner_folds: Annotated[int, Field(ge=2)] = Field(
-        description="the training part of an outer fold is cut into this many; one of them validates"
-    )
     epochs: Positive = Field(description="at most, of one training")
     patience: Positive = Field(description="epochs without a better validation loss before a training ends")
     units: tuple[Positive, ...] = Field(min_length=1, description="choices: LSTM units")
@@ -177,6 +183,7 @@ class Params(Section):
     cohort: Cohort
     frames: Frames
     features: Features
+    folds: Folds
     search: Search
     evaluate: Evaluate
     register_: Register = Field(alias="register")

@@ -27,8 +27,6 @@ ALL = params.load(ROOT / "params.yaml")
 SEARCH = ALL.search.model_copy(
     update={
         "trials": 2,
-        "folds": 2,
-        "inner_folds": 2,
         "epochs": 3,
         "units": (4, 8),
         "dense": (4, 8),
@@ -37,6 +35,7 @@ SEARCH = ALL.search.model_copy(
         "learning_rate": (0.01, 0.02),
     }
 )
+CUT = params.Folds(seed=11, outer=2, inner=2)
 EVALUATE = ALL.evaluate.model_copy(update={"bootstrap": 200})
 
 
@@ -89,7 +88,7 @@ def _feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
 
 def _search(build: Path, name: str = f"xception-{LENGTH}") -> trials.Trials:
     out = build / "search" / name
-    search.run(build / "features" / name, out, SEARCH)
+    search.run(build / "features" / name, out, SEARCH, CUT)
     return trials.read(out, 36)
 
 
@@ -228,7 +227,8 @@ def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
     search.run(
         build / "features" / f"aaa-{LENGTH}",
         build / "search" / f"aaa-{LENGTH}",
-        SEARCH.model_copy(update={"seed": 99, "trials": 1, "epochs": 1}),
+        SEARCH.model_copy(update={"trials": 1, "epochs": 1}),
+        CUT.model_copy(update={"seed": 99}),
     )
     with pytest.raises(BadInput, match="have other clips or folds"):
         evaluate.run(build, [f"aaa-{LENGTH}", *NAMES], build / "evaluation", EVALUATE)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lus import cohort, featureset
+from lus import cohort, featureset, folds
 from lus.errors import BadInput
 from lus.featureset import Info
+from lus.params import Folds
 
 INFO = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
 
@@ -58,3 +60,34 @@ def test_a_half_written_set_is_not_read(tmp_path: Path) -> None:
     (tmp_path / featureset.INFO_FILE).unlink()
     with pytest.raises(BadInput, match=r"has no info\.json"):
         featureset.read(tmp_path)
+
+
+def _patients(count: int) -> pd.DataFrame:
+    clips = _clips(count)
+    clips["label"] = ["ab"[number % 2] for number in range(count)]
+    clips["patient"] = [f"p{number}" for number in range(count)]
+    return clips
+
+
+def test_one_backbone_for_all_is_chosen_by_every_inner_fold(tmp_path: Path) -> None:
+    cut = Folds(seed=1, outer=3, inner=2)
+    features = np.ones((12, 4, 8), np.float32)
+    featureset.write(tmp_path, features, _patients(12), INFO)
+    data = featureset.read(tmp_path)
+    assert [len(part.inner) for part in data.parts(cut)] == [2, 2, 2, 2]
+    assert (data.of("fold-1") == features).all()
+
+
+def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(tmp_path: Path) -> None:
+    cut = Folds(seed=1, outer=3, inner=2)
+    features = np.ones((12, 4, 8), np.float32)
+    featureset.write(tmp_path, features, _patients(12), replace(INFO, folds=cut.model_dump()))
+    np.save(tmp_path / featureset.features_file("fold-1"), features * 2)
+    data = featureset.read(tmp_path)
+    parts, plain = data.parts(cut), folds.plan(data.clips, cut)
+    assert [len(part.inner) for part in parts] == [1, 1, 1, 1]
+    assert parts[1].inner[0].test.tolist() == plain[1].inner[0].test.tolist()
+    assert (data.of("fold-1") == features * 2).all()
+    assert (data.of("all") == features).all()
+    with pytest.raises(BadInput, match="were trained for the folds"):
+        data.parts(Folds(seed=2, outer=3, inner=2))

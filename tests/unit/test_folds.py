@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lus import folds
 from lus.errors import BadInput
+from lus.params import Folds
 
 LABELS = ["a", "b", "c", "d"]
 
@@ -38,15 +39,21 @@ def test_no_patient_stands_on_both_sides_and_every_clip_is_tested_once(
 
 @settings(deadline=None, max_examples=20)
 @given(patients=st.lists(st.integers(8, 14), min_size=2, max_size=3), seed=st.integers(0, 99))
-def test_the_part_to_choose_by_holds_no_test_clip_and_no_patient_that_is_learnt_from(
+def test_what_a_part_is_chosen_by_holds_no_test_clip_and_no_patient_that_is_learnt_from(
     patients: list[int], seed: int
 ) -> None:
     targets, names = _cohort(patients, 3)
-    for fold in folds.by_patient(targets, names, 4, seed, LABELS):
-        inner = folds.inner_split(fold, targets, names, 3, seed, LABELS)
-        assert set(inner.train) | set(inner.test) == set(fold.train)
-        assert not set(names[inner.train]) & set(names[inner.test])
-        assert not (set(inner.train) | set(inner.test)) & set(fold.test)
+    clips = pd.DataFrame({"label": [LABELS[target] for target in targets], "patient": names})
+    parts = folds.plan(clips, Folds(seed=seed, outer=4, inner=3))
+    assert [part.name for part in parts] == ["fold-0", "fold-1", "fold-2", "fold-3", "all"]
+    assert sorted(np.concatenate([part.test for part in parts])) == list(range(len(targets)))
+    for part in parts:
+        assert not set(names[part.train]) & set(names[part.test])
+        assert sorted(np.concatenate([inner.test for inner in part.inner])) == sorted(part.train)
+        for inner in part.inner:
+            assert set(inner.train) | set(inner.test) == set(part.train)
+            assert not set(names[inner.train]) & set(names[inner.test])
+    assert len(parts[-1].train) == len(targets)
 
 
 def test_the_same_seed_gives_the_same_folds_and_another_gives_others() -> None:
@@ -58,15 +65,15 @@ def test_the_same_seed_gives_the_same_folds_and_another_gives_others() -> None:
 
 def test_a_label_with_too_few_patients_is_refused() -> None:
     targets, names = _cohort([4, 9], 2)
-    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 folds, .* lower search\.folds"):
+    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 folds, .* lower folds\.outer"):
         folds.by_patient(targets, names, 5, 0, LABELS)
 
 
 def test_a_training_part_with_too_few_patients_names_the_inner_folds() -> None:
     targets, names = _cohort([5, 9], 2)
-    fold = folds.by_patient(targets, names, 5, 0, LABELS)[0]
-    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 .* lower search\.inner_folds"):
-        folds.inner_split(fold, targets, names, 5, 0, LABELS)
+    clips = pd.DataFrame({"label": [LABELS[target] for target in targets], "patient": names})
+    with pytest.raises(BadInput, match=r"label a has clips of 4 patients to cut into 5 .* lower folds\.inner"):
+        folds.plan(clips, Folds(seed=0, outer=5, inner=5))
 
 
 def test_labels_are_numbered_in_alphabetical_order() -> None:

@@ -14,7 +14,7 @@ from lus import featureset, folds, heads, pool, tracking, trials
 from lus.featureset import FeatureSet
 from lus.folds import Fold
 from lus.heads import HeadParams
-from lus.params import Search
+from lus.params import Folds, Search
 from lus.trials import FoldScore, Trial, Trials
 
 if TYPE_CHECKING:
@@ -123,13 +123,14 @@ def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: pool.
     return done
 
 
-def run(folder: Path, out: Path, params: Search, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Progress | None = None) -> str:
     """Search a head for a feature set.
 
     Args:
         folder: the feature set.
         out: made afresh: `trials.json`.
         params: the search space and its budget.
+        cut: how the patients are cut.
 
     Returns:
         A sentence on the best trial.
@@ -137,11 +138,8 @@ def run(folder: Path, out: Path, params: Search, progress: pool.Progress | None 
     import mlflow
 
     data = featureset.read(folder)
-    patients = data.clips["patient"].to_numpy()
-    targets = folds.targets(data.clips)
-    names = folds.label_names(data.clips)
-    outer = folds.by_patient(targets, patients, params.folds, params.seed, names)
-    inner = [folds.inner_split(fold, targets, patients, params.inner_folds, params.seed, names) for fold in outer]
+    parts = folds.plan(data.clips, cut)[:-1]
+    outer, inner = [Fold(part.train, part.test) for part in parts], [part.inner[0] for part in parts]
     tracking.connect()
     tags = tracking.lineage({"features": folder / featureset.FEATURES_FILE, "clips": folder / featureset.CLIPS_FILE})
     with mlflow.start_run(run_name=f"search {data.name}", tags={"lus.kind": "search"} | tracking.prefixed(tags)):
