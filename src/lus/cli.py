@@ -145,6 +145,25 @@ def frames(
 
 
 @app.command(rich_help_panel=STAGES)
+def pretrain(
+    out: Annotated[Path, typer.Argument(help="folder to make; its name is the backbone's")],
+    sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
+) -> None:
+    """Train a backbone on the cohort's frames, as in `lus pretrain build/pretrain/mobilenetv2`.
+
+    One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are
+    others (features.weights), there is nothing to train.
+    """
+    from lus import backbones, params, quiet
+    from lus.stages import pretrain as stage
+
+    loaded = params.load()
+    if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
+        quiet.import_tensorflow()
+    print(_with_bar(f"pretrain {out.name}", lambda report: stage.run(sampled, out, loaded, report)))
+
+
+@app.command(rich_help_panel=STAGES)
 def features(
     out: Annotated[Path, typer.Argument(help="folder to make; its name says backbone and length")],
     sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",

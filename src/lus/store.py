@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,17 @@ from lus.arrays import FloatArray
 
 FOLDER = Path(".lus/features")
 """Beside the pipeline's outputs and not among them: DVC empties those before it runs a stage."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Write a file so that it is there whole or not at all: gives a path beside it, which then takes its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own, since what writes may judge a file by the end of its name.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
+        beside = Path(folder) / path.name
+        yield beside
+        beside.replace(path)
 
 
 @dataclass(frozen=True)
@@ -46,15 +58,8 @@ class Store:
 
     def put(self, clip_id: str, features: FloatArray) -> None:
         """Keep the features of a clip: the file is there whole or not at all, even when this process is killed."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, np.ascontiguousarray(features, np.float32))
-            Path(name).replace(self._file(clip_id))
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with whole(self._file(clip_id)) as path:
+            np.save(path, np.ascontiguousarray(features, np.float32))
 
     def _file(self, clip_id: str) -> Path:
         return self.folder / f"{clip_id}.npy"

@@ -49,7 +49,7 @@ LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
     {"registry", "survey"},
-    {"classifier", "featureset", "frameset", "store", "trials"},
+    {"classifier", "featureset", "frameset", "store", "trials", "pretraining"},
     {"folds", "metrics", "figures", "backbones", "engines", "suites"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},
