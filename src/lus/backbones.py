@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lus import phantom
 from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
 
@@ -108,7 +109,6 @@ def build(
     *,
     seen: int | None = None,
     seed: int = 0,
-    calibration: Frames | None = None,
 ) -> keras.Model:
     """A backbone with its weights.
 
@@ -117,8 +117,8 @@ def build(
         size: pixels a side of a frame.
         weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
         seen: pixels a side at which the CNN sees them, scaled within the model; by default as they are.
-        seed: of random weights.
-        calibration: (n, size, size, 3) uint8 frames; random weights take their batch-norm statistics from them.
+        seed: of random weights. Their batch-norm statistics are those of `phantom.examples`, so that they are the
+            same for every cohort, and no cohort's test patients have a part in them.
 
     Returns:
         A model (n, size, size, 3) uint8 RGB -> (n, dim) float32.
@@ -143,8 +143,8 @@ def build(
         _load_file(cnn, Path(weights), backbone)
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
     model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
-    if weights == "random" and calibration is not None:
-        calibrate(model, calibration)
+    if weights == "random":
+        calibrate(model, phantom.examples(size))
     cnn.trainable = False
     return model
 

@@ -68,18 +68,28 @@ def use(
         Path | None, typer.Argument(help="clips: phantom, data, or a folder of your own; default: as it is")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, random, or a file in weights/; default: as they are")
+        str | None, typer.Option(help="imagenet, random, lus, or a file in weights/; default: as they are")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="weights that lus weights are trained from: imagenet, random, or a file in weights/"),
     ] = None,
 ) -> None:
-    """Switch the project to other clips: sets cohort.folder and features.weights in params.yaml."""
+    """Switch the project to other clips: sets cohort.folder, features.weights, pretrain.start in params.yaml."""
     from lus import params
 
     if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
         raise BadInput(f"{folder}: no such folder; name one with clips, or phantom, or data")
-    wanted = {"cohort.folder": folder.as_posix() if folder else None, "features.weights": weights}
+    wanted = {
+        "cohort.folder": folder.as_posix() if folder else None,
+        "features.weights": weights,
+        "pretrain.start": start,
+    }
     now = params.change({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
-    print(f"cohort {now.cohort.folder}, weights {now.features.weights}; {first}`dvc repro package` rebuilds the rest")
+    trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
+    weights_now = f"{now.features.weights}{trained}"
+    print(f"cohort {now.cohort.folder}, weights {weights_now}; {first}`dvc repro package` rebuilds the rest")
 
 
 @app.command(rich_help_panel=PROJECT)
@@ -174,7 +184,9 @@ def features(
 
     quiet.import_tensorflow()
     section = params.load().features
-    print(_with_bar(f"features {out.name}", lambda report: stage.run(sampled, out, section, report)))
+    print(
+        _with_bar(f"features {out.name}", lambda report: stage.run(sampled, BUILD / "pretrain", out, section, report))
+    )
 
 
 @app.command(rich_help_panel=STAGES)

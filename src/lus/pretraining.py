@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones
+from lus import backbones, pool
 from lus.arrays import FloatArray, Frames, IntArray
 from lus.params import Pretrain
 
@@ -52,7 +52,7 @@ def train(
     learned: Shots,
     kept_out: Shots,
     params: Pretrain,
-    progress: Callable[[int], None] | None = None,
+    progress: pool.Progress | None = None,
 ) -> list[Epoch]:
     """Train a backbone's CNN in place; it has the weights of its best epoch afterwards.
 
@@ -62,7 +62,7 @@ def train(
         learned: frames to train on.
         kept_out: frames of other patients, by which the best epoch is chosen.
         params: how it is trained.
-        progress: called after each epoch with its number, from 1.
+        progress: called after each epoch with (epochs done, epochs at most).
 
     Returns:
         What each epoch reached on the frames kept out.
@@ -75,7 +75,9 @@ def train(
     weights = (len(learned.targets) / (labels * np.bincount(learned.targets, minlength=labels).clip(min=1))).astype(
         "f4"
     )
-    ended = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: progress(epoch + 1) if progress else None)
+    ended = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, _: progress(epoch + 1, params.epochs) if progress else None
+    )
     stop = keras.callbacks.EarlyStopping(patience=params.patience, restore_best_weights=True)
     fitted = net.fit(
         batches(learned, params.batch, weights, np.random.default_rng(params.seed)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,12 @@ class Store:
         return cls(root / digest[:32], shape)
 
     def get(self, clip_id: str) -> FloatArray | None:
-        """The features of a clip, (length, dim) float32; None where they have not been computed or are damaged."""
+        """The features of a clip, (length, dim) float32; None where they have not been computed or are damaged.
+
+        They are read when they are looked at.
+        """
         try:
-            features = np.load(self._file(clip_id), allow_pickle=False)
+            features = np.load(self._file(clip_id), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
         whole = features.shape == self.shape and features.dtype == np.float32
@@ -60,6 +63,23 @@ class Store:
         """Keep the features of a clip: the file is there whole or not at all, even when this process is killed."""
         with whole(self._file(clip_id)) as path:
             np.save(path, np.ascontiguousarray(features, np.float32))
+
+    def collect(self, clip_ids: Sequence[str], file: Path) -> None:
+        """Write the features of clips into one file, (clips, length, dim) float32.
+
+        One clip is in memory at a time. A mapped file would do the same work, and count as memory until it is closed.
+
+        Raises:
+            RuntimeError: those of a clip are not there.
+        """
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(clip_ids), *self.shape)}
+        with file.open("wb") as out:
+            np.lib.format.write_array_header_1_0(out, header)
+            for clip_id in clip_ids:
+                features = self.get(clip_id)
+                if features is None:
+                    raise RuntimeError(f"the features of {clip_id} are gone from {self.folder}; run it again")
+                features.astype("<f4", copy=False).tofile(out)
 
     def _file(self, clip_id: str) -> Path:
         return self.folder / f"{clip_id}.npy"

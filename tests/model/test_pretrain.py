@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lus import backbones, clip, cohort, folds, frameset, params, pretraining
+from lus import backbones, clip, cohort, featureset, folds, frameset, params, pretraining
 from lus.backbones import Backbone
+from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Params
+from lus.stages import features
 from lus.stages import pretrain as stage
 from tests.conftest import ROOT, draw_frames
 
@@ -190,6 +192,27 @@ def test_a_cnn_learns_to_tell_frames_apart_and_keeps_the_weights_of_its_best_epo
     assert max(epoch.accuracy for epoch in epochs) > 0.9
     assert min(epoch.loss for epoch in epochs) < epochs[0].loss / 2
     assert not backbones.cnn_of(backbone).trainable
+
+
+def test_a_feature_set_holds_the_features_of_each_parts_own_backbone(place: Path) -> None:
+    out, section = place / "features" / f"small-{LENGTH}", _params().features
+    with pytest.raises(BadInput, match="holds no weights trained on LUS frames; `dvc repro pretrain` makes them"):
+        features.run(place / "frames", place / "pretrain", out, section)
+    _run(place)
+    said = features.run(place / "frames", place / "pretrain", out, section)
+    assert f"for each of 3 parts with lus weights on keras in {out}; {3 * PATIENTS} clips computed, 0 known" in said
+    data, sampled = featureset.read(out), frameset.read(place / "frames")
+    parts = data.parts(_params().folds)
+    assert data.info.weights == "lus"
+    for part in parts:
+        backbone = backbones.build("small", SIZE, place / "pretrain" / "small" / stage.weights_file(part.name))
+        frames = sampled.frames(f"{3:064x}", 24, LENGTH)
+        assert np.allclose(data.of(part.name)[3], backbone(frames), atol=1e-5)
+    assert _weights(out / featureset.WEIGHTS_FILE, "small") == _weights(
+        place / "pretrain" / "small" / stage.weights_file("all"), "small"
+    )
+    said = features.run(place / "frames", place / "pretrain", out, section)
+    assert said.endswith(f"0 clips computed, {3 * PATIENTS} known")
 
 
 @settings(deadline=None, max_examples=30)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import numpy as np
 
 from lus import backbones, clip, folds, frameset, pool, pretraining, store, tracking
 from lus.arrays import Frames, IntArray
+from lus.errors import BadInput
 from lus.folds import Fold, Part
 from lus.frameset import FrameSet
 from lus.params import Params
@@ -54,6 +54,19 @@ def weights_file(part: str) -> str:
     return f"{part}.weights.h5"
 
 
+def read(folder: Path) -> tuple[dict[str, str | Path], dict[str, int]]:
+    """The weights file of each part, and how the patients were cut into parts.
+
+    Raises:
+        BadInput: no backbone was trained there.
+    """
+    file = folder / INFO_FILE
+    info = json.loads(file.read_text()) if file.is_file() else {"parts": {}}
+    if not info["parts"]:
+        raise BadInput(f"{folder}: holds no weights trained on LUS frames; `dvc repro pretrain` makes them")
+    return {part: folder / weights_file(part) for part in info["parts"]}, info["folds"]
+
+
 def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None = None) -> str:
     """Train a backbone for each part of the cohort, where its weights are to be trained.
 
@@ -78,7 +91,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
         sampled = frameset.read(folder)
         parts = folds.plan(sampled.clips, params.folds)
         for number, part in enumerate(parts):
-            report = _of_all(progress, number, len(parts), params.pretrain.epochs)
+            report = pool.share(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / weights_file(part.name), params, report))
         _log(name, trained, params)
     info = {"backbone": name, "weights": weights, "folds": params.folds.model_dump(), "parts": _table(trained)}
@@ -93,13 +106,8 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
     )
 
 
-def _of_all(progress: pool.Progress | None, part: int, parts: int, epochs: int) -> Callable[[int], None] | None:
-    """Turn the epochs of a part into those of all parts."""
-    return (lambda epoch: progress(part * epochs + epoch, parts * epochs)) if progress else None
-
-
 def _train_part(
-    sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: Callable[[int], None] | None
+    sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: pool.Progress | None
 ) -> Trained:
     """Train a backbone for a part, or take what was trained before; its weights are in `file` afterwards."""
     seen = params.features.seen or backbones.get(name).size
@@ -120,7 +128,7 @@ def _train_part(
     epochs_found = json.loads(history.read_text())
     best = int(np.argmin([epoch["loss"] for epoch in epochs_found])) + 1
     if progress:
-        progress(params.pretrain.epochs)
+        progress(1, 1)
     return Trained(part.name, epochs_found, best, found)
 
 
