@@ -56,7 +56,7 @@ LAYERS = [
     {"layouts"},
     {"clip", "tracking"},
     {"params", "pool", "progress", "quiet"},
-    {"arrays"},
+    {"arrays", "files"},
     {"errors"},
 ]
 """Modules of the package from the top down: each imports from below itself only."""
@@ -90,7 +90,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"errors", "progress", "quiet", "pool", "arrays", "params", "tracking"}
+WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "tracking"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 

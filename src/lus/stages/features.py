@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, folds, frameset, pool, tracking
+from lus import backbones, clip, engines, featureset, files, folds, frameset, pool
 from lus.engines import Run
 from lus.errors import BadInput
 from lus.frameset import FrameSet
@@ -48,7 +48,7 @@ def run(folder: Path, out: Path, params: Features, progress: pool.Progress | Non
         weights = partial / featureset.WEIGHTS_FILE
         backbones.cnn_of(model).save_weights(weights)
         dim, engine = model.output_shape[-1], engines.exact(params.engine)
-        digest = tracking.sha256(weights)
+        digest = files.sha256(weights)
         info = featureset.Info(backbone, length, dim, sampled.size, seen, params.weights, digest, engine)
         computed = compute(model, sampled, info, params.batch, partial / featureset.FEATURES_FILE, progress)
         featureset.describe(partial, sampled.clips, info)
@@ -136,7 +136,7 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
     """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
     import keras
 
-    code = [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
+    code = [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
     which: dict[str, object] = {
         "engine": info.engine,
         "backbone": info.backbone,
