@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import phantom
 from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
 
@@ -144,6 +143,8 @@ def build(
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
     model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
     if weights == "random":
+        from lus import phantom  # not part of a Bento, which loads what has been built
+
         calibrate(model, phantom.examples(size))
     cnn.trainable = False
     return model

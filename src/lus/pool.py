@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock, Thread
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -112,6 +112,7 @@ class Workers:
         self._count, self._memory = count, memory
         self._lock, self._closed = Lock(), False
         self._pool: ProcessPool | None = None
+        self._asked: set[ProcessFuture[Any]] = set()
 
     def do(self, work: Callable[[Job], Result], job: Job, guard: Guard[Job, Result] | None = None) -> Result:
         """Have a job done, and wait for its result.
@@ -189,7 +190,10 @@ class Workers:
                 self._stop()
                 self._pool = open_pool(self._count, self._memory)
             # The clock runs from when a process takes the job, not while it waits for one.
-            return self._pool.schedule(work, args=(job,), timeout=seconds)
+            future = self._pool.schedule(work, args=(job,), timeout=seconds)
+            # Those that are done need no farewell.
+            self._asked = {one for one in self._asked if not one.done()} | {future}
+            return future
 
     def close(self) -> None:
         """End the processes, whatever they do."""
@@ -202,6 +206,9 @@ class Workers:
             self._pool.stop()
             self._pool.join()
             self._pool = None
+            # A pool that is stopped leaves the threads that wait for its jobs waiting.
+            for future in self._asked:
+                future.cancel()
 
     def __enter__(self) -> Self:
         return self

@@ -117,14 +117,21 @@ def _leave_mark(mark: Path) -> Path:
     return mark
 
 
+def _wait_for_files(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(list(folder.iterdir())) < count:
+        time.sleep(0.05)
+
+
 def test_no_more_jobs_are_begun_ahead_than_the_window_allows(tmp_path: Path) -> None:
     marks = [tmp_path / str(number) for number in range(12)]
     with pool.Workers(2) as processes:
         results = processes.ahead(_leave_mark, marks, window=3)
         for fetched in range(1, 9):
             assert next(results) == marks[fetched - 1]
-            time.sleep(0.2)
             # Two wait, done or under way, beside the one that has been fetched.
+            _wait_for_files(tmp_path, fetched + 2)
+            time.sleep(0.1)
             assert len(list(tmp_path.iterdir())) == fetched + 2
         results.close()
 
@@ -145,6 +152,17 @@ def test_jobs_are_taken_as_they_are_needed_and_those_under_way_end_with_the_proc
     assert time.monotonic() - started < 20
     with pytest.raises(RuntimeError, match="have been closed"):
         processes.do(_treacherous, "a")
+
+
+def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processes() -> None:
+    code = (
+        "import time; from lus import pool\n"
+        "if __name__ == '__main__':\n"
+        "    with pool.Workers(2) as processes:\n"
+        "        print(next(processes.ahead(time.sleep, [0, 600, 600])))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "None\n"
 
 
 def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> None:

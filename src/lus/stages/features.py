@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, folds, frameset, pool, tracking
+from lus import backbones, clip, engines, featureset, files, folds, frameset, pool
 from lus.engines import Run
 from lus.errors import BadInput
 from lus.frameset import FrameSet
@@ -57,7 +57,7 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
             info = _info(model, backbone, length, seen, kind, params.engine)
             file = partial / featureset.features_file(part)
             computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
-        digest = tracking.sha256(partial / featureset.WEIGHTS_FILE)
+        digest = files.sha256(partial / featureset.WEIGHTS_FILE)
         featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut))
         shutil.rmtree(out, ignore_errors=True)
         partial.rename(out)
@@ -151,7 +151,7 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
     """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
     import keras
 
-    code = [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
+    code = [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
     which: dict[str, object] = {
         "engine": info.engine,
         "backbone": info.backbone,

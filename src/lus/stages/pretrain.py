@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import backbones, clip, folds, frameset, pool, pretraining, store, tracking
+from lus import backbones, clip, files, folds, frameset, pool, pretraining, store, tracking
 from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.folds import Fold, Part
@@ -156,7 +156,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
-        "code": [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip, frameset, pretraining)],
+        "code": [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip, frameset, pretraining)],
         "keras": [keras.__version__, keras.backend.backend()],
     }
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
