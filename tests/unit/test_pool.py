@@ -123,8 +123,11 @@ def test_no_more_jobs_are_begun_ahead_than_the_window_allows(tmp_path: Path) -> 
         results = processes.ahead(_leave_mark, marks, window=3)
         for fetched in range(1, 9):
             assert next(results) == marks[fetched - 1]
-            time.sleep(0.2)
-            # Two wait, done or under way, beside the one that has been fetched.
+            # Two wait, done or under way, beside those that have been fetched.
+            deadline = time.monotonic() + 20
+            while len(list(tmp_path.iterdir())) < fetched + 2 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(0.1)
             assert len(list(tmp_path.iterdir())) == fetched + 2
         results.close()
 
