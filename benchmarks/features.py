@@ -1,21 +1,30 @@
-"""Frames a second of the obvious script and of this project, in turn, on one machine.
+"""Features: frames a second of three roads, their memory, and what one clip more costs; in one run on one machine.
 
-    make bench        or        python benchmarks/features.py --clips 6 --rounds 3
+    make bench        or        python benchmarks/features.py --rounds 3 --cohorts 12 48 192
 
-The obvious script decodes a clip with OpenCV and calls `model.predict` on its frames, as users write it. This
-project's roads decode the same clip and run the traced backbone, or the one compiled by OpenVINO. Same clips, same
-weights, same features (checked). They take turns, so that a busy machine slows all; the ratio is the figure to quote.
+The roads: the obvious script, which decodes a clip with OpenCV and calls `model.predict` on its frames, as users write
+it; this project on Keras; this project on OpenVINO. Same clips, same weights, same features (checked). They take
+turns, so that a busy machine slows all; the ratios are the figures to quote. The memory of each is the peak of a
+process of its own.
+
+Then the features stage itself, on Keras, over frame sets of so many clips: where all are known, and where one is not.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,13 +35,50 @@ quiet.import_tensorflow()
 import cv2  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
-from lus import backbones, clip, engines, params, phantom  # noqa: E402
+from lus import backbones, clip, cohort, engines, frameset, params, phantom  # noqa: E402
 from lus.clip import SUFFIXES  # noqa: E402
+from lus.frameset import FrameSet  # noqa: E402
+from lus.stages import features as stage  # noqa: E402
 
-SIZE, LENGTH = 299, 20
+SIZE, LENGTH, BATCH = 299, 20, 20
 GFLOP = 16.8
 """Of Xception, for a frame of 299 x 299 pixels."""
+ROADS = ("model.predict a clip", "keras", "openvino")
+ALL = params.load(Path(__file__).parent.parent / "params.yaml")
+Road = Callable[[Path], np.ndarray]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="clips; default: phantom clips made for the run")
+    parser.add_argument("--clips", type=int, default=6, help="of the roads; 0: leave this part out")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--cohorts", type=int, nargs="*", default=[12, 48, 192], help="sizes; none: leave this part out"
+    )
+    parser.add_argument("--seen", type=int, default=SIZE, help="pixels a side that the CNN sees in that part")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)  # what a process of its own is started for
+    arguments = parser.parse_args()
+    if arguments.alone:
+        alone(arguments)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.folder or Path(scratch) / "phantom"
+        if arguments.folder is None and arguments.clips:
+            phantom.simulate_cohort(ALL.simulate.model_copy(update={"patients": 2, "clips": 1}), folder, workers=1)
+        if arguments.clips:
+            compare_roads(clips_in(folder, arguments.clips), arguments)
+        if arguments.cohorts:
+            compare_cohorts(Path(scratch), arguments)
+
+
+def clips_in(folder: Path, count: int) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:count]
+
+
+# The roads
 
 
 def obvious(path: Path, model: keras.Model) -> np.ndarray:
@@ -48,71 +94,184 @@ def obvious(path: Path, model: keras.Model) -> np.ndarray:
     return np.asarray(model.predict(np.array(frames)[chosen], verbose=0))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="clips; default: phantom clips made for the run")
-    parser.add_argument("--clips", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments.folder or Path(scratch) / "phantom"
-        if arguments.folder is None:
-            simulate = params.load().simulate
-            phantom.simulate_cohort(simulate.model_copy(update={"patients": 2, "clips": 1}), folder)
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[: arguments.clips]
-        compare(paths, arguments.rounds)
+def decode(path: Path) -> np.ndarray:
+    return clip.sample(path, [LENGTH], SIZE, ALL.limits).frames
 
 
-def compare(paths: list[Path], rounds: int) -> None:
+def road(name: str, model: keras.Model) -> Road:
+    if name == ROADS[0]:
+        return lambda path: obvious(path, model)
+    engine = engines.exact(name)
+    run = backbones.traced(model) if engine == "keras" else engines.openvino(model, engine.partition("-")[2])
+    return lambda path: next(backbones.features(run, [decode(path)], BATCH))
+
+
+def build() -> keras.Model:
+    return backbones.build("xception", SIZE, "random", seed=1)
+
+
+def compare_roads(paths: list[Path], arguments: argparse.Namespace) -> None:
     """Time the roads over the same clips, in turn, and print medians and their ratios."""
-    limits = params.load().limits
-    clips = {path: clip.sample(path, [LENGTH], SIZE, limits).frames for path in paths}
-    model = backbones.build("xception", SIZE, "random", seed=1, calibration=np.concatenate([*clips.values()])[::8])
-    on_keras = backbones.traced(model)
-    on_openvino, precision = engines.openvino(model)
-    roads: dict[str, Callable[[Path], np.ndarray]] = {
-        "model.predict a clip": lambda path: obvious(path, model),
-        "keras": lambda path: on_keras(clip.sample(path, [LENGTH], SIZE, limits).frames),
-        f"openvino {precision}": lambda path: on_openvino(clip.sample(path, [LENGTH], SIZE, limits).frames),
-    }
-    compare_features(paths, list(roads.values()))  # also the warm-up
-    rates: dict[str, list[float]] = {name: [] for name in roads}
-    for _ in range(rounds):
+    model = build()
+    roads = {name: road(name, model) for name in ROADS}
+    said = compare_features(paths, roads)  # also the warm-up
+    rates: dict[str, list[float]] = {name: [] for name in (*roads, "product")}
+    for _ in range(arguments.rounds):
         for path in paths:
-            for name, road in roads.items():
-                started = time.perf_counter()
-                road(path)
-                rates[name].append(LENGTH / (time.perf_counter() - started))
-    base = statistics.median(rates["model.predict a clip"])
-    peak = matrix_rate()
+            for name, one in roads.items():
+                rates[name].append(LENGTH / seconds(lambda one=one, path=path: one(path)))  # type: ignore[misc]
+            rates["product"].append(matrix_rate())
+    peaks = {name: in_own_process(name, paths[0].parent, arguments)["peak"] for name in ROADS}
+    base, peak = (statistics.median(rates[name]) for name in (ROADS[0], "product"))
+    rounds = arguments.rounds
     print(f"{len(paths)} clips, {LENGTH} frames of {SIZE} x {SIZE} each, {rounds} rounds, {os.cpu_count()} cores")
     print(f"fp32 matrix product: {peak:.0f} GFLOP/s; Xception: {GFLOP} GFLOP a frame")
-    print(f"{'road, decoding included':<26}{'frames/s':>10}{'ratio':>8}{'of fp32 product':>18}")
-    for name, values in rates.items():
-        rate = statistics.median(values)
-        print(f"{name:<26}{rate:>10.1f}{rate / base:>8.2f}{rate * GFLOP / peak:>18.0%}")
+    print(f"{'road, decoding included':<26}{'frames/s':>10}{'ratio':>8}{'of fp32 product':>18}{'peak MiB':>10}")
+    for name in ROADS:
+        rate = statistics.median(rates[name])
+        print(f"{name:<26}{rate:>10.1f}{rate / base:>8.2f}{rate * GFLOP / peak:>18.0%}{peaks[name]:>10.0f}")
+    print(said)
 
 
-def compare_features(paths: list[Path], roads: list[Callable[[Path], np.ndarray]]) -> None:
+def compare_features(paths: list[Path], roads: dict[str, Road]) -> str:
     """The same work must come out of every road, or its speed says nothing."""
-    plain, on_keras, on_openvino = (np.concatenate([road(path) for path in paths]) for road in roads)
+    plain, on_keras, on_openvino = (np.concatenate([one(path) for path in paths]) for one in roads.values())
     if np.abs(plain - on_keras).max() > 1e-5 * np.abs(plain).max():
         raise SystemExit(f"the features on keras differ by {np.abs(plain - on_keras).max():.2g}")
-    labels = np.repeat(np.arange(len(paths)), LENGTH)
-    found = engines.parity(plain, on_openvino, labels)
-    print(f"openvino against keras: centred cosine {found.cosine:.4f}, {found.changed} of {found.frames} changed")
-    engines.refuse_difference(found, "xception", "openvino")
+    engine = engines.exact("openvino")
+    found = engines.parity(plain, on_openvino, np.repeat(np.arange(len(paths)), LENGTH))
+    engines.refuse_difference(found, "xception", engine)
+    return f"{engine} against keras: centred cosine {found.cosine:.4f}, {found.changed} of {found.frames} changed"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
 
 
 def matrix_rate(side: int = 4096) -> float:
-    """GFLOP/s of a single-precision matrix product, the best of five."""
+    """GFLOP/s of a single-precision matrix product."""
     one = np.random.default_rng(0).random((side, side), np.float32)
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        one @ one
-        best = min(best, time.perf_counter() - started)
-    return 2 * side**3 / best / 1e9
+    return 2 * side**3 / seconds(lambda: one @ one) / 1e9
+
+
+# The stage
+
+
+class Cost(NamedTuple):
+    """Seconds of a run of the stage, as the clock and as the processors saw them."""
+
+    wall: float
+    cpu: float
+
+
+def frame_set(folder: Path, count: int) -> None:
+    """A frame set of so many clips; each shows something else."""
+    examples = phantom.examples(SIZE)[:LENGTH]
+    ids = [f"{number:064x}" for number in range(count)]
+    (folder / "frames").mkdir(parents=True, exist_ok=True)
+    for number, clip_id in enumerate(ids):
+        file = frameset.file_of(folder, clip_id)
+        if not file.exists():
+            np.save(file, np.roll(examples, number + 1, axis=2))
+    rows = {"clip_id": ids, "path": [f"{one}.avi" for one in ids], "label": ["ab"[n % 2] for n in range(count)]}
+    rest = {"patient": ids, "frames": LENGTH, "fps": 20.0, "width": SIZE, "height": SIZE}
+    clips = pd.DataFrame(rows | rest, columns=list(cohort.COLUMNS)).fillna("unknown")
+    frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, ALL.limits))
+
+
+def run_stage(count: int, seen: int) -> tuple[Cost, str]:
+    """The stage over the first so many clips, in the working directory; what it cost, and how many it computed."""
+    frame_set(Path("frames"), count)
+    section = ALL.features.model_copy(update={"weights": "random", "seen": seen, "engine": "keras", "batch": BATCH})
+    cpu, wall = time.process_time(), time.perf_counter()
+    said = stage.run(Path("frames"), Path(f"xception-{LENGTH}"), section)
+    cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
+    return cost, re.search(r"(\d+) clips computed", said)[1]  # type: ignore[index]
+
+
+def forget_newest() -> None:
+    """Take the clip that was computed last out of the store."""
+    newest = max(Path(".lus/features").rglob("*.npy"), key=lambda file: file.stat().st_mtime_ns)
+    newest.unlink()
+
+
+def compare_cohorts(scratch: Path, arguments: argparse.Namespace) -> None:
+    """Build the cohorts, each in a process of its own; then run the stage where all clips are known, and where not."""
+    sizes = sorted(arguments.cohorts)
+    built: dict[int, dict[str, float]] = {}
+    for size in sizes:
+        with inside(scratch / str(size)):
+            built[size] = in_own_process(f"build {size}", None, arguments)
+    costs: dict[tuple[int, int], list[Cost]] = {(size, new): [] for size in sizes for new in (0, 1)}
+    for _ in range(arguments.rounds + 1):
+        for (size, new), found in costs.items():
+            with inside(scratch / str(size)):
+                if new:
+                    forget_newest()
+                cost, computed = run_stage(size, arguments.seen)
+            if int(computed) != new:
+                raise SystemExit(f"{computed} clips were computed, {new} expected")
+            found.append(cost)
+    medians = {
+        key: Cost(*(statistics.median(column) for column in zip(*found[1:], strict=True)))
+        for key, found in costs.items()
+    }  # the first round warms up
+    print_cohorts(medians, built, arguments)
+
+
+def print_cohorts(
+    medians: dict[tuple[int, int], Cost], built: dict[int, dict[str, float]], arguments: argparse.Namespace
+) -> None:
+    least, most = min(built), max(built)
+    own = Cost(*((built[most][name] - getattr(medians[most, 0], name)) / most for name in Cost._fields))
+    print(f"\nthe features stage on keras, the CNN seeing {arguments.seen} x {arguments.seen} pixels; medians of")
+    print(
+        f"{arguments.rounds} rounds in turn; a clip's own cost, where {most} are computed: {own.wall:.2f} s,", end=" "
+    )
+    print(f"{own.cpu:.2f} s of processors")
+    print(f"{'':>6}{'none new':>18}{'one new':>18}{'above the least, of own':>25}")
+    print(f"{'clips':>6}{'s':>10}{'CPU s':>8}{'s':>10}{'CPU s':>8}{'s':>15}{'CPU s':>10}{'peak MiB':>10}")
+    for size, found in built.items():
+        none, one = medians[size, 0], medians[size, 1]
+        above = [(now - then) / cost for now, then, cost in zip(one, medians[least, 1], own, strict=True)]
+        times = f"{none.wall:>10.2f}{none.cpu:>8.2f}{one.wall:>10.2f}{one.cpu:>8.2f}"
+        print(f"{size:>6}{times}{above[0]:>15.0%}{above[1]:>10.0%}{found['peak']:>10.0f}")
+
+
+# Processes of their own
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """The working directory, for a while."""
+    folder.mkdir(exist_ok=True)
+    with contextlib.chdir(folder):
+        yield
+
+
+def in_own_process(what: str, folder: Path | None, arguments: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, Path(__file__).absolute(), "--alone", what, "--seen", str(arguments.seen)]
+    command += ["--folder", folder.absolute(), "--clips", str(arguments.clips)] if folder else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def alone(arguments: argparse.Namespace) -> None:
+    """Do what this process was started for, and print its peak memory in MiB (Linux)."""
+    cost = Cost(0, 0)
+    if arguments.alone in ROADS:
+        one = road(arguments.alone, build())
+        for path in clips_in(arguments.folder, arguments.clips):
+            one(path)
+    else:
+        cost, _ = run_stage(int(arguments.alone.split()[1]), arguments.seen)
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(json.dumps({"peak": int(found[1]) / 1024 if found else float("nan"), "wall": cost.wall, "cpu": cost.cpu}))
 
 
 if __name__ == "__main__":

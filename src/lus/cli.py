@@ -14,7 +14,7 @@ import typer
 from lus.errors import BadInput
 
 ENVIRONMENT = {
-    # Every library's telemetry is off; DVC's is in .dvc/config.
+    # Every library's telemetry is off; DVC's is in .dvc/config, OpenVINO's in engines.py.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",

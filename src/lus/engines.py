@@ -75,9 +75,17 @@ def openvino(model: keras.Model, precision: str) -> Run:
         model: a backbone.
         precision: to compute in, "bf16" or "f32".
     """
+    import keras
+    import tensorflow as tf
+
     ov = _openvino()
+    signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
     with tempfile.TemporaryDirectory() as folder:
-        model.export(folder, format="tf_saved_model", verbose=False)
+        # `model.export` would keep the random numbers of EfficientNet's dropout, for which OpenVINO has no operation.
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint("serve", lambda frames: model(frames, training=False), input_signature=signature)
+        archive.write_out(folder, verbose=False)
         converted = ov.convert_model(folder)
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
     compiled = ov.Core().compile_model(converted, "CPU", settings)

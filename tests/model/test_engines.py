@@ -18,7 +18,7 @@ from tests.conftest import draw_frames
 SIZE = 96
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2", "xception"])
+@pytest.mark.parametrize("name", ["mobilenetv2", "xception", "efficientnetb0"])
 def test_openvino_gives_the_features_of_keras_in_single_precision(name: str) -> None:
     frames = np.concatenate([draw_frames(6, SIZE, SIZE, seed, stripes=3 * (seed % 2)) for seed in range(4)])
     model = backbones.build(name, SIZE, "random", seed=3)
