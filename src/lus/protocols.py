@@ -208,11 +208,14 @@ def _read(file: Path) -> dict[str, dict[str, list[str]]]:
     expected = 'as in {"0": {"train": [names], "test": [names]}, ...}'
     try:
         content = json.loads(file.read_text())
-        return {str(name): {side: _names(fold[side]) for side in ("train", "test")} for name, fold in content.items()}
+        found = {str(name): {side: _names(fold[side]) for side in ("train", "test")} for name, fold in content.items()}
     except FileNotFoundError:
         raise BadInput(f"{file}: not found, a file of folds by clip name was expected, {expected}") from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise BadInput(f"{file}: is no file of folds ({error}), expected {expected}") from None
+    if not found:
+        raise BadInput(f"{file}: has no fold, expected some {expected}")
+    return found
 
 
 def _names(side: list[object]) -> list[str]:

@@ -192,10 +192,12 @@ def _numbers(path: Path, cells: pd.DataFrame, columns: list[str]) -> tuple[NDArr
     if len(outside):
         row, column = outside[0]
         raise BadInput(
-            f"{path}: {columns[column]} of row {row + 1} is {text.iat[row, column]}, an accuracy from 0 to "
+            f"{path}: {columns[column]} of row {row + 1} is {text.iat[row, column]!s}, an accuracy from 0 to "
             f"{scale:.0f} was expected; mend the cell"
         )
-    return values / scale, max(0.5 * 10.0 ** -_digits(cell for column in columns for cell in text[column]) / scale, 1e-9)
+    return values / scale, max(
+        0.5 * 10.0 ** -_digits(cell for column in columns for cell in text[column]) / scale, 1e-9
+    )
 
 
 def _digits(texts: Iterable[str]) -> int:
