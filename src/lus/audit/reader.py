@@ -31,10 +31,6 @@ def read(build: Path) -> Evaluation:
         BadInput: a file is missing or is something else.
     """
     predictions, figures = _predictions(build / PREDICTIONS), _json(build / METRICS)
-    labels = folds.label_names(predictions)
-    missing = [f"p_{name}" for name in labels if f"p_{name}" not in predictions]
-    if missing:
-        raise BadInput(f"{build / PREDICTIONS}: has no column {', '.join(missing)}; `dvc repro evaluate` makes it anew")
     rule = protocols.RULES.get(str(figures.get("protocol")))
     if rule is None:
         known = ", ".join(protocols.RULES)
@@ -45,7 +41,7 @@ def read(build: Path) -> Evaluation:
     return Evaluation(
         clips=_with_sources(predictions, build / COHORT),
         folds=_folds(predictions, figures, build / METRICS),
-        probabilities=predictions[[f"p_{name}" for name in labels]].to_numpy(np.float32),
+        probabilities=predictions[_probabilities(predictions)].to_numpy(np.float32),
         near_duplicates=_near_duplicates(build / NEAR_DUPLICATES),
         folds_alike=rule.folds_alike,
         stated_leak=rule.why,
@@ -60,11 +56,21 @@ def _predictions(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=text, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: is no table of predictions ({error}); `dvc repro evaluate` makes it anew") from None
-    missing = [column for column in COLUMNS if column not in table]
+    expected = [*COLUMNS, *(_probabilities(table) if "label" in table else ())]
+    missing = [column for column in expected if column not in table]
     if missing or table.empty:
         what = f"has no column {', '.join(missing)}" if missing else "has no clip"
         raise BadInput(f"{path}: {what}; `dvc repro evaluate` makes it anew")
+    strange = [column for column in expected if column not in text and table[column].dtype.kind not in "if"]
+    if strange or table["fold"].dtype.kind != "i":
+        column = (strange or ["fold"])[0]
+        raise BadInput(f"{path}: a number was expected in every row of {column}; `dvc repro evaluate` makes it anew")
     return table
+
+
+def _probabilities(predictions: pd.DataFrame) -> list[str]:
+    """The columns of probabilities in the order of the labels."""
+    return [f"p_{name}" for name in folds.label_names(predictions)]
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def _json(path: Path) -> dict[str, Any]:
 def _folds(predictions: pd.DataFrame, figures: dict[str, Any], path: Path) -> tuple[FoldRecord, ...]:
     """Every fold trains on all clips that it does not test, as the protocols do that test each clip once."""
     accuracies = {one.get("fold"): one.get("accuracy") for one in figures.get("folds", [])}
-    numbers = sorted(predictions["fold"].unique())
+    numbers = sorted(int(number) for number in predictions["fold"].unique())
     if sorted(accuracies) != numbers:
         raise BadInput(
             f"{path}: figures of the folds {sorted(accuracies)} found, of {numbers} expected as in {PREDICTIONS.name}; "

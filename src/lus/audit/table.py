@@ -202,7 +202,7 @@ def _numbers(path: Path, cells: pd.DataFrame, columns: list[str]) -> tuple[NDArr
 
 def _digits(texts: Iterable[str]) -> int:
     """After the point, of the longest number: trailing zeros may have been left out of others."""
-    return max(len(text.partition(".")[2]) if "e" not in text.lower() else 0 for text in texts)
+    return max((len(text.partition(".")[2]) if "e" not in text.lower() else 0 for text in texts), default=0)
 
 
 def _names(cells: pd.DataFrame) -> list[str]:

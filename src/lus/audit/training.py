@@ -10,9 +10,12 @@ from lus import folds, leaks
 from lus.arrays import FloatArray, IntArray
 from lus.audit.record import LEAK, Evaluation, Finding, number, of_patients
 
-KNOWS = 0.2
-"""Share of what the labels leave open (their entropy) that an untrained model resolves from which on it is none. Random
-heads stay below 0.05, for their probabilities are nearly equal."""
+KNOWS = 0.4
+"""From this share of what the labels leave open (their entropy) resolved, a model is not an untrained one.
+
+Measured on 144 fresh LSTM heads: at most 0.03 on features that are noise, 0.27 on features of which each frame tells
+the label; and on trained heads, of the clips they were trained on: 0.54 or more after 8 epochs.
+"""
 PERMUTATIONS = 2000
 CERTAIN = 0.01
 """p-value below which an observation is not put down to chance."""
