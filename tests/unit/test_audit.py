@@ -77,9 +77,29 @@ def test_evidence_names_folds_patients_and_clips() -> None:
     leak = planted.fold(clean, 0, train=np.append(clean.folds[0].train, row))
     found = {one.check: one for one in checks.run(leak).findings}
     path, patient = clean.clips["path"][row], clean.clips["patient"][row]
-    assert found["clips"].evidence == {"fold": "fold 0", "clips": [path]}
-    assert found["patients"].evidence["patients"] == [patient]
-    assert found["patients"].sentence.startswith("1 patient of fold 0, with 2 of its 18 test clips")
+    assert found["clips"].evidence == {"folds": {"fold 0": {"clips": [path]}}}
+    assert found["patients"].evidence["folds"]["fold 0"]["patients"] == [patient]  # type: ignore[index]
+    assert found["patients"].sentence.startswith("In fold 0, 1 patient with 2 of 18 test clips had other clips")
+
+
+def test_what_several_folds_share_is_one_finding() -> None:
+    found = {one.check: one for one in checks.run(planted.by_clip(planted.clean())).findings}
+    assert found["patients"].sentence.startswith(
+        "In 4 of 4 folds, 36 patients with 72 of 72 test clips had other clips"
+    )
+    assert list(found["patients"].evidence["folds"]) == [f"fold {number}" for number in range(4)]  # type: ignore[arg-type]
+
+
+def test_training_clips_of_test_patients_are_not_blamed_on_the_normalisation_too() -> None:
+    one = planted.by_clip(planted.clean())
+    records = [replace(x, statistics_from={"the normalisation": x.train}, chosen_on={"it": x.train}) for x in one.folds]
+    found = checks.run(replace(one, folds=records))
+    assert [finding.check for finding in found.findings] == ["patients"]
+
+
+def test_without_clips_that_only_earlier_folds_learnt_a_memory_cannot_be_looked_for() -> None:
+    one = planted.clean()
+    assert "memory" in checks.run(replace(one, folds=one.folds[:1])).unknown
 
 
 def test_findings_stand_in_the_order_of_their_weight() -> None:

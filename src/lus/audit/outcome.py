@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lus import baselines, comparisons, folds, leaks, metrics, patterns
 from lus.arrays import FloatArray, IntArray
-from lus.audit.record import LEAK, NOTE, WARNING, Evaluation, Finding
+from lus.audit.record import LEAK, NOTE, WARNING, Evaluation, Evidence, Finding, in_folds
 
 DROP = 0.1
 """Accuracy lost on sources not seen before that is worth a warning."""
@@ -22,15 +22,19 @@ def stated_figures(evaluation: Evaluation) -> list[Finding] | None:
     """A fold's stated accuracy is not that of its predictions."""
     if evaluation.probabilities is None or any(fold.accuracy is None for fold in evaluation.folds):
         return None
-    found = []
+    where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
         said, is_ = float(fold.accuracy or 0), _accuracy(evaluation, fold.test)
         if abs(said - is_) > ROUNDED:
-            sentence = (
-                f"For {fold.name} an accuracy of {said:.3f} is stated, but its answers clip by clip give {is_:.3f}."
-            )
-            found.append(Finding("figures", WARNING, sentence, {"fold": fold.name, "stated": said, "found": is_}))
-    return found
+            where[fold.name] = {"stated": said, "found": round(is_, 6)}
+    if not where:
+        return []
+    first = next(iter(where.values()))
+    sentence = (
+        f"{in_folds(evaluation, where)} the stated accuracy is not that of the answers clip by clip: in "
+        f"{next(iter(where))}, {first['stated']:.3f} is stated and {first['found']:.3f} found."
+    )
+    return [Finding("figures", WARNING, sentence, {"folds": where})]
 
 
 def _right(evaluation: Evaluation, rows: IntArray) -> NDArray[np.bool_]:
@@ -63,9 +67,9 @@ def fold_pattern(evaluation: Evaluation) -> list[Finding] | None:
     if p >= patterns.LEVEL:
         return []
     sentence = (
-        f"{records[odd].name} is right in {accuracies[odd]:.0%} of its clips, every other fold in nearly all: chance "
-        f"makes such a pattern about once in {_times(p)} times. It is what comes of a model that has seen the test "
-        "clips in an earlier fold."
+        f"{records[odd].name} is right in {accuracies[odd]:.0%} of its clips, every other fold in "
+        f"{_others(accuracies)}: chance makes such a pattern about once in {_times(p)}. A model that has learnt the "
+        "test clips in an earlier fold does make it."
     )
     evidence = {
         "accuracies": [round(float(one), 4) for one in accuracies],
@@ -77,8 +81,14 @@ def fold_pattern(evaluation: Evaluation) -> list[Finding] | None:
     return [Finding("fold-pattern", LEAK, sentence, evidence)]
 
 
+def _others(accuracies: NDArray[np.float64]) -> str:
+    least = np.sort(accuracies)[1]
+    return "all" if least == 1 else f"{np.floor(100 * least):.0f}% or more"
+
+
 def _times(p: float) -> str:
-    return f"{1 / p:,.0f}" if p > 1e-6 else f"10^{-np.log10(max(p, 1e-300)):.0f}"
+    """How often a chance of p comes up, as in "110,000 evaluations"."""
+    return f"{float(f'{1 / p:.1e}'):,.0f} evaluations" if p > 1e-7 else "ten million evaluations or more"
 
 
 def shortcuts(evaluation: Evaluation) -> list[Finding] | None:

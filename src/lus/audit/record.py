@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,25 @@ def of_patients(evaluation: Evaluation, known: IntArray, test: IntArray) -> tupl
     patients = evaluation.patients
     both = sorted(set(patients[known]) & set(patients[test]))
     return both, test[np.isin(patients[test].astype(str), both)]
+
+
+Evidence = dict[str, object]
+"""Of one fold."""
+
+
+def in_folds(evaluation: Evaluation, where: Mapping[str, Evidence]) -> str:
+    """As in "In fold 2," or "In 3 of 5 folds,"."""
+    return f"In {next(iter(where))}," if len(where) == 1 else f"In {len(where)} of {len(evaluation.folds)} folds,"
+
+
+def tested(evaluation: Evaluation, where: Mapping[str, Evidence]) -> int:
+    """The number of test clips of these folds."""
+    return sum(len(fold.test) for fold in evaluation.folds if fold.name in where)
+
+
+def distinct(where: Mapping[str, Evidence], key: str) -> list[str]:
+    """What the folds' evidence lists under a key, each once."""
+    return sorted({one for evidence in where.values() for one in cast(Sequence[str], evidence[key])})
 
 
 def number(things: Sequence[object] | IntArray | Mapping[str, object], word: str) -> str:

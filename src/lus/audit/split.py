@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from lus import cohort
-from lus.audit.record import LEAK, WARNING, Evaluation, Finding, number, of_patients
+from lus.audit.record import (
+    LEAK,
+    WARNING,
+    Evaluation,
+    Evidence,
+    Finding,
+    distinct,
+    in_folds,
+    number,
+    of_patients,
+    tested,
+)
 
 
 def stated(evaluation: Evaluation) -> list[Finding]:
@@ -18,50 +29,50 @@ def stated(evaluation: Evaluation) -> list[Finding]:
 
 def clips_on_both_sides(evaluation: Evaluation) -> list[Finding]:
     """A clip is trained and tested on in one fold."""
-    found = []
+    where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
         both = np.intersect1d(fold.train, fold.test)
         if len(both):
-            sentence = f"{number(both, 'clip')} of {fold.name} stood in its training and in its test: it was known."
-            found.append(Finding("clips", LEAK, sentence, {"fold": fold.name, "clips": evaluation.names(both)}))
-    return found
+            where[fold.name] = {"clips": evaluation.names(both)}
+    if not where:
+        return []
+    known = number(distinct(where, "clips"), "clip")
+    sentence = f"{in_folds(evaluation, where)} {known} stood both in the training and in the test: nothing was asked."
+    return [Finding("clips", LEAK, sentence, {"folds": where})]
 
 
 def patients_on_both_sides(evaluation: Evaluation) -> list[Finding]:
     """A patient is trained and tested on in one fold."""
-    found = []
+    where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
-        patients, tested = of_patients(evaluation, fold.train, fold.test)
+        patients, theirs = of_patients(evaluation, fold.train, fold.test)
         if patients:
-            sentence = (
-                f"{number(patients, 'patient')} of {fold.name}, with {len(tested)} of its {len(fold.test)} test clips, "
-                "had other clips in its training: the model may have recognised the patient and not the disease."
-            )
-            evidence = {"fold": fold.name, "patients": patients, "clips": evaluation.names(tested)}
-            found.append(Finding("patients", LEAK, sentence, evidence))
-    return found
+            where[fold.name] = {"patients": patients, "clips": evaluation.names(theirs)}
+    if not where:
+        return []
+    sentence = (
+        f"{in_folds(evaluation, where)} {number(distinct(where, 'patients'), 'patient')} with "
+        f"{len(distinct(where, 'clips'))} of {tested(evaluation, where)} test clips had other clips in the training: "
+        "the model may have recognised the patient and not the disease."
+    )
+    return [Finding("patients", LEAK, sentence, {"folds": where})]
 
 
 def same_content(evaluation: Evaluation) -> list[Finding]:
     """The same file, under another name, is trained and tested on."""
     contents = evaluation.clips["clip_id"].to_numpy(str)
-    found = []
+    where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
         only_test = np.setdiff1d(fold.test, fold.train)
         copies = only_test[np.isin(contents[only_test], contents[fold.train])]
         if len(copies):
             originals = fold.train[np.isin(contents[fold.train], contents[copies])]
-            sentence = (
-                f"{number(copies, 'test clip')} of {fold.name} is, under another name, the same recording as one of "
-                "its training: it was known."
-            )
-            evidence = {
-                "fold": fold.name,
-                "clips": evaluation.names(copies),
-                "same_as": evaluation.names(originals),
-            }
-            found.append(Finding("content", LEAK, sentence, evidence))
-    return found
+            where[fold.name] = {"clips": evaluation.names(copies), "same_as": evaluation.names(originals)}
+    if not where:
+        return []
+    copied = number(distinct(where, "clips"), "test clip")
+    sentence = f"{in_folds(evaluation, where)} {copied} stood in the training too, under another name: it was known."
+    return [Finding("content", LEAK, sentence, {"folds": where})]
 
 
 def near_duplicates(evaluation: Evaluation) -> list[Finding] | None:
@@ -69,7 +80,7 @@ def near_duplicates(evaluation: Evaluation) -> list[Finding] | None:
     pairs = evaluation.near_duplicates
     if pairs is None:
         return None
-    found = []
+    where: dict[str, Evidence] = {}
     paths = evaluation.clips["path"].to_numpy(str)
     for fold in evaluation.folds:
         train, test = set(paths[fold.train]), set(paths[fold.test])
@@ -79,13 +90,14 @@ def near_duplicates(evaluation: Evaluation) -> list[Finding] | None:
             if (one in train and other in test) or (one in test and other in train)
         ]
         if across:
-            sentence = (
-                f"{number(across, 'pair')} of clips that show nearly the same pictures, filed under different patients "
-                f"or labels, is cut apart by {fold.name}: its training holds what its test asks."
-            )
-            evidence: dict[str, object] = {"fold": fold.name, "pairs": across, "tested": len(fold.test)}
-            found.append(Finding("near-duplicates", LEAK, sentence, evidence))
-    return found
+            where[fold.name] = {"pairs": across}
+    if not where:
+        return []
+    sentence = (
+        f"{in_folds(evaluation, where)} {number(distinct(where, 'pairs'), 'pair')} of clips that show nearly the same "
+        "pictures, under different patients or labels, stood on both sides: the training held what the test asked."
+    )
+    return [Finding("near-duplicates", LEAK, sentence, {"folds": where})]
 
 
 def patients_of_several_labels(evaluation: Evaluation) -> list[Finding]:
@@ -94,8 +106,8 @@ def patients_of_several_labels(evaluation: Evaluation) -> list[Finding]:
     if not several:
         return []
     sentence = (
-        f"{number(several, 'patient')} has clips under more than one diagnosis: a label is wrong, or two patients were "
-        "given one name."
+        f"{number(several, 'patient')} had clips under more than one diagnosis: a label is wrong, two patients were "
+        "given one name, or a patient had more than one disease."
     )
     return [Finding("labels", WARNING, sentence, {"patients": several})]
 
@@ -106,5 +118,5 @@ def tested_once(evaluation: Evaluation) -> list[Finding]:
     again = rows[counts > 1]
     if not len(again):
         return []
-    sentence = f"{number(again, 'clip')} is tested in more than one fold and counts more than once."
+    sentence = f"More than one fold tested {number(again, 'clip')}: what was answered there counts more than once."
     return [Finding("tested", WARNING, sentence, {"clips": evaluation.names(again)})]

@@ -8,7 +8,7 @@ import numpy as np
 
 from lus import folds, leaks
 from lus.arrays import FloatArray, IntArray
-from lus.audit.record import LEAK, Evaluation, Finding, number, of_patients
+from lus.audit.record import LEAK, Evaluation, Evidence, Finding, distinct, in_folds, number, of_patients, tested
 
 KNOWS = 0.4
 """From this share of what the labels leave open (their entropy) resolved, a model is not an untrained one.
@@ -23,20 +23,23 @@ CERTAIN = 0.01
 
 def carried_weights(evaluation: Evaluation) -> list[Finding] | None:
     """A fold's head starts with the weights that another fold's training ended with."""
-    found = []
+    where: dict[str, Evidence] = {}
+    known = 0
     for fold in evaluation.folds:
         for other in evaluation.folds:
-            known = np.intersect1d(other.train, fold.test)
+            learnt = np.intersect1d(other.train, fold.test)
             same = fold.initial_weights is not None and fold.initial_weights == other.final_weights
-            if other is not fold and same and len(known):
-                sentence = (
-                    f"The model of {fold.name} did not start afresh but as {other.name} had left it, which had learnt "
-                    f"{len(known)} of its {len(fold.test)} test clips: it was asked what it had been told."
-                )
-                evidence = {"fold": fold.name, "from": other.name, "weights": fold.initial_weights, "known": len(known)}
-                found.append(Finding("weights", LEAK, sentence, evidence))
+            if other is not fold and same and len(learnt):
+                where[fold.name] = {"from": other.name, "weights": fold.initial_weights, "known": len(learnt)}
+                known += len(learnt)
     said = all(fold.initial_weights and fold.final_weights for fold in evaluation.folds)
-    return found if found or said else None
+    if not where:
+        return [] if said else None
+    sentence = (
+        f"{in_folds(evaluation, where)} the model did not start afresh but as the training of another fold had left "
+        f"it, with {known} of {tested(evaluation, where)} test clips: it was asked what it had been told."
+    )
+    return [Finding("weights", LEAK, sentence, {"folds": where})]
 
 
 def knows_before_training(evaluation: Evaluation) -> list[Finding] | None:
@@ -46,24 +49,27 @@ def knows_before_training(evaluation: Evaluation) -> list[Finding] | None:
     the labels leave open (their entropy) its probabilities resolve, and whether other orders of the patients' labels
     would do as well.
     """
-    if any(fold.untrained is None for fold in evaluation.folds[1:]) or len(evaluation.folds) < 2:
-        return None
-    found = []
+    where: dict[str, Evidence] = {}
+    looked, known = 0, 0
     seen = evaluation.folds[0].train
     for fold in evaluation.folds[1:]:
         rows = np.setdiff1d(seen, fold.train)
         seen = np.union1d(seen, fold.train)
-        if fold.untrained is None or not len(rows):
-            continue
-        resolved, p = _resolved(evaluation, rows, fold.untrained(rows))
-        if resolved >= KNOWS and p < CERTAIN:
-            sentence = (
-                f"Before it had learnt anything, the model of {fold.name} already knew {len(rows)} clips that only "
-                "earlier folds had learnt: its weights come from them."
-            )
-            evidence = {"fold": fold.name, "clips": len(rows), "resolved": round(resolved, 3), "p": p}
-            found.append(Finding("memory", LEAK, sentence, evidence))
-    return found
+        if fold.untrained is None:
+            return None
+        if len(rows):
+            looked += 1
+            resolved, p = _resolved(evaluation, rows, fold.untrained(rows))
+            if resolved >= KNOWS and p < CERTAIN:
+                where[fold.name] = {"clips": len(rows), "resolved": round(resolved, 3), "p": p}
+                known += len(rows)
+    if not where:
+        return [] if looked else None
+    sentence = (
+        f"{in_folds(evaluation, where)} the model, before it had learnt anything, already knew {known} clips that only "
+        "earlier folds had learnt: its weights come from them."
+    )
+    return [Finding("memory", LEAK, sentence, {"folds": where})]
 
 
 def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray) -> tuple[float, float]:
@@ -89,7 +95,7 @@ def statistics(evaluation: Evaluation) -> list[Finding] | None:
         evaluation,
         "statistics",
         {fold.name: fold.statistics_from for fold in evaluation.folds},
-        "was computed from",
+        "came from",
         "the test was not unknown to it",
     )
 
@@ -100,7 +106,7 @@ def selection(evaluation: Evaluation) -> list[Finding] | None:
         evaluation,
         "selection",
         {fold.name: fold.chosen_on for fold in evaluation.folds},
-        "was chosen by its score on",
+        "was chosen by the score on",
         "the best of several tries is shown as if it were the only one",
     )
 
@@ -108,18 +114,27 @@ def selection(evaluation: Evaluation) -> list[Finding] | None:
 def _looked_at(
     evaluation: Evaluation, check: str, of_folds: Mapping[str, Mapping[str, IntArray] | None], how: str, so: str
 ) -> list[Finding] | None:
+    """One finding for each thing that was computed or chosen.
+
+    Training clips are not looked at here: where they are of test patients, that is found by itself.
+    """
+    things = dict.fromkeys(what for given in of_folds.values() for what in given or {})
     found = []
-    for fold in evaluation.folds:
-        for what, rows in (of_folds[fold.name] or {}).items():
-            patients, tested = of_patients(evaluation, rows, fold.test)
+    for what in things:
+        where: dict[str, Evidence] = {}
+        for fold in evaluation.folds:
+            rows = (of_folds[fold.name] or {}).get(what, np.array([], np.int64))
+            patients, _ = of_patients(evaluation, np.setdiff1d(rows, fold.train), fold.test)
             if patients:
                 themselves = np.intersect1d(rows, fold.test)
-                which = (
-                    f"{len(themselves)} of the {len(fold.test)} test clips"
-                    if len(themselves)
-                    else f"other clips of {number(patients, 'test patient')}"
-                )
-                sentence = f"In {fold.name}, {what} {how} {which}: {so}."
-                evidence = {"fold": fold.name, "what": what, "patients": patients, "clips": evaluation.names(tested)}
-                found.append(Finding(check, LEAK, sentence, evidence))
+                where[fold.name] = {"patients": patients, "clips": evaluation.names(themselves)}
+        if where:
+            clips, patients_ = distinct(where, "clips"), distinct(where, "patients")
+            which = (
+                f"{len(clips)} of {tested(evaluation, where)} test clips"
+                if clips
+                else f"other clips of {number(patients_, 'test patient')}"
+            )
+            sentence = f"{in_folds(evaluation, where)} {what} {how} {which}: {so}."
+            found.append(Finding(check, LEAK, sentence, {"what": what, "folds": where}))
     return found if found or all(given is not None for given in of_folds.values()) else None
