@@ -253,6 +253,37 @@ def intervals(
     return {name: percentiles(values, patients, level) for name, values in found.items()}
 
 
+def intervals_of_fold_means(
+    targets: IntArray,
+    probabilities: FloatArray,
+    patients: NDArray[np.object_],
+    fold_of: IntArray,
+    names: Sequence[str],
+    resamples: int,
+    level: float,
+    seed: int,
+) -> dict[str, Interval]:
+    """As `intervals`, but of the means over folds that `over_folds` gives.
+
+    Args:
+        targets: (n,) numbers of labels.
+        probabilities: (n, labels).
+        patients: (n,) names.
+        fold_of: (n,) the number of the fold that tests each clip.
+        names: of the labels.
+        resamples: how many.
+        level: of the intervals.
+        seed: of the resamples.
+    """
+    weights = resampled(patients, resamples, seed)
+    of_folds = []
+    for fold in np.unique(fold_of):
+        rows = np.flatnonzero(fold_of == fold)
+        of_folds.append(weighted(targets[rows], probabilities[rows], names, weights[:, rows]))
+    means = {name: _mean([one[name] for one in of_folds]) for name in of_folds[0]}
+    return {name: percentiles(values, patients, level) for name, values in means.items()}
+
+
 def interval(
     targets: IntArray,
     predicted: IntArray,

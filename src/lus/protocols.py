@@ -188,6 +188,27 @@ RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (NestedPatient, Leav
 """The protocols by name."""
 
 
+def of(name: str, params: Folds, file: Path | None) -> Rule:
+    """The protocol of this name.
+
+    Args:
+        name: one of `RULES`.
+        params: how patients are cut.
+        file: the published folds, for the protocols that are of them.
+
+    Raises:
+        BadInput: there is no such protocol, or it needs a file and none is given.
+    """
+    rule = RULES.get(name)
+    if rule is None:
+        raise BadInput(f"protocol {name} found, one of {', '.join(RULES)} expected; name one of these in params.yaml")
+    if not issubclass(rule, _OfFile):
+        return NestedPatient(params) if rule is NestedPatient else LeaveSourceOut(params)
+    if file is None:
+        raise BadInput(f"protocol {name} cuts the clips as a file of folds does and none is given; name one")
+    return rule(file)
+
+
 def patients_on_both_sides(part: Part, clips: pd.DataFrame) -> dict[str, IntArray]:
     """The patients that a part is trained and tested on, with the row numbers of all their clips in it."""
     patients = clips["patient"].to_numpy(str)

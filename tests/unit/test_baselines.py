@@ -115,3 +115,10 @@ def test_shuffling_keeps_each_clips_frames_and_gives_each_an_order_of_its_own() 
     assert (found == baselines.shuffled(features, 3)).all()
     assert (found != baselines.shuffled(features, 4)).any()
     assert (features == np.arange(40 * 8 * 2).reshape(40, 8, 2)).all()
+
+
+def test_a_feature_counts_alike_in_whatever_unit_it_is(targets: np.ndarray) -> None:
+    features = _features(targets, 2.0)
+    other = features * np.logspace(-3, 3, 12, dtype=np.float32) + 5
+    one, scaled = (baselines.averaged_features(x, targets, TRAIN, TEST, 3) for x in (features, other))
+    assert scaled == pytest.approx(one, abs=0.02)

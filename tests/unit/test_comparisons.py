@@ -106,3 +106,9 @@ def test_one_patient_gives_no_interval() -> None:
 def test_predictions_of_other_clips_are_an_error() -> None:
     with pytest.raises(ValueError, match="for the same clips"):
         paired(np.zeros(3, int), np.zeros(3, int), np.zeros(2, int), _names([3]), 1)
+
+
+def test_no_p_value_is_zero_however_clear_the_difference() -> None:
+    targets, names = np.zeros(60, int), _names([1] * 60)
+    found = paired(targets, _predictions([1] * 60), _predictions([0] * 60), names, 1, permutations=99)
+    assert (found.p_better, found.p_worse) == (0.01, 1.0)

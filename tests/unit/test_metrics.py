@@ -227,3 +227,24 @@ def test_the_most_wrong_clips_are_those_whose_true_label_is_least_probable() -> 
     probabilities = np.array([[0.4, 0.6], [0.9, 0.1], [0.99, 0.01], [0.7, 0.3]], np.float32)
     assert metrics.most_wrong(targets, probabilities, 10).tolist() == [2, 3, 0]
     assert metrics.most_wrong(targets, probabilities, 1).tolist() == [2]
+
+
+def test_the_interval_of_a_mean_over_folds_holds_it_and_is_that_of_all_clips_for_a_single_fold(
+    answers: tuple[np.ndarray, np.ndarray],
+) -> None:
+    targets, probabilities = answers
+    names = np.repeat(np.arange(45), 2).astype(str).astype(object)
+    # Folds of unequal size, the small one all wrong, so that the mean over folds is not that over clips.
+    fold_of = (np.arange(90) >= 80).astype(np.int64)
+    targets = np.where(fold_of == 1, (probabilities.argmax(axis=1) + 1) % 3, targets)
+    found = metrics.intervals_of_fold_means(targets, probabilities, names, fold_of, NAMES, 500, 0.95, 1)
+    folds = [metrics.scores(targets[fold_of == f], probabilities[fold_of == f], NAMES) for f in (0, 1)]
+    mean = metrics.over_folds(folds)["accuracy"].mean
+    assert (
+        found["accuracy"].low
+        < mean
+        < found["accuracy"].high
+        < metrics.scores(targets, probabilities, NAMES)["accuracy"]
+    )
+    single = metrics.intervals_of_fold_means(targets, probabilities, names, fold_of * 0, NAMES, 500, 0.95, 1)
+    assert single == metrics.intervals(targets, probabilities, names, NAMES, 500, 0.95, 1)

@@ -161,3 +161,17 @@ def test_the_published_folds_have_five_patients_on_both_sides(upstream: Path) ->
     assert sum(map(len, alone.values())) == 119
     assert len(alone) == 8
     assert list(alone)[-1] == protocols.REST
+
+
+def test_a_protocol_is_made_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "folds.json"
+    assert [protocols.of(name, PARAMS, file) for name in protocols.RULES] == [
+        NestedPatient(PARAMS),
+        LeaveSourceOut(PARAMS),
+        Published(file),
+        PublishedFresh(file),
+    ]
+    with pytest.raises(BadInput, match=r"protocol own found, one of nested-patient, .* expected"):
+        protocols.of("own", PARAMS, file)
+    with pytest.raises(BadInput, match="as a file of folds does and none is given"):
+        protocols.of("published", PARAMS, None)

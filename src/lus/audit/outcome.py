@@ -128,7 +128,7 @@ def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilitie
         "model": round(model, 4),
         "chance": round(1 / len(labels), 4),
         "accuracy_difference": round(compared.difference, 4),
-        "p_better": compared.p_better,
+        "p_better": round(compared.p_better, 6),
     }
     what = f"The {name} of a file alone, without a look at its pictures, guesses the disease with {guessed:.0%} (chance"
     what += f" {1 / len(labels):.0%}, the model {model:.0%}; each disease counts alike)"
@@ -164,7 +164,7 @@ def source_drop(evaluation: Evaluation) -> list[Finding] | None:
         "drop": round(compared.difference, 4),
         "low": round(compared.low, 4),
         "high": round(compared.high, 4),
-        "p": compared.p_better,
+        "p": round(compared.p_better, 6),
         "clips": compared.clips,
     }
     return [Finding("sources", WARNING, sentence, evidence)]

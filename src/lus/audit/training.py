@@ -36,8 +36,8 @@ def carried_weights(evaluation: Evaluation) -> list[Finding] | None:
     if not where:
         return [] if said else None
     sentence = (
-        f"{in_folds(evaluation, where)} the model did not start afresh but as the training of another fold had left "
-        f"it, with {known} of {tested(evaluation, where)} test clips: it was asked what it had been told."
+        f"{in_folds(evaluation, where)} the model did not start afresh but as another fold had left it, after learning "
+        f"{known} of the {tested(evaluation, where)} test clips: it was asked what it had been told."
     )
     return [Finding("weights", LEAK, sentence, {"folds": where})]
 
