@@ -174,7 +174,7 @@ def shortcuts(clips: pd.DataFrame, seed: int = 0, permutations: int = 5000) -> p
     drawn = np.concatenate([labels[None], permuted(labels, patients, permutations, seed)])
     chance = 1 / len(names)
     rows = []
-    for name, values in properties(clips).items():
+    for name, values in _properties(clips).items():
         found, codes = np.unique(values.to_numpy(str), return_inverse=True)
         strengths = np.array([chance])
         if len(found) > 1:
@@ -193,7 +193,7 @@ def containers(paths: pd.Series) -> pd.Series:
     return paths.map(lambda path: PurePath(path).suffix.lower().removeprefix("."))
 
 
-def properties(clips: pd.DataFrame) -> pd.DataFrame:
+def _properties(clips: pd.DataFrame) -> pd.DataFrame:
     """The values of the `PROPERTIES` as text: (clips, properties). Numbers of frames fall into quarters."""
     frames = clips["frames"]
     quarters = frames.groupby(np.searchsorted(np.quantile(frames, (0.25, 0.5, 0.75)), frames))

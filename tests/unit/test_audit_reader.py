@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,16 +29,17 @@ def build(tmp_path: Path) -> Path:
         table.loc[record.test, "fold"] = number
     for number, name in enumerate(labels):
         table[f"p_{name}"] = one.probabilities[:, number].round(6)
-    _write(tmp_path, table, [record.accuracy for record in one.folds])
+    build = tmp_path / "build"
+    _write(build, table, [record.accuracy for record in one.folds])
     rows = one.clips.reindex(columns=list(cohort.COLUMNS), fill_value="").assign(fps=20.0)
-    rows.iloc[::-1].to_csv(tmp_path / "cohort.csv", index=False)
-    (tmp_path / "checks").mkdir()
-    planted.pairs(one.clips).to_csv(tmp_path / "checks/near-duplicates.csv", index=False)
-    return tmp_path
+    rows.iloc[::-1].to_csv(build / "cohort.csv", index=False)
+    (build / "checks").mkdir()
+    planted.pairs(one.clips).to_csv(build / "checks/near-duplicates.csv", index=False)
+    return build
 
 
 def _write(build: Path, predictions: pd.DataFrame, accuracies: list[float | None], protocol: str | None = None) -> None:
-    (build / "evaluation").mkdir(exist_ok=True)
+    (build / "evaluation").mkdir(parents=True, exist_ok=True)
     predictions.to_csv(build / "evaluation/predictions.csv", index=False)
     figures = {
         "protocol": protocol or "nested-patient",
@@ -138,3 +142,28 @@ def test_an_accuracy_that_could_not_be_computed_is_not_compared(build: Path) -> 
     _change(build, lambda content: content["folds"][0].update(accuracy=None))  # type: ignore[index]
     assert "figures" in checks.run(reader.read(build)).unknown
     assert np.isfinite(reader.read(build).probabilities).all()
+
+
+def _lus(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    command = [Path(sys.executable).with_name("lus"), "audit", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_command_lists_what_was_found_what_passed_and_what_is_not_known(build: Path) -> None:
+    _change(build, lambda content: content.update(protocol="published"))
+    done = _lus(cwd=build.parent)
+    assert done.returncode == 2
+    assert "leaks by its own rule: one head is carried through the folds" in " ".join(done.stdout.split())
+    assert "nothing found by: clips, patients, content," in done.stdout
+    assert "not known, so not looked at: weights, memory," in done.stdout
+    assert done.stderr == "lus: the evaluation leaks: its number is not that of new patients; each leak is listed\n"
+    as_json = _lus("--json", cwd=build.parent)
+    assert as_json.returncode == 2
+    assert [one["level"] for one in json.loads(as_json.stdout)["findings"]] == ["leak"]
+
+
+def test_the_command_ends_with_status_zero_where_nothing_leaks(build: Path) -> None:
+    done = _lus(cwd=build.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("nothing found by: protocol, clips, patients,")

@@ -209,3 +209,11 @@ def test_the_published_table_has_twenty_six_such_rows_of_sixty_eight(upstream: P
     assert "xception-20" in _leaks(found)
     assert found.clips == 36
     assert all(0.44 < one.odd < 0.67 for one in found.suspects)
+
+
+def test_fewer_clips_or_patients_than_folds_are_refused(tmp_path: Path) -> None:
+    results = table.read(_folds(tmp_path / "f.csv", [CARRIED]), 5)
+    with pytest.raises(BadInput, match="4 patients for 5 folds found, one in each is expected"):
+        table.audit(results, 185, 4)
+    with pytest.raises(BadInput, match="4 clips for 5 folds"):
+        table.audit(results, 4)

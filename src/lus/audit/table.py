@@ -225,7 +225,13 @@ def audit(table: Table, clips: int | None = None, patients: int | None = None) -
             fraction, needs; all rows are held to have the same folds, so that the largest of these counts.
         patients: in the whole cohort; all clips of a patient are then held to be right or wrong together, which
             leaves most to chance. Where it is not given, clips are held to be independent.
+
+    Raises:
+        BadInput: there are fewer clips or patients than folds.
     """
+    for what, count in (("clips", clips), ("patients", patients)):
+        if count is not None and count < table.folds:
+            raise BadInput(f"{count} {what} for {table.folds} folds found, one in each is expected; give all there are")
     odd = [(row, found) for row in table.rows if (found := _odd(row, table)) is not None]
     size = -(-clips // table.folds) if clips else _least_clips([row for row, _ in odd], table)
     suspects = []
