@@ -23,6 +23,8 @@ LEVEL = 0.01
 SPURIOUS = 0.01
 """Fractions are looked for up to the number of clips at which as large a share of all numbers would be hit."""
 SLACK = 1e-9
+PART = 0.05
+"""Of a clip: rounding an accuracy to three digits hides less in a fold of up to 100."""
 
 
 def largest_deviation(mean: float, folds: int, sample: bool = False) -> float:
@@ -96,8 +98,8 @@ def chance(accuracies: NDArray[np.float64], clusters: Sequence[IntArray], correl
     poor, good = np.empty(len(sizes)), np.empty(len(sizes))
     for number, (size, one) in enumerate(zip(sizes, clusters, strict=True)):
         mistakes = _mistakes(one, wrong, correlation)
-        poor[number] = mistakes[int(np.ceil(rates[worst] * size - SLACK)) :].sum()
-        good[number] = mistakes[: int(np.floor(second * size + SLACK)) + 1].sum()
+        poor[number] = mistakes[int(np.ceil(rates[worst] * size - PART)) :].sum()
+        good[number] = mistakes[: int(np.floor(second * size + PART)) + 1].sum()
     total = sum(poor[number] * np.delete(good, number).prod() for number in range(len(sizes)))
     return float(min(1.0, total))
 

@@ -113,3 +113,10 @@ def test_the_correlation_of_drawn_clips_is_found_again() -> None:
 def test_things_are_put_into_parts_as_even_as_can_be() -> None:
     assert patterns.evenly(185, 5).tolist() == [37] * 5
     assert patterns.evenly(7, 3).tolist() == [3, 2, 2]
+
+
+@pytest.mark.parametrize("right", range(1, 36))
+def test_rounded_accuracies_have_the_probability_of_exact_ones(right: int) -> None:
+    exact = np.array([right / 36, 1, 1, 1])
+    folds = _ones(36, 36, 36, 36)
+    assert patterns.chance(exact.round(3), folds) == pytest.approx(patterns.chance(exact, folds), rel=0.05)
