@@ -34,7 +34,7 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 
 repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=imagenet: on other clips)
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
-	$(if $(COHORT)$(WEIGHTS),lus use $(if $(COHORT),"$(COHORT)") $(if $(WEIGHTS),--weights "$(WEIGHTS)"))
+	$(if $(COHORT)$(WEIGHTS)$(START),lus use $(if $(COHORT),"$(COHORT)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(START),--start "$(START)"))
 	dvc repro package
 
 data: $(READY) ## fetch the public clips into data (once)

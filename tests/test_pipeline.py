@@ -318,10 +318,19 @@ def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:
     assert built.json("build/package.json")["alias"] == "champion"
 
 
-@pytest.mark.parametrize("labels", [["normal", "sick [severe]"], ["a", "b", "c", "d"]])
-def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(labels: list[str], tmp_path: Path) -> None:
+TRAINED = {
+    "features": {"backbones": ["pocovidnet"], "seen": 32},
+    "pretrain": {"epochs": 1, "layers": 5},
+}
+"""Changes under which the CNN is trained on the frames of each fold's training patients."""
+
+
+@pytest.mark.parametrize(("labels", "changes"), [(["normal", "sick [severe]"], {}), (["a", "b", "c", "d"], TRAINED)])
+def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(
+    labels: list[str], changes: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
     folder = make_cohort(tmp_path / "my clips", labels, patients=4, clips=1)
-    project = Project(tmp_path / "project", SMALL)
+    project = Project(tmp_path / "project", SMALL | changes)
     project.run("lus", "use", str(folder))
     project.run("dvc", "repro", "package")
     assert project.json("build/evaluation/choice.json")["labels"] == labels

@@ -32,6 +32,7 @@ class Backbone:
         bgr: whether these weights expect blue, green, red.
         flatten: whether the features are the last layer's whole output, as in the paper, and not its average
             over the picture.
+        lus: whether its weights are always trained on LUS frames.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Backbone:
     offset: float | tuple[float, float, float] = -1.0
     bgr: bool = False
     flatten: bool = False
+    lus: bool = False
 
 
 # The three ways in which the weights in `keras.applications` expect pixels: -1 to 1 (above); less ImageNet's mean,
@@ -68,9 +70,14 @@ BACKBONES = {
         Backbone("nasnetmobile", "NASNetMobile", 224, 1056),
         Backbone("nasnetlarge", "NASNetLarge", 331, 4032),
         Backbone("efficientnetb0", "EfficientNetB0", 224, 1280, scale=1.0, offset=0.0),
+        # POCOVID-Net (Born et al., Applied Sciences 2021, 11, 672) averages the upper left 4 x 4 of VGG16's 7 x 7;
+        # here it is all of them. There the last three convolutions are trained: pretrain.layers is 5 (two poolings).
+        Backbone("pocovidnet", "VGG16", 224, 512, **_CAFFE, lus=True),
     )
 }
 """The CNNs that Barros et al., Sensors 2021, 21, 5486, compare."""
+TRAINED = "lus"
+"""Weights that the project trains on LUS frames."""
 
 
 def get(name: str) -> Backbone:
@@ -85,6 +92,15 @@ def get(name: str) -> Backbone:
         raise BadInput(f"backbone {name!r} is not known; expected one of {', '.join(BACKBONES)}") from None
 
 
+def weights_of(name: str, weights: str) -> str:
+    """The weights that a backbone has where `features.weights` is this.
+
+    Raises:
+        BadInput: there is no backbone of that name.
+    """
+    return TRAINED if get(name).lus else weights
+
+
 def build(
     name: str,
     size: int,
@@ -92,7 +108,6 @@ def build(
     *,
     seen: int | None = None,
     seed: int = 0,
-    calibration: Frames | None = None,
 ) -> keras.Model:
     """A backbone with its weights.
 
@@ -101,8 +116,8 @@ def build(
         size: pixels a side of a frame.
         weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
         seen: pixels a side at which the CNN sees them, scaled within the model; by default as they are.
-        seed: of random weights.
-        calibration: (n, size, size, 3) uint8 frames; random weights take their batch-norm statistics from them.
+        seed: of random weights. Their batch-norm statistics are those of `phantom.examples`, so that they are the
+            same for every cohort, and no cohort's test patients have a part in them.
 
     Returns:
         A model (n, size, size, 3) uint8 RGB -> (n, dim) float32.
@@ -127,8 +142,10 @@ def build(
         _load_file(cnn, Path(weights), backbone)
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
     model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
-    if weights == "random" and calibration is not None:
-        calibrate(model, calibration)
+    if weights == "random":
+        from lus import phantom  # not part of a Bento, which loads what has been built
+
+        calibrate(model, phantom.examples(size))
     cnn.trainable = False
     return model
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pebble import ProcessExpired
 from pydantic import ValidationError
 
 from lus import backbones, checks, clip, pool
@@ -21,7 +21,6 @@ from lus.params import Limits
 
 if TYPE_CHECKING:
     import keras
-    from pebble import ProcessPool
 
 MODEL_FILE = "classifier.keras"
 CARD_FILE = "classifier.json"
@@ -109,6 +108,15 @@ def load_model(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
+def look(path: Path, length: int, size: int, limits: Limits) -> Examined | Unusable:
+    """Decode a clip and hold it to the limits; the refusal of one that is not usable comes back as a value."""
+    try:
+        examined = checks.examine(path, [length], size, limits)
+    except Unusable as error:
+        return error
+    return Unusable(path.name, examined.findings) if examined.findings else examined
+
+
 class Reader:
     """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone.
 
@@ -116,9 +124,7 @@ class Reader:
     """
 
     def __init__(self, card: Card, workers: int = 1) -> None:
-        self._card, self._workers = card, workers
-        self._lock, self._closed = threading.Lock(), False
-        self._pool: ProcessPool | None = None
+        self._card, self._workers = card, pool.Workers(workers)
 
     def read(self, path: Path) -> Examined:
         """Decode a clip and hold it to the limits.
@@ -126,61 +132,28 @@ class Reader:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        seconds = self._card.limits.max_seconds
-        for last in (False, True):
-            try:
-                examined = self._ask(path)
-                break
-            except pool.BROKEN as error:
-                if last:
-                    raise RuntimeError("the processes that decode clips keep dying; free some memory") from error
-            except pool.FAILURES as error:
-                # Something else may have killed it; a clip that kills its decoder does so twice.
-                if last or not isinstance(error, ProcessExpired):
-                    raise clip.undecodable(path, pool.what_happened(error, seconds)) from error
-        if examined.findings:
-            raise Unusable(path.name, examined.findings)
-        return examined
+        found = self._workers.do(self._look(), path, self._guard())
+        if isinstance(found, Unusable):
+            raise found
+        return found
 
-    def _ask(self, path: Path) -> Examined:
-        arguments = (path, [self._card.length], self._card.size, self._card.limits)
-        with self._lock:
-            # The clock runs from when a process takes the clip, not while it waits for one.
-            future = self._running().schedule(checks.examine, args=arguments, timeout=self._card.limits.max_seconds)
-        examined: Examined = future.result()
-        return examined
+    def ahead(self, paths: Iterable[Path]) -> Iterator[Examined | Unusable]:
+        """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
+        return self._workers.ahead(self._look(), paths, self._guard())
 
-    def _running(self) -> ProcessPool:
-        if self._closed:
-            raise RuntimeError("the reader has been closed")
-        # An idle process that is killed from outside breaks the whole pool.
-        if self._pool is None or not self._pool.active:
-            self._stop()
-            self._pool = pool.open_pool(self._workers, pool.MEMORY)
-        return self._pool
+    def _look(self) -> Callable[[Path], Examined | Unusable]:
+        return partial(look, length=self._card.length, size=self._card.size, limits=self._card.limits)
+
+    def _guard(self) -> pool.Guard[Path, Examined | Unusable]:
+        return pool.Guard(self._card.limits.max_seconds, clip.undecodable)
 
     def warm_up(self) -> None:
         """Start the processes."""
-        with self._lock:
-            starting = [self._running().schedule(_started) for _ in range(self._workers)]
-        for future in starting:
-            future.result()
+        self._workers.warm_up()
 
     def close(self) -> None:
         """End the processes."""
-        with self._lock:
-            self._closed = True
-            self._stop()
-
-    def _stop(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
-            self._pool = None
-
-
-def _started() -> None:
-    """Nothing: to ask it is to wait for a process to be there."""
+        self._workers.close()
 
 
 class Classifier:
@@ -229,14 +202,31 @@ class Classifier:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
         started = time.perf_counter()
-        examined = self._reader.read(path)
-        read = time.perf_counter()
+        return self._answer(self._reader.read(path), time.perf_counter() - started)
+
+    def classify_all(self, paths: Iterable[Path]) -> Iterator[Answer | Unusable]:
+        """Classify clips, each in its turn; the next ones are decoded meanwhile.
+
+        Args:
+            paths: of the clips.
+
+        Yields:
+            An answer, whose time for reading is what was waited for, or the refusal of a clip that is not usable.
+        """
+        started = time.perf_counter()
+        for found in self._reader.ahead(paths):
+            waited = time.perf_counter() - started
+            yield found if isinstance(found, Unusable) else self._answer(found, waited)
+            started = time.perf_counter()
+
+    def _answer(self, examined: Examined, waited: float) -> Answer:
+        started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
-        done = time.perf_counter()
+        classified = time.perf_counter() - started
         return Answer(
             label=self.card.labels[int(probabilities.argmax())],
             probabilities={name: float(p) for name, p in zip(self.card.labels, probabilities, strict=True)},
             frames=examined.sample.indices.tolist(),
-            seconds=examined.seconds | {"read": read - started, "classify": done - read},
+            seconds=examined.seconds | {"read": waited, "classify": classified},
             model={"name": self.card.name, "version": self.card.version},
         )

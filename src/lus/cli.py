@@ -68,18 +68,28 @@ def use(
         Path | None, typer.Argument(help="clips: phantom, data, or a folder of your own; default: as it is")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, random, or a file in weights/; default: as they are")
+        str | None, typer.Option(help="imagenet, random, lus, or a file in weights/; default: as they are")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="weights that lus weights are trained from: imagenet, random, or a file in weights/"),
     ] = None,
 ) -> None:
-    """Switch the project to other clips: sets cohort.folder and features.weights in params.yaml."""
+    """Switch the project to other clips: sets cohort.folder, features.weights, pretrain.start in params.yaml."""
     from lus import params
 
     if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
         raise BadInput(f"{folder}: no such folder; name one with clips, or phantom, or data")
-    wanted = {"cohort.folder": folder.as_posix() if folder else None, "features.weights": weights}
+    wanted = {
+        "cohort.folder": folder.as_posix() if folder else None,
+        "features.weights": weights,
+        "pretrain.start": start,
+    }
     now = params.change({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
-    print(f"cohort {now.cohort.folder}, weights {now.features.weights}; {first}`dvc repro package` rebuilds the rest")
+    trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
+    weights_now = f"{now.features.weights}{trained}"
+    print(f"cohort {now.cohort.folder}, weights {weights_now}; {first}`dvc repro package` rebuilds the rest")
 
 
 @app.command(rich_help_panel=PROJECT)
@@ -178,6 +188,25 @@ def frames(
 
 
 @app.command(rich_help_panel=STAGES)
+def pretrain(
+    out: Annotated[Path, typer.Argument(help="folder to make; its name is the backbone's")],
+    sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
+) -> None:
+    """Train a backbone on the cohort's frames, as in `lus pretrain build/pretrain/mobilenetv2`.
+
+    One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are
+    others (features.weights), there is nothing to train.
+    """
+    from lus import backbones, params, quiet
+    from lus.stages import pretrain as stage
+
+    loaded = params.load()
+    if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
+        quiet.import_tensorflow()
+    print(_with_bar(f"pretrain {out.name}", lambda report: stage.run(sampled, out, loaded, report)))
+
+
+@app.command(rich_help_panel=STAGES)
 def features(
     out: Annotated[Path, typer.Argument(help="folder to make; its name says backbone and length")],
     sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
@@ -188,7 +217,9 @@ def features(
 
     quiet.import_tensorflow()
     section = params.load().features
-    print(_with_bar(f"features {out.name}", lambda report: stage.run(sampled, out, section, report)))
+    print(
+        _with_bar(f"features {out.name}", lambda report: stage.run(sampled, BUILD / "pretrain", out, section, report))
+    )
 
 
 @app.command(rich_help_panel=STAGES)

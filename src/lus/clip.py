@@ -6,7 +6,6 @@ its frames are counted.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lus import files
 from lus.arrays import Frames, Thumbnails
 from lus.errors import Finding, Unusable
 from lus.params import Limits
@@ -66,8 +66,7 @@ class Sample:
 
 def clip_id(path: Path) -> str:
     """SHA-256 of the file's content, 64 hexadecimal digits: the identity of a clip, whatever its name."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.sha256(path)
 
 
 def shown(path: Path | str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -42,27 +44,44 @@ class Parity:
         return self.cosine >= LEAST_COSINE and self.changed == 0
 
 
-def openvino(model: keras.Model, precision: str = "") -> tuple[Run, str]:
+def _openvino() -> ModuleType:
+    """OpenVINO without its telemetry.
+
+    Its converter tells its makers of every conversion, and puts an identifier into the home folder, unless the
+    package that does so is missing; no setting of ours turns that off.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return cast(ModuleType, openvino)
+
+
+def exact(engine: str) -> str:
+    """An engine's name with what it computes in; where the name leaves it open, the fastest that the CPU has.
+
+    Args:
+        engine: as in `params.yaml`.
+    """
+    if engine != "openvino":
+        return engine
+    able = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return f"openvino-{'bf16' if 'BF16' in able else 'f32'}"
+
+
+def openvino(model: keras.Model, precision: str) -> Run:
     """Compile a backbone for this machine's CPU.
 
     Args:
         model: a backbone.
-        precision: to compute in, "bf16" or "f32"; by default the fastest that the CPU has.
-
-    Returns:
-        The backbone, and the precision it computes in.
+        precision: to compute in, "bf16" or "f32".
     """
-    import openvino as ov
-
+    ov = _openvino()
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, format="tf_saved_model", verbose=False)
         converted = ov.convert_model(folder)
-    core = ov.Core()
-    fastest = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    precision = precision or fastest
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(converted, "CPU", settings)
-    return lambda frames: np.array(compiled(frames)[0], np.float32), precision
+    compiled = ov.Core().compile_model(converted, "CPU", settings)
+    return lambda frames: np.array(compiled(frames)[0], np.float32)
 
 
 def parity(reference: FloatArray, other: FloatArray, labels: IntArray) -> Parity:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lus import clip, cohort
-from lus.arrays import Frames
+from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.params import Limits
 
@@ -43,9 +43,18 @@ class FrameSet:
             count: decoded frames of the clip.
             length: one of `lengths`.
         """
+        return np.ascontiguousarray(self._stored(clip_id)[self._rows(count, length)])
+
+    def frame(self, clip_id: str, count: int, length: int, place: int) -> Frames:
+        """One of those frames, without reading the others: (size, size, 3) uint8 RGB."""
+        return np.ascontiguousarray(self._stored(clip_id)[self._rows(count, length)[place]])
+
+    def _stored(self, clip_id: str) -> Frames:
         stored: Frames = np.load(file_of(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
-        rows = np.searchsorted(clip.union_indices(count, self.lengths), clip.sample_indices(count, length))
-        return np.ascontiguousarray(stored[rows])
+        return stored
+
+    def _rows(self, count: int, length: int) -> IntArray:
+        return np.searchsorted(clip.union_indices(count, self.lengths), clip.sample_indices(count, length))
 
 
 def file_of(folder: Path, clip_id: str) -> Path:

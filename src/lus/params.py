@@ -101,11 +101,39 @@ class Frames(Section):
     max_quarantined: Fraction = Field(description="share of the cohort that may be quarantined")
 
 
+def _known_weights(weights: str, words: tuple[str, ...]) -> str:
+    """Refuse what is neither one of these words nor a file in weights/.
+
+    Of that folder the pipeline keeps watch: a file changed elsewhere would go on serving old features.
+    """
+    parts = PurePosixPath(weights).parts
+    if weights in words or (len(parts) > 1 and parts[0] == "weights" and ".." not in parts):
+        return weights
+    raise ValueError(f"{weights!r} found, {', '.join(f'`{word}`' for word in words)} or a file in weights/ expected")
+
+
+class Pretrain(Section):
+    """The training of a CNN on the cohort's own frames."""
+
+    start: str = Field(description="weights to begin with: `imagenet`, `random`, or a file in the folder weights/")
+    layers: Positive | None = Field(description="the CNN's last layers, which are trained; null: all")
+    seed: Annotated[int, Field(ge=0)] = Field(description="of new layers, dropout and the order of the frames")
+    epochs: Positive = Field(description="at most, of one training")
+    patience: Positive = Field(description="epochs without a better validation loss before a training ends")
+    batch: Positive = Field(description="frames of one gradient step")
+    learning_rate: Annotated[float, Field(gt=0)]
+
+    @field_validator("start")
+    @classmethod
+    def _start(cls, start: str) -> str:
+        return _known_weights(start, ("imagenet", "random"))
+
+
 class Features(Section):
     """The feature sets: one for each backbone and length."""
 
     backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
-    weights: str = Field(description="`imagenet`, `random`, or a file in the folder weights/")
+    weights: str = Field(description="`imagenet`, `random`, `lus`, or a file in the folder weights/")
     seen: Annotated[int, Field(ge=32, le=1024)] | None = Field(
         description="pixels a side at which the CNN sees a frame; null: those its ImageNet weights were trained on"
     )
@@ -115,12 +143,8 @@ class Features(Section):
 
     @field_validator("weights")
     @classmethod
-    def _known_weights(cls, weights: str) -> str:
-        inside = PurePosixPath(weights).parts[:1] == ("weights",) and ".." not in PurePosixPath(weights).parts
-        if weights not in ("imagenet", "random") and not (inside and len(PurePosixPath(weights).parts) > 1):
-            # Of that folder the pipeline keeps watch: a file changed elsewhere would go on serving old features.
-            raise ValueError(f"{weights!r} found, `imagenet`, `random` or a file in the folder weights/ expected")
-        return weights
+    def _weights(cls, weights: str) -> str:
+        return _known_weights(weights, ("imagenet", "random", "lus"))
 
 
 class Folds(Section):
@@ -182,6 +206,7 @@ class Params(Section):
     limits: Limits
     cohort: Cohort
     frames: Frames
+    pretrain: Pretrain
     features: Features
     folds: Folds
     search: Search

@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Thread
-from typing import Generic, TypeVar
+from threading import Lock, Thread
+from typing import Any, Generic, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
@@ -22,7 +23,9 @@ MEMORY = 4 << 30
 BROKEN = (BrokenExecutor, CancelledError)
 """What the futures of a pool raise that broke because an idle process of it died."""
 REOPENINGS = 3
-"""Times that a broken pool is opened anew in one run."""
+"""Times that a broken pool is opened anew for one job."""
+AHEAD = 64
+"""Jobs for each process that `run` has under way at most: a job that hangs should not keep the others waiting."""
 FAILURES = (ProcessExpired, MemoryError, TimeoutError)
 """What the future of a job raises whose process died, used up its memory or its time."""
 
@@ -40,6 +43,11 @@ class Guard(Generic[Job, Result]):
     seconds: float
     lost: Callable[[Job, str], Result]
     memory: int = MEMORY
+
+
+def share(progress: Progress | None, number: int, of: int) -> Progress | None:
+    """What reports on one of several pieces of work of the same size, as its share of the whole."""
+    return (lambda done, total: progress(number * total + done, of * total)) if progress else None
 
 
 def processors() -> int:
@@ -84,44 +92,133 @@ def _each(
     if workers == 1 and guard is None:
         yield from map(work, jobs)
         return
-    seconds, memory = (guard.seconds, guard.memory) if guard else (None, None)
-    pool = open_pool(workers, memory)
+    with Workers(workers, guard.memory if guard else None) as processes:
+        yield from processes.ahead(work, jobs, guard, AHEAD * workers)
 
-    def schedule(jobs: Sequence[Job]) -> list[ProcessFuture]:
-        return [pool.schedule(work, args=(job,), timeout=seconds) for job in jobs]
 
-    futures = schedule(jobs)
-    again: set[int] = set()
-    place, reopened = 0, 0
-    try:
-        while place < len(jobs):
+class Workers:
+    """Processes that do one job each at a time; to be closed after use, or used in a `with` statement.
+
+    They may be asked by several threads at once.
+    """
+
+    def __init__(self, count: int, memory: int | None = MEMORY) -> None:
+        """Start nothing yet.
+
+        Args:
+            count: of processes.
+            memory: bytes that each may use; None for no limit.
+        """
+        self._count, self._memory = count, memory
+        self._lock, self._closed = Lock(), False
+        self._pool: ProcessPool | None = None
+        self._asked: set[ProcessFuture[Any]] = set()
+
+    def do(self, work: Callable[[Job], Result], job: Job, guard: Guard[Job, Result] | None = None) -> Result:
+        """Have a job done, and wait for its result.
+
+        Args:
+            work: a function of its argument alone, at the top level of a module (or a `partial` of one).
+            job: its argument.
+            guard: the job's limits.
+
+        Raises:
+            RuntimeError: the job's process died and there is no guard, or the processes have been closed.
+        """
+        died, broken = False, 0
+        while True:
             try:
-                result = futures[place].result()
+                result: Result = self._schedule(work, job, guard.seconds if guard else None).result()
+                return result
             except BROKEN as error:
-                # An idle worker was killed from outside, which breaks the whole pool.
-                reopened += 1
-                if reopened > REOPENINGS:
+                broken += 1
+                if broken > REOPENINGS:
                     raise RuntimeError("the worker processes keep dying; free some memory and run it again") from error
-                pool.stop()
-                pool.join()
-                pool = open_pool(workers, memory)
-                futures[place:] = schedule(jobs[place:])
-                continue
             except FAILURES as error:
                 if guard is None:
                     raise RuntimeError(f"a worker process {what_happened(error, None)}") from error
-                if isinstance(error, ProcessExpired) and place not in again:
-                    # Something else may have killed it: a job that kills its process does so twice.
-                    again.add(place)
-                    futures[place : place + 1] = schedule(jobs[place : place + 1])
-                    continue
-                result = guard.lost(jobs[place], what_happened(error, guard.seconds))
-            yield result
-            place += 1
-        pool.close()
-    finally:
-        pool.stop()
-        pool.join()
+                if died or not isinstance(error, ProcessExpired):
+                    return guard.lost(job, what_happened(error, guard.seconds))
+                # Something else may have killed it: a job that kills its process does so twice.
+                died = True
+
+    def ahead(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        guard: Guard[Job, Result] | None = None,
+        window: int | None = None,
+    ) -> Iterator[Result]:
+        """Do jobs while the caller is busy with the results of earlier ones.
+
+        Args:
+            work: as for `do`.
+            jobs: its arguments, in any number.
+            guard: limits on each job.
+            window: jobs that may be under way or done and not yet fetched, which bounds the memory that results
+                take; by default one more than there are processes.
+
+        Yields:
+            The results, in the order of the jobs.
+        """
+        window = window or self._count + 1
+        waiting: deque[Future[Result]] = deque()
+        # A thread for each process waits for it.
+        threads = ThreadPoolExecutor(self._count)
+        try:
+            for job in jobs:
+                waiting.append(threads.submit(self.do, work, job, guard))
+                if len(waiting) == window:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def warm_up(self) -> None:
+        """Start the processes, and wait until they are there."""
+        starting = [self._schedule(_nothing, None, None) for _ in range(self._count)]
+        for future in starting:
+            future.result()
+
+    def _schedule(self, work: Callable[[Job], Result], job: Job, seconds: float | None) -> ProcessFuture[Result]:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the worker processes have been closed")
+            # An idle process that is killed from outside breaks the whole pool.
+            if self._pool is None or not self._pool.active:
+                self._stop()
+                self._pool = open_pool(self._count, self._memory)
+            # The clock runs from when a process takes the job, not while it waits for one.
+            future = self._pool.schedule(work, args=(job,), timeout=seconds)
+            # Those that are done need no farewell.
+            self._asked = {one for one in self._asked if not one.done()} | {future}
+            return future
+
+    def close(self) -> None:
+        """End the processes, whatever they do."""
+        with self._lock:
+            self._closed = True
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool.join()
+            self._pool = None
+            # A pool that is stopped leaves the threads that wait for its jobs waiting.
+            for future in self._asked:
+                future.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _nothing(_: None) -> None:
+    """To ask for it is to wait for a process to be there."""
 
 
 def open_pool(workers: int, memory: int | None) -> ProcessPool:

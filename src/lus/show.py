@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lus.errors import BadInput
+from lus.errors import Unusable
 
 if TYPE_CHECKING:
     from lus.audit.record import Audit, Finding
@@ -28,11 +28,9 @@ def answers(classifier: Classifier, clips: Sequence[Path], title: str) -> list[s
     labels = classifier.card.labels
     table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
     refused = []
-    for clip in clips:
-        try:
-            answer = classifier.classify(clip)
-        except BadInput as error:
-            refused.append(str(error))
+    for clip, answer in zip(clips, classifier.classify_all(clips), strict=True):
+        if isinstance(answer, Unusable):
+            refused.append(str(answer))
             continue
         table.add_row(
             escape(clip.name),

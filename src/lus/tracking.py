@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lus import files
 from lus.errors import BadInput
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DATABASE = Path("mlflow.db")
 EXPERIMENT = "lus"
 ARTIFACTS = Path("mlartifacts")
+sha256 = files.sha256
 
 
 def address() -> str:
@@ -46,12 +47,6 @@ def connect() -> None:
         mlflow.set_experiment(EXPERIMENT)
     except MlflowException as error:
         raise BadInput(f"MLflow at {uri} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

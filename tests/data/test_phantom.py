@@ -15,7 +15,7 @@ from scipy.stats import ks_2samp, kstest
 
 from lus.errors import BadInput
 from lus.params import Profile, Simulate
-from lus.phantom import DEVICES, Patient, draw_patient, plan, simulate_clip, simulate_cohort
+from lus.phantom import DEVICES, Patient, draw_patient, examples, plan, simulate_clip, simulate_cohort
 from lus.phantom.clip import Scene, build_scene, echoes, moment, received
 from lus.phantom.cohort import clip_name, quota, write_clip
 from lus.phantom.patient import draw_motion
@@ -226,3 +226,23 @@ def test_folder_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> 
     with pytest.raises(BadInput, match=r"thesis\.txt"):
         simulate_cohort(TINY, tmp_path, workers=1)
     assert (tmp_path / "thesis.txt").read_text() == "irreplaceable"
+
+
+def test_some_frames_of_a_clip_show_what_they_show_in_the_whole_clip() -> None:
+    one = patient("a-lines")
+    whole, some = simulate_clip(one, 0), simulate_clip(one, 0, (0, 9))
+    assert (some[0] == whole[0]).all()
+    # The noise is another.
+    assert np.corrcoef(some[1].ravel(), whole[9].ravel())[0, 1] > 0.99
+    assert np.corrcoef(some[1].ravel(), whole[9].ravel())[0, 1] > np.corrcoef(some[0].ravel(), whole[9].ravel())[0, 1]
+
+
+def test_the_examples_are_the_same_at_every_call_and_differ_from_each_other() -> None:
+    first = examples(96)
+    first[:] = 0  # what a caller does to them stays with the caller
+    frames = examples(96)
+    assert frames.shape == (30, 96, 96, 3)
+    assert frames.dtype == np.uint8
+    apart = np.abs(frames[:, None, ..., 1].astype(float) - frames[None, ..., 1]).mean(axis=(2, 3))
+    assert (apart[~np.eye(30, dtype=bool)] > 0.5).all()
+    assert np.abs(examples(48)[..., 1].mean(axis=(1, 2)) - frames[..., 1].mean(axis=(1, 2))).max() < 1

@@ -23,7 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder as the working directory, with a weights file in it."""
     monkeypatch.chdir(tmp_path)
     for seed in (1, 2):
-        model = backbones.build("mobilenetv2", SIZE, "random", seed=seed, calibration=draw_frames(8, SIZE, SIZE, 0))
+        model = backbones.build("mobilenetv2", SIZE, "random", seed=seed)
         (tmp_path / "weights").mkdir(exist_ok=True)
         backbones.cnn_of(model).save_weights(tmp_path / f"weights/{seed}.weights.h5")
     return tmp_path
@@ -51,7 +51,7 @@ def _run(
     changes = {"weights": weights, "seen": seen, "engine": engine}
     section = params.load(ROOT / "params.yaml").features.model_copy(update=changes)
     out = place / f"features/mobilenetv2-{LENGTH}"
-    said = stage.run(place / "frames", out, section)
+    said = stage.run(place / "frames", place / "pretrain", out, section)
     return featureset.read(out).features, said.rpartition("; ")[2]
 
 
@@ -102,7 +102,7 @@ def test_a_run_that_was_ended_goes_on_where_it_stopped(place: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stage.run(place / "frames", place / f"features/mobilenetv2-{LENGTH}", section, end)
+        stage.run(place / "frames", place / "pretrain", place / f"features/mobilenetv2-{LENGTH}", section, end)
     assert _run(place)[1] == "2 clips computed, 3 known"
 
 
@@ -134,11 +134,40 @@ def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_i
     _frames(place, 6)
     rng = np.random.default_rng(0)
 
-    def wrong(model: object, precision: str) -> tuple[engines.Run, str]:
+    def wrong(model: object, precision: str) -> engines.Run:
         run = backbones.traced(model)
-        return lambda frames: run(frames) + rng.normal(0, 5, (len(frames), 1280)).astype(np.float32), "int8"
+        return lambda frames: run(frames) + rng.normal(0, 5, (len(frames), 1280)).astype(np.float32)
 
     monkeypatch.setattr(engines, "openvino", wrong)
-    with pytest.raises(BadInput, match=r"openvino-int8 gives other features for mobilenetv2 than keras"):
-        _run(place, engine="openvino")
+    with pytest.raises(BadInput, match=r"openvino-f32 gives other features for mobilenetv2 than keras"):
+        _run(place, engine="openvino-f32")
     assert not (place / ".lus").exists()
+    assert list((place / "features").iterdir()) == []
+
+
+def test_an_engine_is_not_even_started_where_all_is_known(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _frames(place, 6)
+    _run(place, engine="openvino-f32")
+    monkeypatch.delattr(engines, "openvino")
+    assert _run(place, engine="openvino-f32")[1] == "0 clips computed, 6 known"
+
+
+def test_random_weights_are_those_of_the_seed_whatever_the_cohort(place: Path) -> None:
+    _frames(place, 5)
+    before, said = _run(place, "random")
+    assert said == "5 clips computed, 0 known"
+    _frames(place, 6)
+    after, said = _run(place, "random")
+    assert said == "1 clips computed, 5 known"
+    assert (after[:5] == before).all()
+
+
+def test_a_run_that_fails_leaves_the_earlier_feature_set_as_it_was(place: Path) -> None:
+    _frames(place, 4)
+    before, _ = _run(place)
+    _frames(place, 5)
+    frameset.file_of(place / "frames", f"{4:064x}").unlink()
+    with pytest.raises(FileNotFoundError):
+        _run(place)
+    assert [folder.name for folder in (place / "features").iterdir()] == [f"mobilenetv2-{LENGTH}"]
+    assert (featureset.read(place / f"features/mobilenetv2-{LENGTH}").features == before).all()

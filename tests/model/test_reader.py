@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lus import checks, classifier, params
+from lus import classifier, params
 from lus.classifier import Card, Reader
 from lus.errors import BadInput, Unusable
 from tests.conftest import ROOT, draw_frames, write_video
@@ -49,11 +49,11 @@ def test_an_idle_process_that_is_killed_costs_no_answer(reader: Reader, clip: Pa
         assert reader.read(clip).findings == []
 
 
-def _die(*_: object) -> None:
+def _die(*_: object, **__: object) -> None:
     os.abort()
 
 
-def _hang(*_: object) -> None:
+def _hang(*_: object, **__: object) -> None:
     time.sleep(60)
 
 
@@ -61,7 +61,7 @@ def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
     reader: Reader, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(checks, "examine", _die)
+        patch.setattr(classifier, "look", _die)
         with pytest.raises(
             Unusable, match=r"clip\.avi: a decoder that died \(signal 6\), a clip that decodes is expected"
         ):
@@ -75,7 +75,7 @@ def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pyt
     reader.warm_up()
     started = time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr(checks, "examine", _hang)
+        patch.setattr(classifier, "look", _hang)
         with pytest.raises(Unusable, match="a decoder that took more than 2 s"):
             reader.read(clip)
     assert time.monotonic() - started < 20
@@ -96,13 +96,24 @@ def test_threads_share_the_processes(reader: Reader, clip: Path) -> None:
     assert len(before) == 2
 
 
+def test_clips_are_read_ahead_in_their_order_and_a_refusal_takes_its_place(
+    reader: Reader, clip: Path, tmp_path: Path
+) -> None:
+    short = write_video(tmp_path / "short.avi", draw_frames(5, 120, 104, 0))
+    longer = write_video(tmp_path / "longer.avi", draw_frames(30, 120, 104, 0))
+    paths = [clip, short, longer, tmp_path / "none.avi", clip]
+    found = list(reader.ahead(paths))
+    assert [getattr(one, "name", "") for one in found] == ["", "short.avi", "", "none.avi", ""]
+    assert [one.sample.info.frames for one in found if not isinstance(one, Unusable)] == [24, 30, 24]
+
+
 def test_a_closed_reader_leaves_no_process_and_starts_none(clip: Path) -> None:
     reader = Reader(CARD)
     reader.warm_up()
     (process,) = _workers()
     reader.close()
     assert not psutil.pid_exists(process)
-    with pytest.raises(RuntimeError, match="has been closed"):
+    with pytest.raises(RuntimeError, match="have been closed"):
         reader.read(clip)
     reader.close()
 

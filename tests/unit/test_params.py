@@ -47,7 +47,11 @@ def test_sections_are_the_stages_of_the_pipeline() -> None:
         (("simulate", "labels", "healthy"), {"z-lines": 1.0}, "simulate.labels.healthy"),
         (("search", "dropout"), [0.6, 0.1], "dropout and learning_rate are ranges"),
         (("search", "learning_rate"), [0.0, 0.1], "dropout and learning_rate are ranges"),
-        (("features", "weights"), "imagnet", "'imagnet' found, `imagenet`, `random` or a file in the folder weights/"),
+        (
+            ("features", "weights"),
+            "imagnet",
+            "'imagnet' found, `imagenet`, `random`, `lus` or a file in weights/ expected",
+        ),
         (("features", "weights"), "", "features.weights"),
         (("features", "weights"), "weights/../x.h5", "features.weights"),
         (("frames", "size"), 70, "frames.size"),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -108,6 +110,59 @@ def _kill_idle_sibling(number: int) -> int:
 def test_a_pool_that_breaks_is_opened_anew_and_no_job_is_lost() -> None:
     jobs = [1, 2, 3, 0]
     assert pool.run(_kill_idle_sibling, jobs, workers=2, guard=pool.Guard(30.0, lambda job, what: -1)) == jobs
+
+
+def _leave_mark(mark: Path) -> Path:
+    mark.touch()
+    return mark
+
+
+def _wait_for_files(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and len(list(folder.iterdir())) < count:
+        time.sleep(0.05)
+
+
+def test_no_more_jobs_are_begun_ahead_than_the_window_allows(tmp_path: Path) -> None:
+    marks = [tmp_path / str(number) for number in range(12)]
+    with pool.Workers(2) as processes:
+        results = processes.ahead(_leave_mark, marks, window=3)
+        for fetched in range(1, 9):
+            assert next(results) == marks[fetched - 1]
+            # Two wait, done or under way, beside the one that has been fetched.
+            _wait_for_files(tmp_path, fetched + 2)
+            time.sleep(0.1)
+            assert len(list(tmp_path.iterdir())) == fetched + 2
+        results.close()
+
+
+def test_jobs_are_taken_as_they_are_needed_and_those_under_way_end_with_the_processes() -> None:
+    taken = []
+
+    def endless() -> Iterator[str]:
+        for number in itertools.count():
+            taken.append(number)
+            yield "a" if number == 0 else "hangs"
+
+    started = time.monotonic()
+    with pool.Workers(2) as processes:
+        results = processes.ahead(_treacherous, endless())
+        assert next(results) == "a"
+    assert taken == [0, 1, 2]
+    assert time.monotonic() - started < 20
+    with pytest.raises(RuntimeError, match="have been closed"):
+        processes.do(_treacherous, "a")
+
+
+def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processes() -> None:
+    code = (
+        "import time; from lus import pool\n"
+        "if __name__ == '__main__':\n"
+        "    with pool.Workers(2) as processes:\n"
+        "        print(next(processes.ahead(time.sleep, [0, 600, 600])))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "None\n"
 
 
 def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> None:

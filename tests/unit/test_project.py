@@ -49,7 +49,7 @@ LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
     {"registry", "survey"},
-    {"classifier", "featureset", "frameset", "store", "trials", "audit"},
+    {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "suites", "calibration", "patterns"},
     {"heads", "checks"},
@@ -57,16 +57,17 @@ LAYERS = [
     {"layouts"},
     {"clip", "tracking"},
     {"params", "pool", "progress", "quiet"},
-    {"arrays"},
+    {"arrays", "files"},
     {"errors"},
 ]
 """Modules of the package from the top down: each imports from below itself only."""
 
 
-def _imports(path: Path) -> set[Path]:
-    """The project's own files that a file imports, wherever in it the import stands."""
+def _imports(path: Path, at_once: bool = False) -> set[Path]:
+    """The project's own files that a file imports, wherever in it the import stands, or when it is imported itself."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    module = ast.parse(path.read_text())
+    for node in module.body if at_once else ast.walk(module):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lus":
             package = ROOT / "src" / Path(*node.module.split("."))
             for name in node.names:
@@ -91,7 +92,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"errors", "progress", "quiet", "pool", "arrays", "params", "tracking"}
+WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "tracking"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 
@@ -117,6 +118,18 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 def test_a_stage_depends_on_all_the_code_behind_it(stage: str) -> None:
     named = {dependency for dependency in STAGES[stage]["deps"] if dependency.startswith("src/")}
     assert named == ({"src/lus"} if stage == "package" else _code_behind(stage))
+
+
+def test_what_a_bento_holds_needs_no_other_code_of_the_project_to_be_imported() -> None:
+    held = {
+        path
+        for pattern in yaml.safe_load((ROOT / "bentofile.yaml").read_text())["include"]
+        for path in ROOT.glob(pattern)
+        if path.suffix == ".py"
+    }
+    assert ROOT / "src/lus/service/app.py" in held
+    needed = {path: _imports(path, at_once=True) - held for path in held}
+    assert {path.name: missing for path, missing in needed.items() if missing} == {}
 
 
 def test_compiled_files_do_not_count_as_dependencies() -> None:

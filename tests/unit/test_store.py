@@ -63,3 +63,14 @@ def test_a_write_that_fails_leaves_nothing_behind(store: Store, monkeypatch: pyt
     with pytest.raises(OSError, match="no space left"):
         store.put("clip", FEATURES)
     assert list(store.folder.iterdir()) == []
+
+
+def test_the_features_of_clips_are_collected_in_the_order_asked_for(store: Store, tmp_path: Path) -> None:
+    for number in range(3):
+        store.put(str(number), FEATURES + number)
+    store.collect(["2", "0", "1"], tmp_path / "all.npy")
+    collected = np.load(tmp_path / "all.npy", allow_pickle=False)
+    assert collected.dtype == np.float32
+    assert (collected == np.stack([FEATURES + number for number in (2, 0, 1)])).all()
+    with pytest.raises(RuntimeError, match="the features of 3 are gone"):
+        store.collect(["0", "3"], tmp_path / "all.npy")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan, simulate_cohort
+from lus.phantom.examples import examples
 from lus.phantom.patient import DEVICES, Device, Patient, draw_patient
 
-__all__ = ["DEVICES", "Device", "Patient", "draw_patient", "plan", "simulate_clip", "simulate_cohort"]
+__all__ = ["DEVICES", "Device", "Patient", "draw_patient", "examples", "plan", "simulate_clip", "simulate_cohort"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -198,22 +198,26 @@ def _behind_ribs(field: Floats, scene: Scene, now: Moment) -> Floats:
     return np.asarray(field, np.float32)
 
 
-def received(scene: Scene) -> Iterator[Floats]:
-    """The envelope of each frame on the probe's grid: (ROWS, BEAMS), 1 = a typical chest wall.
+def received(scene: Scene, times: Iterable[int] | None = None) -> Iterator[Floats]:
+    """The envelope of each of these frames, or of all, on the probe's grid: (ROWS, BEAMS), 1 = a typical chest wall.
 
     There is no averaging over frames (persistence): it smooths what moves, so that one frame would tell
     whether the lung slides.
     """
     rng = stream(scene.patient.key, scene.clip, 5)
-    for t in range(scene.motion.frames):
+    for t in range(scene.motion.frames) if times is None else times:
         signal = blur(echoes(scene, t) * scene.gain[..., None], scene.psf)
         hiss = rng.standard_normal(signal.shape, np.float32)
         yield envelope(signal + hiss * scene.noise[..., None])
 
 
-def simulate_clip(patient: Patient, clip: int) -> NDArray[np.uint8]:
-    """A patient's clip number `clip`: (frames, height, width, 3) uint8 RGB, from its arguments alone."""
+def simulate_clip(patient: Patient, clip: int, times: Iterable[int] | None = None) -> NDArray[np.uint8]:
+    """A patient's clip number `clip`: (frames, height, width, 3) uint8 RGB, from its arguments alone.
+
+    `times` are numbers of the frames to make; by default all of the clip. Noise is drawn in the order of making: with
+    some frames only, it is not that of the whole clip.
+    """
     scene = build_scene(patient, clip)
     place = sector(patient)
-    frames = [picture(compress(a, patient.device), place, patient.device) for a in received(scene)]
+    frames = [picture(compress(a, patient.device), place, patient.device) for a in received(scene, times)]
     return np.stack(frames)

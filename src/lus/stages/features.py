@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, folds, frameset, pool, tracking
-from lus.arrays import FloatArray, Frames
+from lus import backbones, clip, engines, featureset, files, folds, frameset, pool
 from lus.engines import Run
 from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Features
+from lus.stages import pretrain
 from lus.store import Store
 
 if TYPE_CHECKING:
@@ -22,103 +22,114 @@ if TYPE_CHECKING:
 
 PARITY_CLIPS, PARITY_FRAMES = 12, 4
 """Clips, and frames of each, on which another engine is compared with the reference."""
-CALIBRATION_FRAMES = 32
-"""Frames that set the batch-norm statistics of random weights."""
 
 
-def _calibration(sampled: FrameSet) -> Frames:
-    """Middle frames of evenly spaced clips: (n, size, size, 3)."""
-    length = max(sampled.lengths)
-    rows = np.linspace(0, len(sampled.clips) - 1, min(CALIBRATION_FRAMES, len(sampled.clips))).round().astype(int)
-    chosen = sampled.clips.iloc[rows]
-    return np.stack(
-        [
-            sampled.frames(clip_id, count, length)[length // 2]
-            for clip_id, count in zip(chosen["clip_id"], chosen["frames"], strict=True)
-        ]
-    )
-
-
-def run(folder: Path, out: Path, params: Features, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool.Progress | None = None) -> str:
     """Compute a feature set; its backbone and length are those in the name of `out`, as in `xception-20`.
 
     Args:
         folder: the frame set.
-        out: made afresh.
-        params: weights and batch size.
+        trained: the folder in which `pretrain` wrote backbones trained on LUS frames; read where the weights are such.
+        out: made afresh: it appears whole, in place of an earlier one, or not at all.
+        params: weights, engine and batch size.
+        progress: called after each clip.
 
     Returns:
         A sentence on what was made.
 
     Raises:
-        BadInput: the weights cannot be had.
+        BadInput: the weights cannot be had, or the engine gives other features than the reference.
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
-    calibration = _calibration(sampled) if params.weights == "random" else None
-    seen = params.seen or backbones.get(backbone).size
-    model = backbones.build(
-        backbone, sampled.size, params.weights, seen=seen, seed=params.seed, calibration=calibration
-    )
-    on_engine, engine = _on_engine(model, params.engine)
-    with tempfile.TemporaryDirectory() as scratch:
-        weights = Path(scratch) / featureset.WEIGHTS_FILE
-        backbones.cnn_of(model).save_weights(weights)
-        digest = tracking.sha256(weights)
-        dim = model.output_shape[-1]
-        info = featureset.Info(backbone, length, dim, sampled.size, seen, params.weights, digest, engine)
-        features, computed = _features(model, on_engine, sampled, info, params.batch, progress)
+    kind = backbones.weights_of(backbone, params.weights)
+    weights, cut = pretrain.read(trained / backbone) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    computed = 0
+    try:
+        for number, (part, source) in enumerate(weights.items()):
+            seen = params.seen or backbones.get(backbone).size
+            model = backbones.build(backbone, sampled.size, source, seen=seen, seed=params.seed)
+            if part == folds.ALL:
+                backbones.cnn_of(model).save_weights(partial / featureset.WEIGHTS_FILE)
+            info = _info(model, backbone, length, seen, kind, params.engine)
+            file = partial / featureset.features_file(part)
+            computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
+        digest = files.sha256(partial / featureset.WEIGHTS_FILE)
+        featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut))
         shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        shutil.move(weights, out / featureset.WEIGHTS_FILE)
-    featureset.write(out, features, sampled.clips, info)
-    known = len(features) - computed
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    of_parts = "" if cut is None else f" for each of {len(weights)} parts"
+    known = len(weights) * len(sampled.clips) - computed
     return (
-        f"features {features.shape} with {params.weights} weights on {engine} in {out}; {computed} clips computed, "
-        f"{known} known"
+        f"features {(len(sampled.clips), length, info.dim)}{of_parts} with {kind} weights on {info.engine} in {out}; "
+        f"{computed} clips computed, {known} known"
     )
 
 
-def _on_engine(model: keras.Model, engine: str) -> tuple[Run, str]:
-    """A backbone on an engine, and the engine's name with what it computes in."""
-    if engine == "keras":
-        return backbones.traced(model), engine
-    kind, _, wanted = engine.partition("-")
-    run, precision = engines.openvino(model, wanted)
-    return run, f"{kind}-{precision}"
+def _info(model: keras.Model, backbone: str, length: int, seen: int, weights: str, engine: str) -> featureset.Info:
+    """What a feature set is computed with; the digest of its weights is known once they are written."""
+    size, dim = model.input_shape[1], model.output_shape[-1]
+    return featureset.Info(backbone, length, dim, size, seen, weights, "", engines.exact(engine))
 
 
-def _features(
-    model: keras.Model, run: Run, sampled: FrameSet, info: featureset.Info, batch: int, progress: pool.Progress | None
-) -> tuple[FloatArray, int]:
-    """The features of all clips, (n, length, dim) float32, and how many of them had to be computed.
+def compute(
+    model: keras.Model,
+    sampled: FrameSet,
+    info: featureset.Info,
+    batch: int,
+    file: Path,
+    progress: pool.Progress | None = None,
+) -> int:
+    """Write a backbone's features of all clips, (n, length, dim) float32, in the cohort's order.
 
-    Each clip's are kept as soon as they are there, so that a run that was ended goes on where it stopped.
+    Those of each clip are kept as soon as they are there, so that a run that was ended goes on where it stopped.
+    One clip is in memory at a time.
+
+    Args:
+        model: the backbone.
+        sampled: the frames.
+        info: of the feature set; its engine is the one that computes.
+        batch: frames of one call of the backbone.
+        file: to write.
+        progress: called after each clip with (clips known and computed, clips in all).
+
+    Returns:
+        How many clips had to be computed.
+
+    Raises:
+        BadInput: the engine gives other features than the reference.
     """
     store = Store.of(_key(model, info), (info.length, info.dim))
-    clips = sampled.clips
-    features = np.empty((len(clips), info.length, info.dim), np.float32)
-    missing = []
-    for row, clip_id in enumerate(clips["clip_id"]):
-        known = store.get(clip_id)
-        if known is None:
-            missing.append(row)
-        else:
-            features[row] = known
-    if missing and info.engine != "keras":
-        _hold_to_reference(model, run, sampled, info)
-    counts = clips["frames"].to_numpy()
-    ids = clips["clip_id"].to_numpy()
-    loaded = (sampled.frames(ids[row], int(counts[row]), info.length) for row in missing)
-    for done, (row, one) in enumerate(zip(missing, backbones.features(run, loaded, batch), strict=True), start=1):
-        features[row] = one
-        store.put(ids[row], one)
-        if progress:
-            progress(len(clips) - len(missing) + done, len(clips))
-    return features, len(missing)
+    ids, counts = sampled.clips["clip_id"].tolist(), sampled.clips["frames"].tolist()
+    missing = [row for row, clip_id in enumerate(ids) if store.get(clip_id) is None]
+    if missing:
+        run = _on_engine(model, sampled, info)
+        # Read as they are needed: a clip's frames come from the disk in a hundredth of the CNN's time.
+        loaded = (sampled.frames(ids[row], counts[row], info.length) for row in missing)
+        for done, (row, one) in enumerate(zip(missing, backbones.features(run, loaded, batch), strict=True), start=1):
+            store.put(ids[row], one)
+            if progress:
+                progress(len(ids) - len(missing) + done, len(ids))
+    store.collect(ids, file)
+    return len(missing)
 
 
-def _hold_to_reference(model: keras.Model, run: Run, sampled: FrameSet, info: featureset.Info) -> None:
+def _on_engine(model: keras.Model, sampled: FrameSet, info: featureset.Info) -> Run:
+    """The backbone on the engine that is to compute, if that gives the reference's features."""
+    reference = backbones.traced(model)
+    if info.engine == "keras":
+        return reference
+    run = engines.openvino(model, info.engine.partition("-")[2])
+    _hold_to_reference(reference, run, sampled, info)
+    return run
+
+
+def _hold_to_reference(reference: Run, run: Run, sampled: FrameSet, info: featureset.Info) -> None:
     """Compare an engine with Keras on frames of clips spread evenly over the cohort, and refuse what differs."""
     clips = sampled.clips
     rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
@@ -132,17 +143,15 @@ def _hold_to_reference(model: keras.Model, run: Run, sampled: FrameSet, info: fe
     labels = np.repeat(folds.targets(clips)[rows], len(places))
     if len(np.unique(labels)) < 2:
         raise BadInput("features.engine: clips of one label cannot be used to compare two engines; set it to keras")
-    reference, other = (
-        next(backbones.features(one, [frames], PARITY_FRAMES)) for one in (backbones.traced(model), run)
-    )
-    engines.refuse_difference(engines.parity(reference, other, labels), info.backbone, info.engine)
+    expected, found = (next(backbones.features(one, [frames], PARITY_FRAMES)) for one in (reference, run))
+    engines.refuse_difference(engines.parity(expected, found, labels), info.backbone, info.engine)
 
 
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
     """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
     import keras
 
-    code = [tracking.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
+    code = [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
     which: dict[str, object] = {
         "engine": info.engine,
         "backbone": info.backbone,

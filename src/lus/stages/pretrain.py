@@ -1,0 +1,189 @@
+"""pretrain: sampled frames -> a CNN trained on LUS frames, one for each part of the cohort.
+
+The CNN of an outer fold never sees a test clip of that fold. Within a part it learns from the first inner fold's
+training patients, and its epoch is chosen by that fold's validation patients; so these remain to choose the head by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lus import backbones, clip, files, folds, frameset, pool, pretraining, store, tracking
+from lus.arrays import Frames, IntArray
+from lus.errors import BadInput
+from lus.folds import Fold, Part
+from lus.frameset import FrameSet
+from lus.params import Params
+from lus.pretraining import Shots
+
+if TYPE_CHECKING:
+    import keras
+
+INFO_FILE = "info.json"
+KNOWN = Path(".lus/weights")
+"""Where trained weights are kept, addressed by all that they depend on, so that nothing is trained twice."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of one part.
+
+    Attributes:
+        part: its name.
+        epochs: the loss and accuracy on the frames kept out, after each epoch.
+        best: the epoch whose weights are kept, from 1.
+        known: whether it had been trained before.
+    """
+
+    part: str
+    epochs: list[dict[str, float]]
+    best: int
+    known: bool
+
+
+def weights_file(part: str) -> str:
+    """The name of the file with the weights for a part."""
+    return f"{part}.weights.h5"
+
+
+def read(folder: Path) -> tuple[dict[str, str | Path], dict[str, int]]:
+    """The weights file of each part, and how the patients were cut into parts.
+
+    Raises:
+        BadInput: no backbone was trained there.
+    """
+    file = folder / INFO_FILE
+    info = json.loads(file.read_text()) if file.is_file() else {"parts": {}}
+    if not info["parts"]:
+        raise BadInput(f"{folder}: holds no weights trained on LUS frames; `dvc repro pretrain` makes them")
+    return {part: folder / weights_file(part) for part in info["parts"]}, info["folds"]
+
+
+def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None = None) -> str:
+    """Train a backbone for each part of the cohort, where its weights are to be trained.
+
+    Args:
+        folder: the frame set.
+        out: made afresh: weights of each part, and `info.json`; its name is the backbone's.
+        params: all of them.
+        progress: called after each epoch with the epochs done and those in all, at most.
+
+    Returns:
+        A sentence on what was made.
+
+    Raises:
+        BadInput: the weights to begin with cannot be had, or a label has too few patients.
+    """
+    name = out.name
+    weights = backbones.weights_of(name, params.features.weights)
+    trained: list[Trained] = []
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if weights == backbones.TRAINED:
+        sampled = frameset.read(folder)
+        parts = folds.plan(sampled.clips, params.folds)
+        for number, part in enumerate(parts):
+            report = pool.share(progress, number, len(parts))
+            trained.append(_train_part(sampled, part, name, out / weights_file(part.name), params, report))
+        _log(name, trained, params)
+    info = {"backbone": name, "weights": weights, "folds": params.folds.model_dump(), "parts": _table(trained)}
+    (out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+    if not trained:
+        return f"{name} has {weights} weights: nothing to train"
+    accuracies = [one.epochs[one.best - 1]["accuracy"] for one in trained]
+    return (
+        f"{name} trained on {params.pretrain.start} weights for {len(trained)} parts in {out}, "
+        f"{sum(one.known for one in trained)} of them known; "
+        f"accuracy on single frames kept out: {min(accuracies):.2f} to {max(accuracies):.2f}"
+    )
+
+
+def _train_part(
+    sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: pool.Progress | None
+) -> Trained:
+    """Train a backbone for a part, or take what was trained before; its weights are in `file` afterwards."""
+    seen = params.features.seen or backbones.get(name).size
+    backbone = backbones.build(name, sampled.size, params.pretrain.start, seen=seen, seed=params.features.seed)
+    split, targets = part.inner[0], folds.targets(sampled.clips)
+    known = KNOWN / key(backbone, sampled, split, targets, params)
+    history = known.with_suffix(".json")
+    found = known.is_file() and history.is_file()
+    if not found:
+        learned, kept_out = (_shots(sampled, rows, targets) for rows in (split.train, split.test))
+        labels = len(folds.label_names(sampled.clips))
+        epochs = pretraining.train(backbone, labels, learned, kept_out, params.pretrain, progress)
+        with store.whole(known) as path:
+            backbones.cnn_of(backbone).save_weights(path)
+        with store.whole(history) as path:
+            path.write_text(json.dumps([vars(epoch) for epoch in epochs]))
+    shutil.copyfile(known, file)
+    epochs_found = json.loads(history.read_text())
+    best = int(np.argmin([epoch["loss"] for epoch in epochs_found])) + 1
+    if progress:
+        progress(1, 1)
+    return Trained(part.name, epochs_found, best, found)
+
+
+def _shots(sampled: FrameSet, rows: IntArray, targets: IntArray) -> Shots:
+    """The single frames of these clips."""
+    length = max(sampled.lengths)
+    ids, counts = sampled.clips["clip_id"].to_numpy(), sampled.clips["frames"].to_numpy()
+
+    def read(number: int) -> Frames:
+        row = rows[number // length]
+        return sampled.frame(str(ids[row]), int(counts[row]), length, number % length)
+
+    return Shots(read, np.repeat(targets[rows], length))
+
+
+def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray, params: Params) -> str:
+    """A name for the weights, from all that they depend on."""
+    import keras
+
+    ids = sampled.clips["clip_id"].to_numpy()
+    which: dict[str, Any] = {
+        "backbone": backbone.name,
+        "start": backbones.digest(backbone),
+        "shape": [backbone.input_shape, params.features.seen],
+        "lengths": sampled.lengths,
+        "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
+        "pretrain": params.pretrain.model_dump(),
+        "code": [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip, frameset, pretraining)],
+        "keras": [keras.__version__, keras.backend.backend()],
+    }
+    return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
+
+
+def _table(trained: list[Trained]) -> dict[str, dict[str, Any]]:
+    return {one.part: {"best_epoch": one.best, "epochs": one.epochs} for one in trained}
+
+
+def _log(name: str, trained: list[Trained], params: Params) -> None:
+    """Log the training as an MLflow run with a run for each part under it."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    tracking.connect()
+    now = int(time.time() * 1000)
+    tags = {"kind": "pretrain", "backbone": name} | tracking.lineage({})
+    with mlflow.start_run(run_name=f"pretrain {name}", tags=tracking.prefixed(tags)):
+        mlflow.log_params(params.pretrain.model_dump() | {"backbone": name})
+        for one in trained:
+            if one.known:
+                continue
+            part = tracking.prefixed({"kind": "pretrain-part", "part": one.part})
+            with mlflow.start_run(run_name=f"pretrain {name} {one.part}", nested=True, tags=part) as run:
+                values = [
+                    Metric(f"val_{key}", value, now, number)
+                    for number, epoch in enumerate(one.epochs, start=1)
+                    for key, value in epoch.items()
+                ]
+                mlflow.MlflowClient().log_batch(run.info.run_id, [*values, Metric("best_epoch", one.best, now, 0)])
