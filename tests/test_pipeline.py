@@ -358,3 +358,10 @@ def test_the_real_clips_run_through_the_same_pipeline(upstream: Path, tmp_path: 
     assert {Path(path).name for path in quarantine["path"]} == {"Cov-Atlas-+(43).gif", "pneu-radiopaeda.mp4"}
     clip = folder / "pocus_videos/convex/Cov-Atlas+(44).gif"
     assert re.search(r"Cov-Atlas\+\(44\)\.gif.*(covid-19|healthy|pneumonia)", project.run("lus", "classify", str(clip)))
+
+
+def test_the_rebuilt_phantom_passes_the_audit_and_what_was_not_looked_at_is_said(built: Project) -> None:
+    found = json.loads(built.run("lus", "audit", "--json"))
+    assert {"protocol", "clips", "patients", "content", "near-duplicates", "labels"} <= set(found["passed"])
+    assert all(one["level"] != "leak" for one in found["findings"])
+    assert "nothing found by: protocol" in built.run("lus", "audit")

@@ -112,6 +112,39 @@ def check(
         raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")
 
 
+@app.command(rich_help_panel=PROJECT)
+def audit(
+    table: Annotated[
+        Path | None,
+        typer.Option(help="a CSV of results: the accuracy of each fold, or means and standard deviations"),
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, help="with --table: of which there are means")] = 5,
+    clips: Annotated[int | None, typer.Option(min=1, help="with --table: in the whole cohort, if known")] = None,
+    patients: Annotated[int | None, typer.Option(min=1, help="with --table: in the whole cohort, if known")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+) -> None:
+    """Say what can have made a number better than new patients would: of build/evaluation, or of a published table.
+
+    The exit status is 2 when a leak is found.
+    """
+    from lus import show
+
+    if table is not None:
+        from lus.audit import table as published
+
+        verdict = published.audit(published.read(table, folds), clips, patients)
+        show.verdict_json(verdict) if as_json else show.verdict_table(verdict, table.name)
+        if verdict.leaking:
+            raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")
+        return
+    from lus.audit import checks, reader
+
+    found = checks.run(reader.read(BUILD))
+    show.audit_json(found) if as_json else show.audit_table(found)
+    if found.leaking:
+        raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
+
+
 @app.command(rich_help_panel=STAGES)
 def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path("phantom")) -> None:
     """Simulate the phantom cohort: clips and clips.csv."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from lus.arrays import FloatArray, Frames, IntArray
 
@@ -87,3 +89,104 @@ def examples(rows: Sequence[Sequence[Example]], names: Sequence[str], path: Path
         fontsize=10,
     )
     figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def roc(targets: IntArray, probabilities: FloatArray, names: Sequence[str], path: Path) -> None:
+    """Draw the ROC curve of each label against the rest; one that all clips have, or none, has no curve.
+
+    Args:
+        targets: (n,) numbers of labels.
+        probabilities: (n, labels).
+        names: of the labels.
+        path: a .png file.
+    """
+    from matplotlib.figure import Figure
+    from sklearn.metrics import auc, roc_curve
+
+    figure = Figure(figsize=(4.8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="chance")
+    for number, name in enumerate(names):
+        of_label = targets == number
+        if 0 < of_label.sum() < len(targets):
+            wrongly, rightly, _ = roc_curve(of_label, probabilities[:, number])
+            axes.plot(wrongly, rightly, label=f"{name}: area {auc(wrongly, rightly):.2f}", color=f"C{number}")
+        else:
+            axes.plot([], [], label=f"{name}: no curve", color=f"C{number}")
+    axes.set_xlabel("1 - specificity")
+    axes.set_ylabel("sensitivity")
+    axes.set_aspect("equal")
+    axes.set_title("Each label against the rest, clips of test patients", fontsize=10)
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def reliability(series: Mapping[str, pd.DataFrame], path: Path) -> None:
+    """Draw how often the predicted label is right by the probability it was given; below it the clips of each bin.
+
+    Args:
+        series: name (as in "as trained", "with temperature") -> `metrics.reliability`.
+        path: a .png file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.8, 5.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    above.plot([0, 1], [0, 1], color="tab:gray", linestyle=":", label="as sure as right")
+    for number, (name, bins) in enumerate(series.items()):
+        colour = f"C{number}"
+        above.plot(bins["confidence"], bins["accuracy"], marker="o", color=colour, label=name)
+        below.plot(bins["confidence"], bins["clips"], marker="o", color=colour, linestyle="none")
+    above.set_xlim(0, 1)
+    above.set_ylim(0, 1.02)
+    above.set_ylabel("share that is right")
+    above.set_title("Is the model as often right as it says? Clips of test patients", fontsize=10)
+    above.legend(loc="upper left", fontsize=8)
+    below.set_ylim(bottom=0)
+    below.set_ylabel("clips")
+    below.set_xlabel("probability of the predicted label")
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def most_wrong(
+    clips: Sequence[str], targets: IntArray, probabilities: FloatArray, names: Sequence[str], path: Path
+) -> None:
+    """Draw the clips that are most wrong: the probability of the true label beside that of the predicted one.
+
+    Args:
+        clips: (n,) names, the most wrong first, as the rows of `metrics.most_wrong`; none draws a sentence.
+        targets: (n,) numbers of their true labels.
+        probabilities: (n, labels).
+        names: of the labels.
+        path: a .png file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.4 + 0.34 * max(1, len(clips))), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title("Clips of test patients that are most wrong", fontsize=10)
+    if not clips:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "every clip is right", ha="center", va="center")
+        figure.savefig(path, dpi=100, metadata={"Software": None})
+        return
+    places = range(len(clips))
+    predicted = probabilities.argmax(axis=1)
+    said, true = probabilities[places, predicted], probabilities[places, targets]
+    axes.barh(places, said, color="tab:red", height=0.38, align="edge", label="predicted label")
+    axes.barh(places, true, color="tab:green", height=-0.38, align="edge", label="true label")
+    axes.set_yticks(places, [_short(name) for name in clips], fontsize=8, parse_math=False)
+    for place in places:
+        words = f"said {names[predicted[place]]}, is {names[targets[place]]}"
+        axes.text(1.01, place, words, fontsize=8, va="center")
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("probability")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def _short(name: str) -> str:
+    """The end of a long name: what tells clips apart is rarely the folder."""
+    return name if len(name) <= 40 else f"...{name[-37:]}"

@@ -83,18 +83,38 @@ def by_patient(
     return [Fold(np.asarray(train), np.asarray(test)) for train, test in splitter.split(rows, targets, patients)]
 
 
+def part(clips: pd.DataFrame, name: str, train: IntArray, test: IntArray, params: Folds) -> Part:
+    """A part of a cohort, with inner folds of its training clips by patient.
+
+    Args:
+        clips: the cohort table.
+        name: of the part.
+        train, test: row numbers.
+        params: number of inner folds, and seed.
+
+    Raises:
+        BadInput: a label has too few patients in `train`.
+    """
+    numbers, patients = targets(clips)[train], clips["patient"].to_numpy()[train]
+    inner = by_patient(numbers, patients, params.inner, params.seed, label_names(clips), "folds.inner")
+    return Part(name, train, test, tuple(Fold(train[one.train], train[one.test]) for one in inner))
+
+
+def whole(clips: pd.DataFrame, params: Folds) -> Part:
+    """The part that is the whole cohort.
+
+    Raises:
+        BadInput: a label has too few patients.
+    """
+    return part(clips, ALL, np.arange(len(clips)), np.array([], np.int64), params)
+
+
 def plan(clips: pd.DataFrame, params: Folds) -> list[Part]:
     """The parts of a cohort: one for each outer fold, in their order, and the whole of it as the last.
 
     Raises:
         BadInput: a label has too few patients.
     """
-    numbers, patients, names = targets(clips), clips["patient"].to_numpy(), label_names(clips)
-
-    def part(name: str, train: IntArray, test: IntArray) -> Part:
-        inner = by_patient(numbers[train], patients[train], params.inner, params.seed, names, "folds.inner")
-        return Part(name, train, test, tuple(Fold(train[one.train], train[one.test]) for one in inner))
-
-    outer = by_patient(numbers, patients, params.outer, params.seed, names)
-    of_folds = [part(f"fold-{number}", fold.train, fold.test) for number, fold in enumerate(outer)]
-    return [*of_folds, part(ALL, np.arange(len(clips)), np.array([], np.int64))]
+    outer = by_patient(targets(clips), clips["patient"].to_numpy(), params.outer, params.seed, label_names(clips))
+    of_folds = [part(clips, f"fold-{number}", fold.train, fold.test, params) for number, fold in enumerate(outer)]
+    return [*of_folds, whole(clips, params)]

@@ -171,7 +171,7 @@ def shortcuts(clips: pd.DataFrame, seed: int = 0, permutations: int = 5000) -> p
     clips = clips.sort_values(["patient", "path"], ignore_index=True)
     names, labels = np.unique(clips["label"].to_numpy(str), return_inverse=True)
     patients = np.unique(clips["patient"].to_numpy(str), return_inverse=True)[1]
-    drawn = np.concatenate([labels[None], _permuted(labels, patients, permutations, seed)])
+    drawn = np.concatenate([labels[None], permuted(labels, patients, permutations, seed)])
     chance = 1 / len(names)
     rows = []
     for name, values in _properties(clips).items():
@@ -188,12 +188,17 @@ def shortcuts(clips: pd.DataFrame, seed: int = 0, permutations: int = 5000) -> p
     return table.sort_values("strength", ascending=False, kind="stable", ignore_index=True)
 
 
+def containers(paths: pd.Series) -> pd.Series:
+    """The container of each clip as its file's name says it: `mp4`, `gif`, ..."""
+    return paths.map(lambda path: PurePath(path).suffix.lower().removeprefix("."))
+
+
 def _properties(clips: pd.DataFrame) -> pd.DataFrame:
     """The values of the `PROPERTIES` as text: (clips, properties). Numbers of frames fall into quarters."""
     frames = clips["frames"]
     quarters = frames.groupby(np.searchsorted(np.quantile(frames, (0.25, 0.5, 0.75)), frames))
     made = {
-        "container": clips["path"].map(lambda path: PurePath(path).suffix.lower().removeprefix(".")),
+        "container": containers(clips["path"]),
         "size": clips["width"].astype(str) + "x" + clips["height"].astype(str),
         "rate": clips["fps"].round().astype(int).astype(str),
         "frames": quarters.transform("min").astype(str) + "-" + quarters.transform("max").astype(str),
@@ -201,7 +206,7 @@ def _properties(clips: pd.DataFrame) -> pd.DataFrame:
     return clips.assign(**made)[list(PROPERTIES)]
 
 
-def _permuted(labels: IntArray, patients: IntArray, count: int, seed: int) -> IntArray:
+def permuted(labels: IntArray, patients: IntArray, count: int, seed: int) -> IntArray:
     """Labels after patients, numbered in ascending order, have exchanged theirs at random: (count, clips).
 
     A patient with more clips than it gets labels for, or fewer, repeats or leaves out some evenly.

@@ -17,6 +17,8 @@ from rich.table import Column, Table
 from lus.errors import Unusable
 
 if TYPE_CHECKING:
+    from lus.audit.record import Audit, Finding
+    from lus.audit.table import Verdict
     from lus.classifier import Classifier
     from lus.survey import Checked, Survey
 
@@ -98,5 +100,68 @@ def survey_json(found: Survey) -> None:
         "near_duplicates": json.loads(found.near_duplicates.to_json(orient="records")),
         "shortcuts": json.loads(found.shortcuts.to_json(orient="records")),
     }
+    _print_json(body)
+
+
+COLOURS = {"leak": "red", "warning": "yellow", "note": "cyan"}
+
+
+def audit_table(found: Audit) -> None:
+    """Print the findings of an audit, what passed and what could not be looked at."""
+    console = Console()
+    if found.findings:
+        table = Table("level", "check", Column("finding", overflow="fold"), title="What the audit found")
+        for one in found.findings:
+            table.add_row(f"[{COLOURS[one.level]}]{one.level}[/]", one.check, escape(one.sentence))
+        console.print(table)
+    console.print(f"nothing found by: {', '.join(found.passed) or 'no check'}", highlight=False)
+    if found.unknown:
+        console.print(f"not known, so not looked at: {', '.join(found.unknown)}", style="yellow", highlight=False)
+
+
+def audit_json(found: Audit) -> None:
+    """Print an audit as one JSON object."""
+    body = {"findings": _findings(found.findings), "passed": found.passed, "unknown": found.unknown}
+    _print_json(body)
+
+
+def verdict_table(found: Verdict, name: str) -> None:
+    """Print the rows of a published table that are suspect, with the folds they must have had."""
+    console = Console()
+    if found.suspects:
+        title = f"{name}: one fold poor, all others perfect"
+        table = Table("level", "result", "mean", "deviation", "poor fold", "others", "chance", title=escape(title))
+        for finding, one in zip(found.findings, found.suspects, strict=True):
+            numbers = (f"{value:.4f}" for value in (one.row.mean, one.row.deviation, one.odd, one.others))
+            chance = "not known" if one.p is None else f"{one.p:.0e}"
+            level = f"[{COLOURS[finding.level]}]{finding.level}[/]"
+            table.add_row(level, escape(one.row.name), *numbers, chance)
+        console.print(table)
+    console.print(f"{len(found.suspects)} of {found.rows} results; assumed: {found.assumption}", highlight=False)
+    if found.leaking:
+        console.print(
+            "A model that has learnt the test clips in an earlier fold gives such results: ask whether each fold's "
+            "training started afresh.",
+            highlight=False,
+        )
+
+
+def verdict_json(found: Verdict) -> None:
+    """Print what was found in a published table as one JSON object."""
+    body = {
+        "findings": _findings(found.findings),
+        "results": found.rows,
+        "folds": found.folds,
+        "clips_in_a_fold": found.clips,
+        "assumption": found.assumption,
+    }
+    _print_json(body)
+
+
+def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:
+    return [vars(one) | {"evidence": dict(one.evidence)} for one in found]
+
+
+def _print_json(body: dict[str, object]) -> None:
     json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
