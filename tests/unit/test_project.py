@@ -48,9 +48,11 @@ def test_make_alone_lists_the_targets() -> None:
 LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
-    {"registry", "survey"},
+    {"runs"},
+    {"registry", "studies", "survey"},
     {"classifier", "featureset", "frameset", "store", "trials"},
-    {"folds", "metrics", "figures", "backbones", "engines", "suites"},
+    {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites"},
+    {"training"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},
     {"layouts"},
@@ -90,7 +92,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"errors", "progress", "quiet", "pool", "arrays", "params", "tracking"}
+WITHOUT_RESULTS = {"errors", "progress", "quiet", "pool", "arrays", "params", "plots", "runs", "tracking"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 
