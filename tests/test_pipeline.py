@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +25,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
+from tests.servers import end, free_port, wait_until_ready
 
 pytestmark = pytest.mark.slow
 
@@ -172,28 +171,10 @@ def test_the_same_parameters_give_the_same_results_in_another_place(
         assert (built.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} did not answer within {seconds} s")
-
-
 @contextmanager
 def _server(project: Project, verb: str, path: str) -> Iterator[str]:
     """Run `lus <verb>` until it answers at `path`; gives its address, and ends it."""
-    port = _free_port()
+    port = free_port()
     with (project.folder / f"{verb}.log").open("wb") as log:
         server = subprocess.Popen(
             ["lus", verb, "--port", str(port)],
@@ -205,14 +186,10 @@ def _server(project: Project, verb: str, path: str) -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}{path}", server)
+            wait_until_ready(f"http://127.0.0.1:{port}{path}", server)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, signal.SIGINT)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
+            end(server)
 
 
 @pytest.fixture(scope="module")

@@ -249,7 +249,7 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     client = tracking.client()
     for name, value in best.head.to_dict().items():
         client.set_tag(search.run_id, f"lus.best.{name}", str(value))
-    frozen = next(one for one in study.get_trials(deepcopy=False) if one.user_attrs.get(studies.PLACE) == best.number)
+    frozen = next(one for one in studies.finished(study) if one.user_attrs[studies.PLACE] == best.number)
     client.set_tag(search.run_id, "lus.trials_sha256", tracking.sha256(written))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -109,7 +109,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     return tasks
 
 
-def _do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
+def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
     """Run trials of a part until its study is complete."""
 
     def settled(study: optuna.Study) -> None:
@@ -125,7 +125,7 @@ def _help(threads: int, tasks: list[Task]) -> None:
     share_out(threads)
     tracking.connect()
     for task in tasks:
-        _do(task)
+        do(task)
 
 
 def share_out(threads: int) -> None:
@@ -192,7 +192,7 @@ def _search(tasks: list[Task], progress: pool.Progress | None) -> None:
     trials_of_all = sum(task.work.budget.trials for task in tasks)
     for number, task in enumerate(tasks):
         with runs.active(task.run):
-            _do(task, partial(_tell, progress, number * task.work.budget.trials, trials_of_all))
+            do(task, partial(_tell, progress, number * task.work.budget.trials, trials_of_all))
 
 
 def _tell(progress: pool.Progress | None, before: int, of_all: int, study: optuna.Study) -> None:
