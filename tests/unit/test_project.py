@@ -49,7 +49,7 @@ LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
     {"runs"},
-    {"registry", "studies", "survey"},
+    {"compare", "registry", "studies", "survey"},
     {"classifier", "featureset", "frameset", "store", "trials"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites"},
     {"training"},
