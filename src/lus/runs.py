@@ -89,7 +89,7 @@ def _make(study: str, data: FeatureSet, part: Part, params: Search, shared: Mapp
         + "Trials that fell behind the median of those before were pruned. `study.html` plots them all."
     )
     own = tracking.prefixed(tags) | {"mlflow.note.content": note}
-    run_id = _create(f"search {data.name} · {part.name}", own)
+    run_id = _create(f"{part.name} · search {data.name}", own)  # the part first: MLflow cuts long names off
     chosen = _find(study) or run_id
     if chosen != run_id:
         tracking.client().delete_run(run_id)

@@ -254,9 +254,9 @@ def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], Non
             continue
         _offer(study, work)
         error = _one(study, work, objective)
+        settled(study)
         failures = failures + 1 if error else 0
         if failures == MAX_FAILURES:
-            settled(study)
             raise RuntimeError(f"{MAX_FAILURES} trials of {work.name} in a row failed, the last one with: {error}")
 
 

@@ -114,7 +114,7 @@ def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Pa
     assert [part.part for part in found.parts] == ["fold-0", "fold-1", "all"]
     for part in found.parts:
         (parent,) = _runs(kind="search", part=part.part)
-        assert parent.info.run_name == f"search xception-{LENGTH} · {part.part}"
+        assert parent.info.run_name == f"{part.part} · search xception-{LENGTH}"
         nested = _runs(kind="trial", part=part.part)
         assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
         by_number = {run.data.params["number"]: run for run in nested}

@@ -120,6 +120,18 @@ def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
     studies.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
 
 
+def _clear_up(tasks: list[Task]) -> None:
+    """End what processes that are gone have left behind: first the trials of these studies, then all other runs.
+
+    A trial may have ended well before its run did: by its study that is known.
+    """
+    for task in tasks:
+        study = studies.open_study(task.work.name)
+        studies.bury(study)
+        runs.settle(study, task.run)
+    tracking.bury()
+
+
 def _help(threads: int, tasks: list[Task]) -> None:
     """A further process that runs trials."""
     share_out(threads)
@@ -156,8 +168,8 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
         RuntimeError: several trials in a row failed.
     """
     tracking.connect()
-    tracking.bury()
     tasks = _tasks(folder, params, cut)
+    _clear_up(tasks)
     helpers = params.workers - 1
     threads = max(1, pool.processors() // params.workers)
     if helpers:
