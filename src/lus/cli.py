@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "ERROR",
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 NO_FAULT_OF_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Errors of the system about a place that the user has named."""

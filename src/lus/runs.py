@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import optuna
     from mlflow.entities import DatasetInput, Run
 
+ATTEMPTS = 3
 SAMPLE_SECONDS = 5
 """Between two samples of the system metrics."""
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
@@ -62,7 +64,7 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search) -> Sea
     } | tracking.lineage(files)
     run_id = _find(study) or _make(study, data, part, params, shared)
     tracking.client().update_run(run_id, status="RUNNING")
-    tracking.client().set_tag(run_id, tracking.OWNER_TAG, tracking.owner())
+    _log(run_id, tags={tracking.OWNER_TAG: tracking.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)
 
 
@@ -109,16 +111,30 @@ def _create(name: str, tags: Mapping[str, str]) -> str:
     return str(tracking.client().create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
 
 
-def _log(run_id: str, params: Mapping[str, Any] | None = None, metrics: Sequence[tuple[str, float, int]] = ()) -> None:
-    """Log in one call: parameters, and metrics as (name, value, step)."""
-    from mlflow.entities import Metric, Param
+def _log(
+    run_id: str,
+    params: Mapping[str, Any] | None = None,
+    metrics: Sequence[tuple[str, float, int]] = (),
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Log in one call: parameters, metrics as (name, value, step), tags."""
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
 
     now = int(time.time() * 1000)
-    tracking.client().log_batch(
-        run_id,
-        metrics=[Metric(name, value, now, step) for name, value, step in metrics],
-        params=[Param(name, str(value)) for name, value in (params or {}).items()],
-    )
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            tracking.client().log_batch(
+                run_id,
+                metrics=[Metric(name, value, now, step) for name, value, step in metrics],
+                params=[Param(name, str(value)) for name, value in (params or {}).items()],
+                tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+            )
+            return
+        except MlflowException:
+            # Two processes that write the same key of one run at once: for the later one it is there by now.
+            if not left:
+                raise
 
 
 def _dataset(data: FeatureSet, part: Part) -> DatasetInput:
@@ -209,23 +225,32 @@ class TrialRun:
 
 
 def settle(study: optuna.Study, search: SearchRun) -> None:
-    """End the runs of trials that have ended, as what they ended as; those that were killed too."""
+    """End the runs of trials that have ended, as what they ended as: this process's own, and those of the dead."""
     still = tracking.running(f"tags.`mlflow.parentRunId` = '{search.run_id}'")
     by_number = {str(one.number): one for one in study.get_trials(deepcopy=False)} if still else {}
     for run in still:
+        whose = run.data.tags[tracking.OWNER_TAG]
         trial = by_number.get(run.data.tags["lus.trial"])
-        if trial is None or trial.state.is_finished():
+        if trial is not None and trial.user_attrs.get(studies.OWNER) != whose:
+            trial = None  # of a study in another storage, shown in the same place
+        here = whose == tracking.owner() or tracking.alive(whose) is False
+        if (trial is None or trial.state.is_finished()) if here else _abandoned(trial):
             _end(run, trial)
 
 
+def _abandoned(trial: optuna.trial.FrozenTrial | None) -> bool:
+    """Whether a trial of another process has ended so long ago that this process can't be about to end its run."""
+    if trial is None or trial.datetime_complete is None:
+        return False
+    return (datetime.now() - trial.datetime_complete).total_seconds() > studies.GRACE
+
+
 def _end(run: Run, trial: optuna.trial.FrozenTrial | None) -> None:
-    client, run_id = tracking.client(), run.info.run_id
     error = trial.user_attrs.get(studies.ERROR) if trial else None
     killed = trial is None or (trial.state.name == "FAIL" and error is None)
-    client.set_tag(run_id, "lus.state", "killed" if trial is None or killed else STATES[trial.state.name])
-    if error:
-        client.set_tag(run_id, "lus.error", error)
-    client.set_terminated(run_id, "KILLED" if killed else "FAILED" if error else "FINISHED")
+    tags = {"state": "killed" if trial is None or killed else STATES[trial.state.name]}
+    _log(run.info.run_id, tags=tracking.prefixed(tags | ({"error": error} if error else {})))
+    tracking.client().set_terminated(run.info.run_id, "KILLED" if killed else "FAILED" if error else "FINISHED")
 
 
 def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -> None:
@@ -245,12 +270,11 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
             counts[STATES[one.state.name]] += 1
     values = {"best_loss": best.loss, "best_accuracy": best.accuracy, "best_trial": best.number}
     values |= {f"trials_{state}": count for state, count in counts.items()}
-    _log(search.run_id, metrics=[(name, float(value), 0) for name, value in values.items()])
-    client = tracking.client()
-    for name, value in best.head.to_dict().items():
-        client.set_tag(search.run_id, f"lus.best.{name}", str(value))
+    tags = {f"best.{name}": str(value) for name, value in best.head.to_dict().items()}
+    tags["trials_sha256"] = tracking.sha256(written)
+    measured = [(name, float(value), 0) for name, value in values.items()]
+    _log(search.run_id, metrics=measured, tags=tracking.prefixed(tags))
     frozen = next(one for one in studies.finished(study) if one.user_attrs[studies.PLACE] == best.number)
-    client.set_tag(search.run_id, "lus.trials_sha256", tracking.sha256(written))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.study(study, f"{search.data.name} · {search.part.name}", folder / "study.html")
