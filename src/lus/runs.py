@@ -242,7 +242,7 @@ def _abandoned(trial: optuna.trial.FrozenTrial | None) -> bool:
     """Whether a trial of another process has ended so long ago that this process can't be about to end its run."""
     if trial is None or trial.datetime_complete is None:
         return False
-    return (datetime.now() - trial.datetime_complete).total_seconds() > studies.GRACE
+    return bool((datetime.now() - trial.datetime_complete).total_seconds() > studies.GRACE)
 
 
 def _end(run: Run, trial: optuna.trial.FrozenTrial | None) -> None:
