@@ -34,6 +34,8 @@ DATABASE = Path(".lus/optuna.db")
 """Beside the pipeline's outputs and not among them: DVC empties those before it runs a stage."""
 HEARTBEAT, GRACE = 15, 60
 """Seconds between a running trial's signs of life, and without one until it counts as dead."""
+STARTING = 10
+"""Seconds that a trial may be without an owner: it gets one as soon as it is begun, unless it is killed just then."""
 MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 OWNER, PLACE, ERROR = "owner", "place", "error"
@@ -249,8 +251,10 @@ def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], Non
         late = work.budget.seconds is not None and time.monotonic() - started > work.budget.seconds
         if len(done) >= work.budget.trials or (late and any(_complete(one) for one in done)):
             return
-        if len(_begun(study)) >= work.budget.trials:
-            time.sleep(0.2)  # others are at the last ones; one of them may die
+        begun = _begun(study)
+        if len(begun) >= work.budget.trials or any(OWNER not in one.user_attrs for one in begun):
+            # Others are at the last ones, and may die; or one may have died as it began, and its number is free then.
+            time.sleep(0.1)
             continue
         _offer(study, work)
         error = _one(study, work, objective)
@@ -348,8 +352,7 @@ def bury(study: optuna.Study) -> None:
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         whose = trial.user_attrs.get(OWNER)
         age = (datetime.now() - (trial.datetime_start or datetime.now())).total_seconds()
-        # One without an owner has just been begun, or was killed in that moment.
-        if age > GRACE if whose is None else alive(whose) is False:
+        if age > STARTING if whose is None else alive(whose) is False:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -84,6 +84,19 @@ def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(proj
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
 
 
+def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the_next(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "STARTING", 0.5)
+    study = studies.open_study("study")
+    study._thread_local.in_optimize_loop = True
+    study.ask()
+    studies.join(_work(3), _loss, _ignore)
+    assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
+    assert _heads(study)[0] == PUBLISHED
+
+
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
     studies.join(_work(50, seconds=1e-6), _loss, _ignore)
     assert len(studies.finished(studies.open_study("study"))) == 1
