@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import optuna
     from mlflow.entities import DatasetInput, Run
 
+WAITING = "SCHEDULED"
+"""MLflow's word for a search whose turn has not come."""
 ATTEMPTS = 3
 SAMPLE_SECONDS = 5
 """Between two samples of the system metrics."""
@@ -63,7 +65,6 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search) -> Sea
         "seed": str(params.seed),
     } | tracking.lineage(files)
     run_id = _find(study) or _make(study, data, part, params, shared)
-    tracking.client().update_run(run_id, status="RUNNING")
     _log(run_id, tags={tracking.OWNER_TAG: tracking.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)
 
@@ -101,6 +102,7 @@ def _make(study: str, data: FeatureSet, part: Part, params: Search, shared: Mapp
     values |= {"feature_set": data.name, "part": part.name}
     _log(run_id, params=values)
     tracking.client().log_inputs(run_id, [_dataset(data, part)])
+    tracking.client().update_run(run_id, status=WAITING)
     return run_id
 
 
@@ -161,6 +163,12 @@ def active(search: SearchRun) -> AbstractContextManager[Any]:
     mlflow.set_system_metrics_sampling_interval(SAMPLE_SECONDS)
     run: AbstractContextManager[Any] = mlflow.start_run(run_id=search.run_id, log_system_metrics=True)
     return run
+
+
+def cancel(search: SearchRun) -> None:
+    """End a search's run whose turn will not come."""
+    if tracking.client().get_run(search.run_id).info.status == WAITING:
+        tracking.client().set_terminated(search.run_id, "KILLED")
 
 
 class TrialRun:
@@ -226,7 +234,7 @@ class TrialRun:
 
 def settle(study: optuna.Study, search: SearchRun) -> None:
     """End the runs of trials that have ended, as what they ended as: this process's own, and those of the dead."""
-    still = tracking.running(f"tags.`mlflow.parentRunId` = '{search.run_id}'")
+    still = tracking.having(f"tags.`mlflow.parentRunId` = '{search.run_id}'", "RUNNING")
     by_number = {str(one.number): one for one in study.get_trials(deepcopy=False)} if still else {}
     for run in still:
         whose = run.data.tags[tracking.OWNER_TAG]

@@ -120,20 +120,21 @@ def alive(whose: str) -> bool | None:
 
 def bury() -> int:
     """End as killed the runs whose process on this machine is gone; returns how many there were."""
-    dead = [run.info.run_id for run in running("tags.`lus.owner` LIKE '%'") if alive(run.data.tags[OWNER_TAG]) is False]
+    open_runs = [run for status in ("RUNNING", "SCHEDULED") for run in having("tags.`lus.owner` LIKE '%'", status)]
+    dead = [run.info.run_id for run in open_runs if alive(run.data.tags[OWNER_TAG]) is False]
     for run_id in dead:
         client().set_terminated(run_id, "KILLED")
     return len(dead)
 
 
-def running(condition: str) -> list[Run]:
-    """The experiment's runs that are still going on and fulfil a condition."""
+def having(condition: str, status: str) -> list[Run]:
+    """The experiment's runs that fulfil a condition and have a status."""
     import mlflow
 
     return list(
         mlflow.search_runs(
             experiment_names=[EXPERIMENT],
-            filter_string=f"{condition} and attributes.status = 'RUNNING'",
+            filter_string=f"{condition} and attributes.status = '{status}'",
             output_format="list",
         )
     )

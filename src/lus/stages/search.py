@@ -183,6 +183,8 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
         for future in futures:
             future.result()
     finally:
+        for task in tasks:
+            runs.cancel(task.run)
         if workers:
             workers.stop()
             workers.join()
