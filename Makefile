@@ -59,6 +59,7 @@ image: $(READY) ## the Bento as a container image (needs docker or podman)
 bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/features.py
 	python benchmarks/checks.py
+	python benchmarks/search.py
 
 lint: $(READY) ## check format, style and types
 	ruff format --check .

@@ -7,13 +7,12 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
+from tests.servers import end, free_port, wait_until_ready
 
 pytestmark = pytest.mark.slow
 
@@ -109,13 +109,19 @@ def test_the_tracking_store_shows_the_search_with_its_nested_trials(built: Proje
     experiment = client.get_experiment_by_name("lus")
     runs = client.search_runs([experiment.experiment_id])
     kinds = [run.data.tags["lus.kind"] for run in runs]
-    assert sorted(kinds) == ["evaluation", "search", "trial", "trial"]
-    (parent,) = [run for run in runs if run.data.tags["lus.kind"] == "search"]
+    # Two outer folds and the whole cohort, two trials each.
+    assert sorted(kinds) == ["evaluation"] + ["search"] * 3 + ["trial"] * 6
+    parents = {run.info.run_id: run for run in runs if run.data.tags["lus.kind"] == "search"}
     trials = [run for run in runs if run.data.tags["lus.kind"] == "trial"]
-    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == {parent.info.run_id}
+    nested = Counter(run.data.tags["mlflow.parentRunId"] for run in trials)
+    assert nested == dict.fromkeys(parents, 2)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    lock = yaml.safe_load((built.folder / "dvc.lock").read_text())
+    (cohort,) = [out for out in lock["stages"]["cohort"]["outs"] if out["path"] == "build/cohort.csv"]
+    assert {run.data.tags["lus.cohort"] for run in trials} == {f"md5:{cohort['md5']}"}
     version = client.get_model_version_by_alias("lus-classifier", "challenger")
     commit = built.run("git", "rev-parse", "HEAD").strip()
-    assert version.tags["git_commit"] == parent.data.tags["lus.git_commit"] == commit
+    assert {version.tags["git_commit"]} == {run.data.tags["lus.git_commit"] for run in parents.values()} == {commit}
 
 
 def test_a_second_repro_does_nothing(built: Project) -> None:
@@ -165,28 +171,10 @@ def test_the_same_parameters_give_the_same_results_in_another_place(
         assert (built.folder / name).read_bytes() == (other.folder / name).read_bytes(), name
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"{url} did not answer within {seconds} s")
-
-
 @contextmanager
 def _server(project: Project, verb: str, path: str) -> Iterator[str]:
     """Run `lus <verb>` until it answers at `path`; gives its address, and ends it."""
-    port = _free_port()
+    port = free_port()
     with (project.folder / f"{verb}.log").open("wb") as log:
         server = subprocess.Popen(
             ["lus", verb, "--port", str(port)],
@@ -198,14 +186,10 @@ def _server(project: Project, verb: str, path: str) -> Iterator[str]:
             start_new_session=True,
         )
         try:
-            _wait_until_ready(f"http://127.0.0.1:{port}{path}", server)
+            wait_until_ready(f"http://127.0.0.1:{port}{path}", server)
             yield f"http://127.0.0.1:{port}"
         finally:
-            os.killpg(server.pid, signal.SIGINT)
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
+            end(server)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +207,7 @@ def test_the_pages_show_the_nested_trials_and_the_registered_version(built: Proj
         body = {"experiment_ids": [named["experiment"]["experiment_id"]], "filter": "tags.`lus.kind` = 'trial'"}
         runs = httpx.post(f"{api}/runs/search", json=body, timeout=30).json()["runs"]
         parents = {tag["value"] for run in runs for tag in run["data"]["tags"] if tag["key"] == "mlflow.parentRunId"}
-        assert (len(runs), len(parents)) == (2, 1)
+        assert (len(runs), len(parents)) == (6, 3)
         version = httpx.get(f"{api}/model-versions/get", params={"name": "lus-classifier", "version": "1"}, timeout=30)
         assert version.json()["model_version"]["aliases"] == ["challenger"]
 

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "ERROR",
     "KERAS_BACKEND": "tensorflow",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 NO_FAULT_OF_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Errors of the system about a place that the user has named."""
@@ -269,6 +270,30 @@ def package(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD /
     from lus.stages import package as stage
 
     print(stage.run(BUILD / "register.json", BUILD / "served", out, params.load().package))
+
+
+@app.command(rich_help_panel=MODELS)
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="for each its MLflow id or name, or the beginning of it")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Show trials, searches or evaluations side by side: parameters, figures, what they were run on."""
+    from lus import compare as comparison
+    from lus import show
+
+    found = comparison.runs(runs)
+    show.runs_json(found) if as_json else show.runs_table(found)
+
+
+@app.command(rich_help_panel=MODELS)
+def best(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Show the best trial of each feature set, of its newest search on the whole cohort."""
+    from lus import compare, show
+
+    found = compare.best()
+    show.runs_json(found) if as_json else show.best_table(found)
 
 
 @app.command(rich_help_panel=MODELS)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from lus.arrays import FloatArray, Frames, IntArray
+
+if TYPE_CHECKING:
+    from lus.training import History
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,14 @@ class Example:
     probabilities: FloatArray
 
 
-def confusion(matrix: IntArray, names: Sequence[str], path: Path) -> None:
+def confusion(matrix: IntArray, names: Sequence[str], path: Path, title: str = "Clips of test patients") -> None:
     """Draw a confusion matrix: counts, and shaded by the share of the true label.
 
     Args:
         matrix: (labels, labels); row the true label, column the predicted one.
         names: of the labels.
         path: a .png file.
+        title: whose clips they are.
     """
     from matplotlib.figure import Figure
 
@@ -49,8 +54,33 @@ def confusion(matrix: IntArray, names: Sequence[str], path: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title("Clips of test patients")
+    axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true label")
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def curves(histories: Sequence[History], path: Path, title: str) -> None:
+    """Draw how trainings went: the loss on training and validation clips by epoch, a pair of lines a fold.
+
+    Args:
+        histories: one a fold.
+        path: a .png file.
+        title: what was trained.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for fold, history in enumerate(histories):
+        epochs = range(1, len(history.loss) + 1)
+        (line,) = axes.plot(epochs, history.val_loss, label=f"fold {fold}, validation")
+        axes.plot(epochs, history.loss, color=line.get_color(), linestyle=":", label=f"fold {fold}, training")
+        best = history.best_epoch
+        axes.plot(best, history.val_loss[best - 1], "o", color=line.get_color())
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("cross-entropy")
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=7, ncols=2)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

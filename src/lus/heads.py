@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus.arrays import FloatArray, IntArray
+from lus.arrays import FloatArray
 
 if TYPE_CHECKING:
     import keras
+
+
+OPTIMISERS = ("adam", "rmsprop", "sgd")
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,9 @@ class HeadParams:
         units: LSTM units.
         dropout: share of the LSTM's inputs dropped in training.
         dense: units of the dense layers between the LSTM and the output.
-        learning_rate: Adam's.
+        learning_rate: of the optimiser.
         batch: clips of one gradient step.
+        optimiser: `adam`, `rmsprop` or `sgd` (with a momentum of 0.9).
     """
 
     units: int = 512
@@ -30,6 +34,7 @@ class HeadParams:
     dense: tuple[int, ...] = (1024, 1024)
     learning_rate: float = 0.0003
     batch: int = 16
+    optimiser: str = "adam"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -43,7 +48,7 @@ class HeadParams:
 
 PUBLISHED = HeadParams()
 """The winning head of Barros et al., Sensors 2021, 21, 5486: 6,822,915 trainable parameters on 20 x 2048
-features and three labels. Learning rate and batch size are not published; these are this project's."""
+features and three labels. Optimiser, learning rate and batch size are not published; these are this project's."""
 
 PUBLISHED_OF = {
     "xception-20": PUBLISHED,
@@ -53,8 +58,14 @@ PUBLISHED_OF = {
     "nasnetmobile-15": HeadParams(units=64, dense=(64, 1024)),
     "resnet152v2-10": HeadParams(units=1024, dense=(1024, 128)),
     "resnet152v2-20": HeadParams(units=512, dense=(128, 256)),
+    "pocovidnet-5": HeadParams(units=256, dense=(128, 128)),
+    "pocovidnet-10": HeadParams(units=512, dense=(128, 512)),
+    "pocovidnet-20": HeadParams(units=256, dense=(256, 512)),
 }
-"""The published heads of feature sets, by their names: layers as in the authors' model listings; the rest as above."""
+"""The published heads of feature sets, by their names: layers as in the authors' model listings; the rest as above.
+
+Those of POCOVID-Net belong to its networks of one fold each: 3 (5 frames), 4 (10 frames) and 1 (20 frames).
+"""
 
 
 def published(feature_set: str) -> HeadParams:
@@ -97,70 +108,6 @@ def feature_moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     flat = features.reshape(-1, features.shape[-1])
     # A feature that never changes must come out as 0, not as noise blown up.
     return flat.mean(axis=0), np.maximum(flat.var(axis=0), 1e-8)
-
-
-@dataclass(frozen=True)
-class History:
-    """Losses and accuracies of a training, one value an epoch; the validation's are empty without one."""
-
-    loss: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    val_loss: tuple[float, ...]
-    val_accuracy: tuple[float, ...]
-
-    @property
-    def best_epoch(self) -> int:
-        """Epochs up to the lowest validation loss (all of them without a validation part)."""
-        return int(np.argmin(np.nan_to_num(self.val_loss, nan=np.inf))) + 1 if self.val_loss else len(self.loss)
-
-
-def train(
-    params: HeadParams,
-    features: FloatArray,
-    targets: IntArray,
-    labels: int,
-    *,
-    epochs: int,
-    seed: int,
-    validation: tuple[FloatArray, IntArray] | None = None,
-    patience: int = 0,
-) -> tuple[keras.Model, History]:
-    """Train a head from fresh weights; the same seed gives the same head.
-
-    Args:
-        params: the head.
-        features: (n, length, dim) float32.
-        targets: (n,) numbers of labels.
-        labels: how many labels there are.
-        epochs: at most.
-        seed: of the weights, the dropout and the order of the clips.
-        validation: features and targets of clips that are not trained on.
-        patience: epochs without a lower validation loss after which the training ends, and the weights of
-            the best epoch are taken.
-
-    Returns:
-        The trained head and its history.
-    """
-    import keras
-
-    keras.utils.set_random_seed(seed)
-    model = build(params, features.shape[1], features.shape[2], labels, *feature_moments(features))
-    optimiser = keras.optimizers.Adam(params.learning_rate, global_clipnorm=1.0)
-    model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    stop = keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)
-    fitted = model.fit(
-        features,
-        targets,
-        batch_size=params.batch,
-        epochs=epochs,
-        validation_data=validation,
-        validation_batch_size=max(len(validation[0]), 1) if validation else None,
-        callbacks=[stop] if validation else [],
-        verbose=0,
-    )
-    series = {key: tuple(float(value) for value in values) for key, values in fitted.history.items()}
-    history = History(series["loss"], series["accuracy"], series.get("val_loss", ()), series.get("val_accuracy", ()))
-    return model, history
 
 
 def predict(model: keras.Model, features: FloatArray) -> FloatArray:

@@ -161,7 +161,11 @@ class Search(Section):
     """The Optuna search for the head."""
 
     seed: Annotated[int, Field(ge=0)]
-    trials: Positive
+    trials: Positive = Field(description="of each part of the cohort")
+    seconds: Annotated[float, Field(gt=0)] | None = Field(
+        description="after which no trial of a part is begun; null: no such limit"
+    )
+    workers: Positive = Field(description="processes that run trials; the processors are shared out among them")
     epochs: Positive = Field(description="at most, of one training")
     patience: Positive = Field(description="epochs without a better validation loss before a training ends")
     units: tuple[Positive, ...] = Field(min_length=1, description="choices: LSTM units")
@@ -170,6 +174,7 @@ class Search(Section):
     dropout: tuple[Fraction, Fraction] = Field(description="range")
     learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
     batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
+    optimiser: tuple[Literal["adam", "rmsprop", "sgd"], ...] = Field(min_length=1, description="choices")
 
     @model_validator(mode="after")
     def _ordered(self) -> Search:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lus.audit.record import Audit, Finding
     from lus.audit.table import Verdict
     from lus.classifier import Classifier
+    from lus.compare import Shown
     from lus.survey import Checked, Survey
 
 
@@ -165,3 +167,74 @@ def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:
 def _print_json(body: dict[str, object]) -> None:
     json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def runs_table(found: Sequence[Shown]) -> None:
+    """Print runs side by side, a column each: what differs first and highlighted, then what they share."""
+    heads = [Column(f"{escape(one.name)}\n{one.run_id[:8]}", overflow="fold") for one in found]
+    table = Table("", *heads, title="What differs" if len(found) > 1 else None)
+    same = Table("", "all of them" if len(found) > 1 else "", title="What they share" if len(found) > 1 else None)
+    sections = {
+        "": [{"status": one.status} | one.about for one in found],
+        "params": [one.params for one in found],
+        "metrics": [{name: f"{value:.5g}" for name, value in one.metrics.items()} for one in found],
+    }
+    for section, values in sections.items():
+        for name in dict.fromkeys(name for one in values for name in one):
+            cells = [one.get(name, "") for one in values]
+            label = escape(f"{section}.{name}" if section else name)
+            if len(set(cells)) > 1:
+                table.add_row(f"[bold]{label}[/]", *(f"[yellow]{escape(cell)}[/]" for cell in cells))
+            else:
+                same.add_row(label, escape(cells[0]))
+    console = Console()
+    if table.row_count or len(found) > 1:
+        console.print(table)
+    if same.row_count:
+        console.print(same)
+
+
+def best_table(found: Sequence[Shown]) -> None:
+    """Print the best trial of each feature set, a row each."""
+    names = (
+        "feature set",
+        "run",
+        "loss",
+        "accuracy",
+        "epochs",
+        "LSTM",
+        "dropout",
+        "dense",
+        "optimiser",
+        "rate",
+        "batch",
+    )
+    table = Table(*names, title="Best trial of each feature set: mean over the validation folds of the whole cohort")
+    for one in found:
+        values, params = one.metrics, one.params
+        table.add_row(
+            escape(one.about["feature_set"]),
+            one.run_id[:8],
+            f"{values['loss']:.3f}",
+            f"{values['accuracy']:.2f}",
+            f"{values['epochs']:.0f}",
+            params["units"],
+            f"{float(params['dropout']):.2f}",
+            escape(params["dense"]),
+            params["optimiser"],
+            f"{float(params['learning_rate']):.2g}",
+            params["batch"],
+        )
+    Console().print(table)
+
+
+def runs_json(found: Sequence[Shown]) -> None:
+    """Print runs as a JSON array."""
+    # A loss may be infinite where a training diverged: JSON knows no such number.
+    body = [vars(one) | {"metrics": {name: _finite(value) for name, value in one.metrics.items()}} for one in found]
+    json.dump(body, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

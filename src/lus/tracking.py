@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +13,15 @@ from lus import files
 from lus.errors import BadInput
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 DATABASE = Path("mlflow.db")
 EXPERIMENT = "lus"
 ARTIFACTS = Path("mlartifacts")
 sha256 = files.sha256
+OWNER_TAG = "lus.owner"
+"""Tag of a run with the process that it belongs to."""
 
 
 def address() -> str:
@@ -74,6 +78,68 @@ def lineage(files: dict[str, Path]) -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
+
+
+def cohort_hash(clips: Path) -> str:
+    """What tells this state of the cohort from others: DVC's hash of its table, else that of a file with its clips."""
+    import yaml
+
+    lock = Path("dvc.lock")
+    stages = (yaml.safe_load(lock.read_text()) or {}).get("stages", {}) if lock.is_file() else {}
+    for out in stages.get("cohort", {}).get("outs", []):
+        if out.get("path") == "build/cohort.csv" and "md5" in out:
+            return f"md5:{out['md5']}"
+    return f"sha256:{sha256(clips)}"
+
+
+def owner() -> str:
+    """What tells this process from all others: its machine, its number, and when it began."""
+    import psutil
+
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def alive(whose: str) -> bool | None:
+    """Whether a process is still there; None where it is on another machine."""
+    import psutil
+
+    host, pid, began = whose.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return None
+    try:
+        # The number may have been given to another process since.
+        return bool(abs(psutil.Process(int(pid)).create_time() - float(began)) < 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def bury() -> int:
+    """End as killed the runs whose process on this machine is gone; returns how many there were."""
+    open_runs = [run for status in ("RUNNING", "SCHEDULED") for run in having("tags.`lus.owner` LIKE '%'", status)]
+    dead = [run.info.run_id for run in open_runs if alive(run.data.tags[OWNER_TAG]) is False]
+    for run_id in dead:
+        client().set_terminated(run_id, "KILLED")
+    return len(dead)
+
+
+def having(condition: str, status: str) -> list[Run]:
+    """The experiment's runs that fulfil a condition and have a status."""
+    import mlflow
+
+    return list(
+        mlflow.search_runs(
+            experiment_names=[EXPERIMENT],
+            filter_string=f"{condition} and attributes.status = '{status}'",
+            output_format="list",
+        )
+    )
+
+
+def client() -> MlflowClient:
+    """A client of the tracking store that `connect` pointed at."""
+    from mlflow import MlflowClient
+
+    return MlflowClient()
 
 
 def prefixed(tags: dict[str, str]) -> dict[str, str]:

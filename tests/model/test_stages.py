@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
-from lus import backbones, classifier, cohort, featureset, frameset, heads, params, registry, tracking, trials
+from lus import backbones, classifier, cohort, featureset, folds, frameset, params, registry, tracking, training, trials
 from lus.errors import BadInput
 from lus.featureset import Info
 from lus.heads import HeadParams
@@ -86,10 +88,10 @@ def _feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     return folder
 
 
-def _search(build: Path, name: str = f"xception-{LENGTH}") -> trials.Trials:
+def _search(build: Path, name: str = f"xception-{LENGTH}", params_: params.Search = SEARCH) -> trials.Trials:
     out = build / "search" / name
-    search.run(build / "features" / name, out, SEARCH, CUT)
-    return trials.read(out, 36)
+    search.run(build / "features" / name, out, params_, CUT)
+    return trials.read(out)
 
 
 @pytest.fixture
@@ -100,43 +102,81 @@ def searched(project: Path) -> Path:
     return build
 
 
-def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Path) -> None:
+def _runs(**tags: str) -> list[Run]:
+    """The runs with these tags of this project."""
     runs = mlflow.search_runs(experiment_names=["lus"], output_format="list")
-    (parent,) = [run for run in runs if run.data.tags["lus.kind"] == "search"]
-    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert {run.info.run_name for run in nested} == {"trial 00", "trial 01"}
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    found = trials.read(searched / "search" / f"xception-{LENGTH}", 36)
-    by_name = {run.info.run_name: run for run in nested}
-    for trial in found.trials:
-        run = by_name[f"trial {trial.number:02d}"]
-        assert run.data.params["units"] == str(trial.head.units)
-        assert run.data.metrics["loss"] == pytest.approx(trial.loss)
-        assert run.data.metrics["accuracy"] == pytest.approx(trial.accuracy)
-        folds = MlflowClient().get_metric_history(run.info.run_id, "fold_loss")
-        assert [one.value for one in folds] == pytest.approx([fold.loss for fold in trial.folds])
-    assert parent.data.metrics["best_loss"] == pytest.approx(found.best.loss)
+    return [run for run in runs if all(run.data.tags.get(f"lus.{name}") == value for name, value in tags.items())]
 
 
-def test_the_same_seed_gives_the_same_bytes_twice(project: Path) -> None:
+def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Path) -> None:
+    assert {run.info.status for run in _runs()} == {"FINISHED"}
+    found = trials.read(searched / "search" / f"xception-{LENGTH}")
+    assert [part.part for part in found.parts] == ["fold-0", "fold-1", "all"]
+    for part in found.parts:
+        (parent,) = _runs(kind="search", part=part.part)
+        assert parent.info.run_name == f"{part.part} · search xception-{LENGTH}"
+        nested = _runs(kind="trial", part=part.part)
+        assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
+        by_number = {run.data.params["number"]: run for run in nested}
+        assert len(nested) == len(part.trials) == SEARCH.trials
+        for trial in part.trials:
+            run = by_number[str(trial.number)]
+            assert run.data.params["units"] == str(trial.head.units)
+            assert run.data.metrics["loss"] == pytest.approx(trial.loss)
+            assert run.data.metrics["accuracy"] == pytest.approx(trial.accuracy)
+            losses = MlflowClient().get_metric_history(run.info.run_id, "fold_loss")
+            assert [one.value for one in losses] == pytest.approx([fold.loss for fold in trial.folds])
+            course = MlflowClient().get_metric_history(run.info.run_id, "val_loss/fold-0")
+            assert course[trial.folds[0].epochs - 1].value == pytest.approx(trial.folds[0].loss, abs=1e-6)
+            assert min(one.value for one in course) == pytest.approx(trial.folds[0].loss, abs=1e-6)
+        assert parent.data.metrics["best_loss"] == pytest.approx(part.best.loss)
+        assert parent.data.metrics["trials_finished"] == SEARCH.trials
+
+
+def test_a_run_says_what_it_was_run_on_what_became_of_it_and_what_it_took(searched: Path) -> None:
+    folder = searched / "features" / f"xception-{LENGTH}"
+    for run in _runs(kind="trial"):
+        tags = run.data.tags
+        assert tags["lus.state"] == "finished"
+        assert tags["lus.features_sha256"] == tracking.sha256(folder / featureset.FEATURES_FILE)
+        assert tags["lus.cohort"] == f"sha256:{tracking.sha256(folder / featureset.CLIPS_FILE)}"
+        assert tags["lus.seed"] == run.data.params["seed"] == str(SEARCH.seed)
+        assert {"lus.git_commit", "lus.study", "mlflow.note.content"} <= set(tags)
+        assert f"LSTM {run.data.params['units']}, dense" in run.info.run_name
+        assert run.data.metrics["seconds"] > run.data.metrics["seconds_per_epoch"] > 0
+        assert 100 < run.data.metrics["peak_memory_mb"] < 20_000
+        (dataset,) = run.inputs.dataset_inputs
+        assert dataset.dataset.name == f"clips of {tags['lus.part']}"
+        assert dataset.dataset.digest
+    of_parts = {run.inputs.dataset_inputs[0].dataset.digest for run in _runs(kind="search")}
+    assert len(of_parts) == 3
+
+
+def test_a_searchs_run_carries_its_plots_in_a_page_of_its_own_and_its_best_trial_in_pictures(searched: Path) -> None:
+    for run in _runs(kind="search"):
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, dst_path=str(searched / "got")))
+        assert {path.name for path in folder.iterdir()} >= {
+            "study.html",
+            "best-confusion.png",
+            "best-curves.png",
+            "trials.json",
+        }
+        page = (folder / "study.html").read_text()
+        assert "Plotly.newPlot" in page
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=", page)
+        for name in ("How it went", "All parameters", "Loss by parameter"):
+            assert name in page
+
+
+def test_the_same_seed_gives_the_same_bytes_twice(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ("search/xception-4/trials.json", "evaluation/metrics.json", "evaluation/predictions.csv")
     for name in ("one", "two"):
+        monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/{name}.db")  # nothing is known from the first time
         _feature_set(project / name)
         _search(project / name)
         evaluate.run(project / name, NAMES, project / name / "evaluation", EVALUATE)
     for file in files:
         assert (project / "one" / file).read_bytes() == (project / "two" / file).read_bytes()
-
-
-def test_the_published_head_is_tried_first_when_it_lies_in_the_space(project: Path) -> None:
-    import optuna
-
-    space = ALL.search
-    assert search.fits(heads.PUBLISHED, space)
-    assert not search.fits(heads.PUBLISHED, SEARCH)
-    study = optuna.create_study()
-    study.enqueue_trial(search._as_suggestion(search.heads.PUBLISHED))
-    assert search.suggest(study.ask(), space) == search.heads.PUBLISHED
 
 
 def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(searched: Path) -> None:
@@ -152,42 +192,47 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     assert table["clip_id"].is_unique
     assert table.groupby("patient")["fold"].nunique().max() == 1
     assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
-    found = trials.read(searched / "search" / f"xception-{LENGTH}", 36)
+    found = trials.read(searched / "search" / f"xception-{LENGTH}")
     choices = json.loads((out / evaluate.CHOICE_FILE).read_text())["folds"]
     for choice in choices:
-        losses = [trial.folds[choice["fold"]].loss for trial in found.trials]
+        losses = [trial.loss for trial in found.of(f"fold-{choice['fold']}").trials]
         assert choice["trial"] == int(np.argmin(losses))
 
 
 def test_a_folds_head_is_trained_on_its_training_clips_alone(searched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    train = heads.train
+    train = training.train
 
     def watched(head: HeadParams, features: np.ndarray, *arguments: object, **options: object) -> object:
         seen.append(features)
         return train(head, features, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(heads, "train", watched)
+    monkeypatch.setattr(training, "train", watched)
     evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE)
     data = featureset.read(searched / "features" / NAMES[0])
-    found = trials.read(searched / "search" / NAMES[0], 36)
+    found = trials.read(searched / "search" / NAMES[0])
     assert len(seen) == len(found.folds)
     for features, fold in zip(seen, found.folds, strict=True):
-        assert (features == data.features[fold.train]).all()
+        assert (features == np.delete(data.features, fold.test, axis=0)).all()
 
 
-def test_what_a_folds_test_clips_look_like_changes_neither_proposals_nor_scores_of_that_fold(project: Path) -> None:
+def test_what_a_folds_test_clips_look_like_changes_neither_proposals_nor_scores_of_that_fold(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build = project / "build"
     folder = _feature_set(build)
-    before = _search(build)
+    space = SEARCH.model_copy(update={"trials": 10, "epochs": 2})  # so that TPE has begun to learn from them
+    before = _search(build, params_=space)
     features = np.load(folder / featureset.FEATURES_FILE)
     rng = np.random.default_rng(9)
-    features[before.folds[0].test] = rng.normal(5, 3, features[before.folds[0].test].shape)
+    test = before.of("fold-0").test
+    features[test] = rng.normal(5, 3, features[test].shape)
     np.save(folder / featureset.FEATURES_FILE, features)
-    after = _search(build)
-    assert [trial.head for trial in after.trials] == [trial.head for trial in before.trials]
-    assert [trial.folds[0] for trial in after.trials] == [trial.folds[0] for trial in before.trials]
-    assert [trial.folds[1] for trial in after.trials] != [trial.folds[1] for trial in before.trials]
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/again.db")  # nothing is known from before
+    after = _search(build, params_=space)
+    assert after.of("fold-0").trials == before.of("fold-0").trials
+    for part in ("fold-1", "all"):
+        assert after.of(part).trials != before.of(part).trials
 
 
 def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
@@ -301,19 +346,13 @@ def test_a_registered_classifier_can_be_traced_promoted_rolled_back_and_asked(se
 def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:
     folder = searched / "features" / f"xception-{LENGTH}"
     data = featureset.read(folder)
-    head, _ = classifier_head(data)
+    small = HeadParams(units=4, dense=(4,), batch=8)
+    head = training.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0).model(LENGTH)
     backbone = backbones.build("xception", SIZE, folder / featureset.WEIGHTS_FILE)
     joined = classifier.assemble(backbone, head, LENGTH)
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(3)])
     features = np.stack(list(backbones.features(backbones.traced(backbone), list(frames), 4)))
     assert np.allclose(joined.predict(frames, verbose=0), head.predict(features, verbose=0), atol=1e-5)
-
-
-def classifier_head(data: featureset.FeatureSet) -> tuple[object, object]:
-    from lus import folds
-
-    small = heads.HeadParams(units=4, dense=(4,), batch=8)
-    return heads.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0)
 
 
 def test_nothing_registered_is_said_clearly(project: Path) -> None:

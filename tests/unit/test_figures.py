@@ -8,6 +8,7 @@ import pytest
 
 from lus import figures, metrics
 from lus.figures import Example
+from lus.training import History
 
 LABELS = ["covid-19", "healthy"]
 
@@ -18,6 +19,15 @@ def test_a_confusion_matrix_is_drawn_darkest_where_most_clips_are(tmp_path: Path
     first, second = (cv2.imread(str(tmp_path / name)) for name in ("a.png", "b.png"))
     assert first.shape == second.shape
     assert (first != second).any()
+
+
+def test_the_curves_of_a_training_are_drawn_for_each_fold(tmp_path: Path) -> None:
+    history = History((1.0, 0.8, 0.5), (0.3, 0.4, 0.5), (1.1, 0.9, 1.0), (0.2, 0.3, 0.3))
+    figures.curves([history], tmp_path / "one.png", "a head")
+    figures.curves([history, history], tmp_path / "two.png", "a head")
+    one, two = (cv2.imread(str(tmp_path / name)) for name in ("one.png", "two.png"))
+    assert one.shape == two.shape
+    assert (one != two).any()
 
 
 def test_examples_show_the_frame_itself(tmp_path: Path) -> None:

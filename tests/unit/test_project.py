@@ -48,10 +48,12 @@ def test_make_alone_lists_the_targets() -> None:
 LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
-    {"registry", "survey"},
+    {"runs"},
+    {"compare", "registry", "studies", "survey"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
     {"baselines", "comparisons", "protocols"},
-    {"folds", "metrics", "figures", "backbones", "engines", "suites", "calibration", "patterns"},
+    {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
+    {"training"},
     {"heads", "checks"},
     {"measures", "cohort", "leaks", "phantom"},
     {"layouts"},
@@ -92,7 +94,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "tracking"}
+WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "runs", "tracking"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 

@@ -1,8 +1,7 @@
 """evaluate: feature sets and tried heads -> figures on test patients, and the choice of what to register.
 
-For each outer fold the feature set and head are chosen by their score on the validation part of that fold's
-training clips, trained again from fresh weights on all its training clips, and tested on its test clips,
-which no part of that choice has seen.
+For each outer fold the feature set and head are chosen by their loss in the searches of that fold's part, trained
+again from fresh weights on all its training clips, and tested on its test clips, which no search of that part has seen.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import featureset, figures, folds, frameset, heads, metrics, pool, tracking, trials
+from lus import featureset, figures, folds, frameset, heads, metrics, pool, tracking, training, trials
 from lus.arrays import FloatArray, IntArray
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
@@ -48,11 +47,11 @@ def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
     candidates = []
     for name in names:
         data = featureset.read(build / "features" / name)
-        candidates.append(Candidate(data, trials.read(build / "search" / name, len(data.clips))))
+        candidates.append(Candidate(data, trials.read(build / "search" / name)))
     first = candidates[0]
     for other in candidates[1:]:
         same_clips = first.data.clips["clip_id"].equals(other.data.clips["clip_id"])
-        same_folds = [f.test.tolist() for f in first.tried.folds] == [f.test.tolist() for f in other.tried.folds]
+        same_folds = [f.test.tolist() for f in first.tried.parts] == [f.test.tolist() for f in other.tried.parts]
         if not (same_clips and same_folds):
             raise BadInput(
                 f"{other.data.name} and {first.data.name} have other clips or folds; `dvc repro` makes both anew"
@@ -60,28 +59,25 @@ def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
     return candidates
 
 
-def choose(candidates: list[Candidate], fold: int | None) -> tuple[Candidate, Trial]:
-    """The feature set and trial with the lowest validation loss: on one fold, or on all (None)."""
-
-    def loss(pair: tuple[Candidate, Trial]) -> float:
-        return pair[1].loss if fold is None else pair[1].folds[fold].loss
-
-    return min(((one, trial) for one in candidates for trial in one.tried.trials), key=loss)
+def choose(candidates: list[Candidate], part: str) -> tuple[Candidate, Trial]:
+    """The feature set and trial with the lowest validation loss among the searches of a part."""
+    best = [(one, one.tried.of(part).best) for one in candidates]
+    return min(best, key=lambda pair: pair[1].loss)
 
 
-def _test_fold(candidates: list[Candidate], fold: int, labels: int, seed: int) -> tuple[FloatArray, dict[str, Any]]:
+def _test_fold(candidates: list[Candidate], number: int, labels: int, seed: int) -> tuple[FloatArray, dict[str, Any]]:
     """Probabilities of a fold's test clips, and what was chosen for it."""
-    chosen, trial = choose(candidates, fold)
-    split = chosen.tried.folds[fold]
-    epochs = trial.folds[fold].epochs
-    targets = folds.targets(chosen.data.clips)
-    features = chosen.data.features
-    model, _ = heads.train(trial.head, features[split.train], targets[split.train], labels, epochs=epochs, seed=seed)
-    return heads.predict(model, features[split.test]), {
-        "fold": fold,
+    fold = candidates[0].tried.folds[number]
+    chosen, trial = choose(candidates, fold.part)
+    targets, features = folds.targets(chosen.data.clips), chosen.data.of(fold.part)
+    train = np.setdiff1d(np.arange(len(targets)), fold.test)
+    trained = training.train(trial.head, features[train], targets[train], labels, epochs=trial.epochs, seed=seed)
+    model = trained.model(features.shape[1])
+    return heads.predict(model, features[fold.test]), {
+        "fold": number,
         "feature_set": chosen.data.name,
         "trial": trial.number,
-        "epochs": epochs,
+        "epochs": trial.epochs,
     }
 
 
@@ -178,8 +174,8 @@ def _test_all(
 
 
 def _final_choice(candidates: list[Candidate]) -> dict[str, Any]:
-    """What to register: chosen by all folds' validation parts, none of their test clips."""
-    chosen, trial = choose(candidates, None)
+    """What to register: chosen among the searches of the whole cohort."""
+    chosen, trial = choose(candidates, folds.ALL)
     return {
         "feature_set": chosen.data.name,
         "length": chosen.data.info.length,
@@ -242,9 +238,10 @@ def log(build: Path, evaluation: Path) -> str:
     summary = json.loads((evaluation / METRICS_FILE).read_text())
     choice = json.loads((evaluation / CHOICE_FILE).read_text())
     tracking.connect()
+    tracking.bury()
     found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
     identity = {"evaluation_sha256": tracking.sha256(evaluation / METRICS_FILE)}
-    tags = {"kind": "evaluation", "protocol": summary["protocol"]} | identity | found
+    tags = {"kind": "evaluation", "protocol": summary["protocol"], "owner": tracking.owner()} | identity | found
     with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}", tags=tracking.prefixed(tags)) as run_:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         mlflow.log_metrics(_flat(summary))

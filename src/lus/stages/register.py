@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import backbones, classifier, featureset, folds, frameset, heads, registry, tracking, trials
+from lus import backbones, classifier, featureset, folds, frameset, registry, tracking, training, trials
 from lus.arrays import Frames
 from lus.classifier import Card
 from lus.frameset import FrameSet
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
     """The classifier, its head trained on all clips of the cohort with the chosen parameters."""
     data = featureset.read(folder)
-    head, _ = heads.train(
+    features = data.of(folds.ALL)
+    trained = training.train(
         HeadParams.from_dict(choice["head"]),
-        data.features,
+        features,
         folds.targets(data.clips),
         len(choice["labels"]),
         epochs=choice["epochs"],
@@ -32,7 +33,7 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
     backbone = backbones.build(
         data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE, seen=data.info.seen
     )
-    return classifier.assemble(backbone, head, data.info.length)
+    return classifier.assemble(backbone, trained.model(data.info.length), data.info.length)
 
 
 def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:

@@ -1,158 +1,219 @@
-"""search: a feature set -> tried heads; every Optuna trial is a nested MLflow run."""
+"""search: a feature set -> tried heads, for each part of the cohort; every Optuna trial is a nested MLflow run."""
 
 from __future__ import annotations
 
 import math
 import shutil
-import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import featureset, folds, heads, pool, tracking, trials
+from lus import featureset, folds, heads, metrics, pool, runs, space, studies, tracking, training, trials
 from lus.featureset import FeatureSet
-from lus.folds import Fold
+from lus.folds import Part
 from lus.heads import HeadParams
 from lus.params import Folds, Search
-from lus.trials import FoldScore, Trial, Trials
+from lus.runs import SearchRun, TrialRun
+from lus.studies import Budget, Course, Work
+from lus.training import Trained
+from lus.trials import FoldScore, PartTrials, Trial, Trials
 
 if TYPE_CHECKING:
     import optuna
 
 
-def suggest(trial: optuna.Trial, space: Search) -> HeadParams:
-    """Draw a head from the search space."""
-    layers = trial.suggest_int("dense_layers", 1, space.max_dense_layers)
-    return HeadParams(
-        units=trial.suggest_categorical("units", list(space.units)),
-        dropout=trial.suggest_float("dropout", *space.dropout),
-        dense=tuple(trial.suggest_categorical(f"dense_{n}", list(space.dense)) for n in range(1, layers + 1)),
-        learning_rate=trial.suggest_float("learning_rate", *space.learning_rate, log=True),
-        batch=trial.suggest_categorical("batch", list(space.batch)),
-    )
+@dataclass(frozen=True)
+class Task:
+    """A part of the cohort to be searched: its features, and the runs that show it."""
+
+    data: FeatureSet
+    part: Part
+    params: Search
+    work: Work
+    run: SearchRun
 
 
-def _as_suggestion(head: HeadParams) -> dict[str, Any]:
-    dense = {f"dense_{number}": units for number, units in enumerate(head.dense, start=1)}
-    plain = {
-        "units": head.units,
-        "dropout": head.dropout,
-        "learning_rate": head.learning_rate,
-        "batch": head.batch,
-    }
-    return plain | {"dense_layers": len(head.dense)} | dense
-
-
-def fits(head: HeadParams, space: Search) -> bool:
-    """Whether a head lies in the search space, so that it can be tried first."""
-    return (
-        head.units in space.units
-        and set(head.dense) <= set(space.dense)
-        and len(head.dense) <= space.max_dense_layers
-        and head.batch in space.batch
-        and space.dropout[0] <= head.dropout <= space.dropout[1]
-        and space.learning_rate[0] <= head.learning_rate <= space.learning_rate[1]
-    )
-
-
-def try_fold(
-    head: HeadParams, data: FeatureSet, inner: Fold, params: Search, seed: int
-) -> tuple[FoldScore, heads.History]:
-    """Train a head on the inner training clips and score it on the validation clips.
-
-    Neither holds a test clip of the outer fold, so the score may be used to choose.
-    """
-    targets, labels = folds.targets(data.clips), len(folds.label_names(data.clips))
-    validation = (data.features[inner.test], targets[inner.test])
-    _, history = heads.train(
-        head,
-        data.features[inner.train],
-        targets[inner.train],
-        labels,
-        epochs=params.epochs,
-        seed=seed,
-        validation=validation,
-        patience=params.patience,
-    )
+def score(trained: Trained, truth: np.ndarray) -> FoldScore:
+    """How a head does on the clips that it was validated on, at its best epoch."""
+    history, probabilities = trained.history, trained.probabilities
     best = history.best_epoch
-    if not np.isfinite(history.val_loss[best - 1]):
-        return FoldScore(math.inf, history.val_accuracy[best - 1], best), history  # diverged: the worst there is
-    return FoldScore(history.val_loss[best - 1], history.val_accuracy[best - 1], best), history
+    loss = history.val_loss[best - 1]
+    if probabilities is None or not np.isfinite(loss):
+        return FoldScore(math.inf, history.val_accuracy[best - 1], best)  # diverged: the worst there is
+    return FoldScore(*training.scores(probabilities, truth), best)
 
 
-def _run_trial(number: int, head: HeadParams, data: FeatureSet, inner: list[Fold], params: Search) -> Trial:
-    import mlflow
+def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
+    """Train a head on each inner fold's training clips; returns its mean loss on the validation clips.
 
-    with mlflow.start_run(run_name=f"trial {number:02d}", nested=True, tags={"lus.kind": "trial"}):
-        mlflow.log_params(head.to_dict() | {"feature_set": data.name, "seed": params.seed})
-        scores = []
-        started = time.perf_counter()
-        for fold, split in enumerate(inner):
-            score, history = try_fold(head, data, split, params, params.seed + fold)
-            scores.append(score)
-            mlflow.log_metrics(
-                {"fold_loss": score.loss, "fold_accuracy": score.accuracy, "fold_epochs": score.epochs},
-                step=fold,
+    Neither holds a test clip of the part, so the loss may be used to choose.
+
+    Raises:
+        optuna.TrialPruned: it fell behind.
+    """
+    params, part = task.params, task.part
+    features, targets = task.data.of(part.name), folds.targets(task.data.clips)
+    names = folds.label_names(task.data.clips)
+    shown, course = TrialRun(task.run, trial, head), Course(trial, len(part.inner), params.epochs, len(names))
+    scores: list[FoldScore] = []
+    curves, confusion = [], np.zeros((len(names), len(names)), np.int64)
+
+    def watch(epoch: int, lowest: float) -> None:
+        shown.epoch()
+        course.epoch(epoch, lowest)
+
+    try:
+        for number, inner in enumerate(part.inner):
+            truth = targets[inner.test]
+            trained = training.train(
+                head,
+                features[inner.train],
+                targets[inner.train],
+                len(names),
+                epochs=params.epochs,
+                seed=params.seed + number,
+                validation=(features[inner.test], truth),
+                patience=params.patience,
+                watch=watch,
             )
-            for epoch, loss in enumerate(history.val_loss):
-                mlflow.log_metric(f"val_loss.fold_{fold}", loss, step=epoch)
-        trial = Trial(number, head, tuple(scores))
-        seconds = time.perf_counter() - started
-        mlflow.log_metrics({"loss": trial.loss, "accuracy": trial.accuracy, "seconds": seconds})
-    return trial
+            scores.append(score(trained, truth))
+            curves.append(asdict(trained.history))
+            if trained.probabilities is not None:
+                confusion += metrics.confusion(truth, trained.probabilities.argmax(axis=1), len(names))
+            shown.fold(number, scores[-1], trained.history)
+            course.fold(scores[-1].loss)
+    finally:
+        found = Trial(trial.user_attrs[studies.PLACE], head, tuple(scores))
+        trial.set_user_attr(studies.FOLDS, [asdict(one) for one in scores])
+        trial.set_user_attr(studies.CURVES, curves)
+        trial.set_user_attr(studies.CONFUSION, confusion.tolist())
+        shown.end(found)
+    return found.loss
 
 
-def _search(data: FeatureSet, inner: list[Fold], params: Search, progress: pool.Progress | None) -> list[Trial]:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Drawn at random, by a seed. A sampler that learns from the trials' mean over the folds would let a fold's
-    # test patients, who are trained on in the other folds, steer which heads that fold may choose from.
-    study = optuna.create_study(direction="minimize", sampler=optuna.samplers.RandomSampler(seed=params.seed))
+def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
+    """What is to be done, in order: the outer folds, then the whole cohort."""
+    data = featureset.read(folder)
     published = heads.published(data.name)
-    if fits(published, params):
-        study.enqueue_trial(_as_suggestion(published))
-    done: list[Trial] = []
-    for number in range(params.trials):
-        asked = study.ask()
-        done.append(_run_trial(number, suggest(asked, params), data, inner, params))
-        study.tell(asked, done[-1].loss)
-        if progress:
-            progress(number + 1, params.trials)
-    return done
+    first = published if space.fits(published, params) else None
+    tasks = []
+    for part in data.parts(cut):
+        name = studies.name_of(data, part, params)
+        work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
+        tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params)))
+    return tasks
+
+
+def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
+    """Run trials of a part until its study is complete."""
+
+    def settled(study: optuna.Study) -> None:
+        runs.settle(study, task.run)
+        if told:
+            told(study)
+
+    studies.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
+
+
+def _clear_up(tasks: list[Task]) -> None:
+    """End what processes that are gone have left behind: first the trials of these studies, then all other runs.
+
+    A trial may have ended well before its run did: by its study that is known.
+    """
+    for task in tasks:
+        study = studies.open_study(task.work.name)
+        studies.bury(study)
+        runs.settle(study, task.run)
+    tracking.bury()
+
+
+def _help(threads: int, tasks: list[Task]) -> None:
+    """A further process that runs trials."""
+    share_out(threads)
+    tracking.connect()
+    for task in tasks:
+        do(task)
+
+
+def share_out(threads: int) -> None:
+    """Let TensorFlow use so many processors; before it has done anything else."""
+    from lus import quiet
+
+    quiet.import_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Progress | None = None) -> str:
-    """Search a head for a feature set.
+    """Search a head for a feature set, once for each part of its cohort.
 
     Args:
         folder: the feature set.
         out: made afresh: `trials.json`.
         params: the search space and its budget.
         cut: how the patients are cut.
+        progress: called after each trial.
 
     Returns:
-        A sentence on the best trial.
-    """
-    import mlflow
+        A sentence on the best trial of the whole cohort.
 
-    data = featureset.read(folder)
-    parts = folds.plan(data.clips, cut)[:-1]
-    outer, inner = [Fold(part.train, part.test) for part in parts], [part.inner[0] for part in parts]
+    Raises:
+        RuntimeError: several trials in a row failed.
+    """
     tracking.connect()
-    tags = tracking.lineage({"features": folder / featureset.FEATURES_FILE, "clips": folder / featureset.CLIPS_FILE})
-    with mlflow.start_run(run_name=f"search {data.name}", tags={"lus.kind": "search"} | tracking.prefixed(tags)):
-        mlflow.log_params(params.model_dump() | {"feature_set": data.name, "weights": data.info.weights})
-        found = Trials(data.name, tuple(outer), tuple(_search(data, inner, params, progress)))
-        best = found.best
-        mlflow.log_metrics({"best_loss": best.loss, "best_accuracy": best.accuracy})
-        mlflow.log_params({f"best.{key}": value for key, value in best.head.to_dict().items()})
-        shutil.rmtree(out, ignore_errors=True)
-        written = trials.write(out, found)
-        mlflow.log_artifact(str(written))
-        mlflow.set_tag("lus.trials_sha256", tracking.sha256(written))
-    return (
-        f"{len(found.trials)} trials in {out}; best: trial {best.number}, validation loss {best.loss:.3f}, "
-        f"accuracy {best.accuracy:.2f}"
+    tasks = _tasks(folder, params, cut)
+    _clear_up(tasks)
+    helpers = params.workers - 1
+    threads = max(1, pool.processors() // params.workers)
+    if helpers:
+        share_out(threads)
+    workers = pool.open_pool(helpers, None) if helpers else None
+    futures: list[Future[None]] = (
+        [workers.schedule(_help, args=(threads, tasks)) for _ in range(helpers)] if workers else []
     )
+    try:
+        _search(tasks, progress)
+        for future in futures:
+            future.result()
+    finally:
+        for task in tasks:
+            runs.cancel(task.run)
+        if workers:
+            workers.stop()
+            workers.join()
+    found = Trials(tasks[0].data.name, tuple(_result(task) for task in tasks))
+    shutil.rmtree(out, ignore_errors=True)
+    written = trials.write(out, found)
+    for task, part in zip(tasks, found.parts, strict=True):
+        runs.finish(task.run, studies.open_study(task.work.name), part.best, written)
+    best, tried = found.of(folds.ALL).best, sum(len(part.trials) for part in found.parts)
+    pruned = sum(trial.pruned for part in found.parts for trial in part.trials)
+    return (
+        f"{tried} trials, {pruned} of them pruned, for {len(found.parts)} parts in {out}; best for all clips: trial "
+        f"{best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"
+    )
+
+
+def _search(tasks: list[Task], progress: pool.Progress | None) -> None:
+    """Take part in the search of every part, and wait until each is complete."""
+    trials_of_all = sum(task.work.budget.trials for task in tasks)
+    for number, task in enumerate(tasks):
+        with runs.active(task.run):
+            do(task, partial(_tell, progress, number * task.work.budget.trials, trials_of_all))
+
+
+def _tell(progress: pool.Progress | None, before: int, of_all: int, study: optuna.Study) -> None:
+    if progress:
+        progress(before + len(studies.finished(study)), of_all)
+
+
+def _result(task: Task) -> PartTrials:
+    study = studies.open_study(task.work.name)
+    return PartTrials(task.part.name, task.part.test, studies.result(study, task.work.budget.trials, task.params))

@@ -1,0 +1,128 @@
+"""Real servers on loopback, begun and ended by the tests that need them: PostgreSQL, and MLflow on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").is_dir() else []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float = 90) -> None:
+    """Wait until a server answers at an address."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+def end(server: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    """End a server and what it started, in a process group of their own."""
+    os.killpg(server.pid, signal.SIGINT)
+    try:
+        server.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait(seconds)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name) or next((str(folder / name) for folder in POSTGRES if (folder / name).is_file()), None)
+    if found is None:
+        pytest.skip(f"needs {name}: install Debian's package postgresql")
+    return str(Path(found).resolve())
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL without data; gives its address, `postgresql://...:PORT`, to which a database's name is added."""
+    initdb, program = _program("initdb"), _program("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="lus-postgres-"))
+    # It refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
+    port = free_port()
+    options = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    data = str(folder / "data")
+    try:
+        made = [initdb, "--no-sync", "--auth", "trust", "--username", "lus", "--encoding", "UTF8", data]
+        subprocess.run(made, check=True, timeout=120, **options)
+        settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "max_connections=60"]
+        server = subprocess.Popen(
+            [program, "-D", data, "-p", str(port), *(part for one in settings for part in ("-c", one))],
+            start_new_session=True,
+            **options,
+        )
+        try:
+            address = f"postgresql://lus@127.0.0.1:{port}"
+            _wait_for_postgres(f"{address}/postgres", server)
+            yield address
+        finally:
+            end(server)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _wait_for_postgres(address: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert server.poll() is None, "PostgreSQL ended"
+        try:
+            psycopg.connect(address, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError:
+            assert time.monotonic() < deadline, "PostgreSQL did not answer"
+            time.sleep(0.1)
+
+
+def make_database(address: str, name: str) -> str:
+    """Make a database; returns its address."""
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")  # type: ignore[call-overload]
+    return f"{address}/{name}"
+
+
+@contextmanager
+def mlflow_server(database: str, artifacts: Path) -> Iterator[str]:
+    """MLflow's server on a PostgreSQL database, through which artifacts go too; gives its address."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", database.replace("postgresql://", "postgresql+psycopg://")),
+        *("--artifacts-destination", str(artifacts)),
+    ]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment = own | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    artifacts.mkdir(parents=True, exist_ok=True)
+    with (artifacts / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/health", server, seconds=180)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            end(server)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from lus import plots, runs, studies, tracking
+from lus.runs import SearchRun
+
+
+@pytest.fixture
+def gone() -> str:
+    """A process of this machine that has ended."""
+    code = "from lus import tracking; print(tracking.owner())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _nested(parent: str, trial: int, owner: str) -> str:
+    tags = {"mlflow.parentRunId": parent, "lus.trial": str(trial), tracking.OWNER_TAG: owner}
+    return runs._create(f"trial {trial}", tags)
+
+
+def _status(run_id: str) -> tuple[str, str | None]:
+    run = mlflow.get_run(run_id)
+    return run.info.status, run.data.tags.get("lus.state")
+
+
+def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_processes_are_left_alone(
+    project: Path, gone: str
+) -> None:
+    tracking.connect()
+    own, elsewhere = tracking.owner(), f"elsewhere {os.getpid()} 1.00"
+    study = optuna.create_study()
+    for owner, state in (
+        (own, "COMPLETE"),
+        (own, "RUNNING"),
+        (gone, "FAIL"),
+        (gone, "COMPLETE"),
+        (elsewhere, "COMPLETE"),
+    ):
+        trial = study.ask()
+        trial.set_user_attr(studies.OWNER, owner)
+        if state != "RUNNING":
+            study.tell(trial, 1.0 if state == "COMPLETE" else None, state=TrialState[state])
+    failed = study.ask()
+    failed.set_user_attr(studies.OWNER, own)
+    failed.set_user_attr(studies.ERROR, "ValueError: no")
+    study.tell(failed, state=TrialState.FAIL)
+    parent = runs._create("search", {})
+    of_trials = [_nested(parent, one.number, one.user_attrs[studies.OWNER]) for one in study.trials]
+    # Of a study in another storage that is shown in the same place: the same number, another trial.
+    foreign, twin = _nested(parent, 99, elsewhere), _nested(parent, 0, elsewhere)
+    orphan = _nested(parent, 0, gone)
+    runs.settle(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    assert [_status(run_id) for run_id in of_trials] == [
+        ("FINISHED", "finished"),
+        ("RUNNING", None),
+        ("KILLED", "killed"),
+        ("FINISHED", "finished"),
+        ("RUNNING", None),
+        ("FAILED", "failed"),
+    ]
+    assert [_status(run_id)[0] for run_id in (foreign, twin, orphan)] == ["RUNNING", "RUNNING", "KILLED"]
+    assert mlflow.get_run(of_trials[5]).data.tags["lus.error"] == "ValueError: no"
+
+
+def test_runs_of_processes_that_are_gone_end_as_killed(project: Path, gone: str) -> None:
+    tracking.connect()
+    made = [runs._create("run", {tracking.OWNER_TAG: owner}) for owner in (gone, tracking.owner(), "elsewhere 1 1.00")]
+    assert tracking.bury() == 1
+    assert [_status(run_id)[0] for run_id in made] == ["KILLED", "RUNNING", "RUNNING"]
+
+
+def test_the_page_of_a_study_with_one_finished_trial_is_drawn_too(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=1)
+    plots.study(study, "A <study>", tmp_path / "one.html")
+    page = (tmp_path / "one.html").read_text()
+    assert "A &lt;study&gt;" in page
+    assert "Importance of the parameters" not in page
+    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=2)
+    plots.study(study, "A study", tmp_path / "three.html")
+    assert "Importance of the parameters" in (tmp_path / "three.html").read_text()

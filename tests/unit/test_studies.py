@@ -1,0 +1,156 @@
+"""How trials are proposed, counted and ended, with an objective that takes no time."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from lus import params, space, studies, tracking
+from lus.errors import BadInput
+from lus.heads import HeadParams
+from lus.studies import Budget, Course, Work
+from tests.conftest import ROOT
+
+SPACE = params.load(ROOT / "params.yaml").search
+PUBLISHED = HeadParams()
+
+
+def _loss(trial: optuna.Trial, head: HeadParams) -> float:
+    return abs(math.log(head.learning_rate / 0.001)) + head.dropout + head.units / 1024
+
+
+def _work(trials: int, seconds: float | None = None) -> Work:
+    return Work("study", "all", Budget(trials, seconds), SPACE, PUBLISHED)
+
+
+def _heads(study: optuna.Study) -> list[HeadParams]:
+    return [space.suggest(one, SPACE) for one in studies.finished(study)]
+
+
+def _ignore(study: optuna.Study) -> None:
+    return None
+
+
+def test_the_published_head_lies_in_the_space_and_is_tried_first(project: Path) -> None:
+    assert space.fits(PUBLISHED, SPACE)
+    assert not space.fits(PUBLISHED, SPACE.model_copy(update={"units": (64,)}))
+    studies.join(_work(3), _loss, _ignore)
+    assert _heads(studies.open_study("study"))[0] == PUBLISHED
+
+
+def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies.join(_work(16), _loss, _ignore)
+    unbroken = _heads(studies.open_study("study"))
+    assert len(set(unbroken)) == 16
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/other.db")
+    calls = 0
+
+    def interrupted(trial: optuna.Trial, head: HeadParams) -> float:
+        nonlocal calls
+        calls += 1
+        if calls % 4 == 1:
+            raise KeyboardInterrupt
+        return _loss(trial, head)
+
+    for _ in range(20):
+        try:
+            studies.join(_work(16), interrupted, _ignore)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert _heads(studies.open_study("study")) == unbroken
+
+
+def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(project: Path) -> None:
+    study = studies.open_study("study")
+    gone = subprocess.run(
+        [sys.executable, "-c", "from lus import tracking; print(tracking.owner())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    for whose in (gone, tracking.owner(), f"elsewhere {os.getpid()} 1.0"):
+        study._thread_local.in_optimize_loop = True
+        study.ask().set_user_attr(studies.OWNER, whose)
+    studies.bury(study)
+    assert [one.state.name for one in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
+
+
+def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the_next(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "STARTING", 0.5)
+    study = studies.open_study("study")
+    study._thread_local.in_optimize_loop = True
+    study.ask()
+    studies.join(_work(3), _loss, _ignore)
+    assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
+    assert _heads(study)[0] == PUBLISHED
+
+
+def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
+    studies.join(_work(50, seconds=1e-6), _loss, _ignore)
+    assert len(studies.finished(studies.open_study("study"))) == 1
+
+
+def test_a_storage_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("postgresql://lus@127.0.0.1:1/none", "nonsense://x", "no address"):
+        monkeypatch.setenv("OPTUNA_STORAGE", address)
+        with pytest.raises(BadInput, match=r"Optuna's storage cannot be used .*; see OPTUNA_STORAGE"):
+            studies.storage()
+
+
+class _Trial:
+    """What a trial is told, where the pruner lets it go on."""
+
+    def __init__(self) -> None:
+        self.reported: dict[int, float] = {}
+
+    def report(self, value: float, step: int) -> None:
+        self.reported[step] = value
+
+    def should_prune(self) -> bool:
+        return False
+
+
+def test_what_a_trial_reports_orders_as_the_running_mean_does_and_never_rises() -> None:
+    told = []
+    for losses in ([0.3, 0.9, 0.8], [0.4, 0.5, 0.2], [9.0, math.inf, 0.5]):
+        trial = _Trial()
+        course = Course(trial, folds=3, epochs=8, labels=3)  # type: ignore[arg-type]
+        for loss in losses:
+            for epoch in range(1, 6):  # it stops early
+                course.epoch(epoch, loss + 0.1 * (5 - epoch))
+            course.fold(loss)
+        values = list(trial.reported.values())
+        assert list(trial.reported) == list(range(1, 12))
+        assert values == pytest.approx(sorted(values, reverse=True))
+        told.append(trial.reported)
+    assert told[0][4] < told[1][4]  # after the first fold: 0.3 and 0.4
+    assert told[0][8] > told[1][8]  # after the second: 0.6 and 0.45 on average
+    assert told[2][4] > told[0][4]
+
+
+def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
+    def objective(trial: optuna.Trial, head: HeadParams) -> float:
+        course = Course(trial, folds=4, epochs=4, labels=3)
+        loss = 0.2 if trial.number < 4 else 0.9
+        for _ in range(4):
+            for epoch in range(1, 5):
+                course.epoch(epoch, loss)
+            course.fold(loss)
+        return loss
+
+    studies.join(_work(6), objective, _ignore)
+    done = studies.finished(studies.open_study("study"))
+    assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
+    assert max(done[5].intermediate_values) == 2  # in the first of its four folds
