@@ -47,6 +47,9 @@ def test_parameters_survive_json() -> None:
         ("xception-20", 2048, 6_822_915),
         ("nasnetlarge-20", 4032, 20_796_483),
         ("densenet121-20", 1024, 1_221_763),
+        ("pocovidnet-5", 512, 837_251),
+        ("pocovidnet-10", 512, 2_232_451),
+        ("pocovidnet-20", 512, 986_371),
     ],
 )
 def test_the_published_heads_have_the_published_number_of_parameters(
