@@ -186,7 +186,7 @@ def run_stage(count: int, seen: int) -> tuple[Cost, str]:
     frame_set(Path("frames"), count)
     section = ALL.features.model_copy(update={"weights": "random", "seen": seen, "engine": "keras", "batch": BATCH})
     cpu, wall = time.process_time(), time.perf_counter()
-    said = stage.run(Path("frames"), Path(f"xception-{LENGTH}"), section)
+    said = stage.run(Path("frames"), Path("pretrain"), Path(f"xception-{LENGTH}"), section)
     cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
     return cost, re.search(r"(\d+) clips computed", said)[1]  # type: ignore[index]
 

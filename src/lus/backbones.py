@@ -137,7 +137,11 @@ def build(
         keras.utils.set_random_seed(seed)
     top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
     top |= {"pooling": None if backbone.flatten else "avg"}
-    cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
+    try:
+        cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{name} cannot see {seen} x {seen} pixels ({reason}); raise features.seen") from None
     if weights not in ("imagenet", "random"):
         _load_file(cnn, Path(weights), backbone)
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
@@ -153,6 +157,8 @@ def build(
 def _with_imagenet(application: Callable[..., keras.Model], backbone: Backbone, top: dict[str, object]) -> keras.Model:
     try:
         return application(weights="imagenet", **top)
+    except ValueError:
+        raise  # of the size, before anything is downloaded
     except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
         raise BadInput(
             f"the ImageNet weights of {backbone.name} could not be had ({error}); connect this machine, or put a "

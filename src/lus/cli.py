@@ -50,9 +50,11 @@ def main() -> None:
         print(f"lus: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in NO_FAULT_OF_OURS or error.filename is None:
+        # A write that finds the disk full does not say where it was writing.
+        if error.errno not in NO_FAULT_OF_OURS or (error.filename is None and error.errno != errno.ENOSPC):
             raise
-        print(f"lus: {error.filename}: {error.strerror}; make it possible or name another place", file=sys.stderr)
+        where = error.filename or "the disk"
+        print(f"lus: {where}: {error.strerror}; make it possible or name another place", file=sys.stderr)
         sys.exit(2)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -138,11 +139,18 @@ def read(folder: Path) -> FeatureSet:
     Raises:
         BadInput: a file is missing, or rows and features differ in number.
     """
-    missing = [name for name in (FEATURES_FILE, CLIPS_FILE, INFO_FILE) if not (folder / name).is_file()]
-    if missing:
-        raise BadInput(f"{folder}: has no {', '.join(missing)}; `dvc repro features` makes it")
+    _refuse_missing(folder, [FEATURES_FILE, CLIPS_FILE, INFO_FILE])
+    info = Info(**json.loads((folder / INFO_FILE).read_text()))
+    if info.folds is not None:
+        _refuse_missing(folder, [features_file(folds.fold_name(number)) for number in range(info.folds["outer"])])
     features = np.load(folder / FEATURES_FILE, allow_pickle=False)
     clips = cohort.read(folder / CLIPS_FILE)
     if len(features) != len(clips):
         raise BadInput(f"{folder}: holds {len(features)} features for {len(clips)} clips; `dvc repro -f features`")
-    return FeatureSet(folder, features, clips, Info(**json.loads((folder / INFO_FILE).read_text())))
+    return FeatureSet(folder, features, clips, info)
+
+
+def _refuse_missing(folder: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise BadInput(f"{folder}: has no {', '.join(missing)}; `dvc repro features` makes it")

@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from pathlib import Path
+from types import ModuleType
+
+
+def made_by(*modules: ModuleType) -> dict[str, object]:
+    """What computed pixels and features depend on beside their inputs: the code of modules, and the libraries.
+
+    TensorFlow, Keras and OpenCV are looked at where they are loaded, OpenVINO where it is installed.
+    """
+    from importlib.metadata import version
+
+    loaded = ("tensorflow", "keras", "cv2")
+    libraries = {name: str(getattr(sys.modules[name], "__version__", "")) for name in loaded if name in sys.modules}
+    code = {module.__name__: sha256(Path(module.__file__ or "")) for module in modules}
+    return {"code": code, "libraries": libraries | {"openvino": version("openvino")}}
 
 
 def sha256(path: Path) -> str:

@@ -109,6 +109,11 @@ def whole(clips: pd.DataFrame, params: Folds) -> Part:
     return part(clips, ALL, np.arange(len(clips)), np.array([], np.int64), params)
 
 
+def fold_name(number: int) -> str:
+    """The name of an outer fold's part, as in `fold-0`."""
+    return f"fold-{number}"
+
+
 def plan(clips: pd.DataFrame, params: Folds) -> list[Part]:
     """The parts of a cohort: one for each outer fold, in their order, and the whole of it as the last.
 
@@ -116,5 +121,5 @@ def plan(clips: pd.DataFrame, params: Folds) -> list[Part]:
         BadInput: a label has too few patients.
     """
     outer = by_patient(targets(clips), clips["patient"].to_numpy(), params.outer, params.seed, label_names(clips))
-    of_folds = [part(clips, f"fold-{number}", fold.train, fold.test, params) for number, fold in enumerate(outer)]
+    of_folds = [part(clips, fold_name(number), fold.train, fold.test, params) for number, fold in enumerate(outer)]
     return [*of_folds, whole(clips, params)]

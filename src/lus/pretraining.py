@@ -11,6 +11,7 @@ import numpy as np
 
 from lus import backbones, pool
 from lus.arrays import FloatArray, Frames, IntArray
+from lus.errors import BadInput
 from lus.params import Pretrain
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def train(
 
     Returns:
         What each epoch reached on the frames kept out.
+
+    Raises:
+        BadInput: no epoch has a finite loss.
     """
     import keras
 
@@ -90,6 +94,11 @@ def train(
         verbose=0,
     )
     backbones.cnn_of(backbone).trainable = False
+    if not np.isfinite(fitted.history["val_loss"]).any():
+        raise BadInput(
+            f"the training of {backbone.name} diverged: no epoch has a finite loss; lower pretrain.learning_rate "
+            f"({params.learning_rate}) in params.yaml"
+        )
     found = zip(fitted.history["val_loss"], fitted.history["val_accuracy"], strict=True)
     return [Epoch(float(loss), float(accuracy)) for loss, accuracy in found]
 

@@ -118,7 +118,7 @@ class LeaveSourceOut:
                 "elsewhere: fill the column source, or use nested-patient"
             )
         of_sources = [
-            folds.part(clips, f"fold-{number}", self._train(clips, test), test, self.params)
+            folds.part(clips, folds.fold_name(number), self._train(clips, test), test, self.params)
             for number, test in enumerate(groups.values())
         ]
         return [*of_sources, folds.whole(clips, self.params)]
@@ -155,7 +155,7 @@ class _OfFile:
                 )
             cut.append(Fold(train, test))
         tested = np.unique(np.concatenate([fold.test for fold in cut]))
-        parts = [Part(f"fold-{number}", fold.train, fold.test, (fold,)) for number, fold in enumerate(cut)]
+        parts = [Part(folds.fold_name(number), fold.train, fold.test, (fold,)) for number, fold in enumerate(cut)]
         return [*parts, Part(ALL, tested, np.array([], np.int64), tuple(cut))]
 
 

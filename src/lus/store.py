@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ def whole(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
         beside = Path(folder) / path.name
         yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())  # or a power cut may leave the name with nothing in it
         beside.replace(path)
 
 
@@ -79,7 +82,7 @@ class Store:
                 features = self.get(clip_id)
                 if features is None:
                     raise RuntimeError(f"the features of {clip_id} are gone from {self.folder}; run it again")
-                features.astype("<f4", copy=False).tofile(out)
+                out.write(features.astype("<f4", copy=False).data)
 
     def _file(self, clip_id: str) -> Path:
         return self.folder / f"{clip_id}.npy"

@@ -85,6 +85,11 @@ def test_a_shared_mean_hides_no_difference() -> None:
         engines.refuse_difference(found, "xception", "openvino-int8")
 
 
+def test_predictions_that_change_are_counted() -> None:
+    features, labels = _apart(np.random.default_rng(2))
+    assert engines.parity(features, features[::-1].copy(), labels).changed == 48
+
+
 def test_a_shift_that_changes_predictions_is_refused_whatever_the_cosine() -> None:
     with pytest.raises(BadInput, match=r"cosine of 0\.9990 over 48 frames.* and 2 predictions of a linear head change"):
         engines.refuse_difference(Parity(0.999, 2, 48), "xception", "openvino-bf16")

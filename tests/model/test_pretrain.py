@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -121,10 +122,8 @@ def test_a_training_that_was_ended_goes_on_where_it_stopped_and_every_part_is_a_
     assert "1 of them known" in said
     assert len(calls) == 4
     runs = mlflow.search_runs(experiment_names=["lus"], output_format="list")
-    (parent,) = [run for run in runs if run.data.tags["lus.kind"] == "pretrain"]
-    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert {run.data.tags["lus.part"] for run in nested} == {"fold-1", "all"}
-    assert all({"val_loss", "val_accuracy", "best_epoch"} <= run.data.metrics.keys() for run in nested)
+    assert sorted(run.data.tags["lus.part"] for run in runs) == ["all", "fold-0", "fold-1"]
+    assert all({"val_loss", "val_accuracy", "best_epoch"} <= run.data.metrics.keys() for run in runs)
     said, again = _run(place)
     assert "3 of them known" in said
     assert again == resumed
@@ -145,8 +144,35 @@ def test_another_setting_other_weights_or_other_clips_never_serve_old_weights(pl
         stage.key(one, sampled, folds.Fold(split.train, split.test[1:]), targets, plain),
         stage.key(one, sampled, split, targets, _params(epochs=1)),
         stage.key(one, sampled, split, targets, _params(learning_rate=0.1)),
+        stage.key(one, sampled, split, targets, _params(layers=1)),
+        stage.key(one, sampled, split, targets, _params(seed=9)),
+        stage.key(one, replace(sampled, lengths=(1, LENGTH)), split, targets, plain),
     }
-    assert len(changed | {key}) == 7
+    assert len(changed | {key}) == 10
+
+
+def test_damaged_weights_are_trained_anew(place: Path) -> None:
+    _, before = _run(place)
+    damaged = next(stage.KNOWN.glob("*.h5"))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    said, after = _run(place)
+    assert "2 of them known" in said
+    assert after == before
+
+
+def test_a_training_that_diverges_says_so_and_keeps_nothing(place: Path) -> None:
+    with pytest.raises(BadInput, match=r"small_backbone diverged: .* lower pretrain\.learning_rate \(1e\+38\)"):
+        _run(place, learning_rate=1e38)
+    assert not stage.KNOWN.exists()
+
+
+def test_weights_trained_on_another_cohort_make_no_features(place: Path) -> None:
+    _run(place)
+    clips = frameset.read(place / "frames").clips
+    clips["patient"] = clips["patient"].iloc[::-1].to_numpy()
+    clips.to_csv(place / "frames" / frameset.CLIPS_FILE, index=False)
+    with pytest.raises(BadInput, match="trained on other clips, labels or patients; `dvc repro pretrain` trains it"):
+        features.run(place / "frames", place / "pretrain", place / f"features/small-{LENGTH}", _params().features)
 
 
 def test_a_cnn_with_other_weights_is_not_trained(place: Path) -> None:
@@ -221,6 +247,7 @@ def test_a_frame_that_is_turned_and_mirrored_keeps_its_kind(size: int, count: in
     frames = list(draw_frames(count, size, size, seed))
     first, again = (pretraining.augment(frames, np.random.default_rng(seed)) for _ in range(2))
     assert all(one.shape == (size, size, 3) and one.dtype == np.uint8 for one in first)
+    assert any((one != frame).any() for one, frame in zip(first, frames, strict=True))
     assert all((one == other).all() for one, other in zip(first, again, strict=True))
 
 

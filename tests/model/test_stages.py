@@ -21,6 +21,7 @@ from lus.errors import BadInput
 from lus.featureset import Info
 from lus.heads import HeadParams
 from lus.stages import evaluate, register, search
+from lus.trials import FoldScore, PartTrials, Trial, Trials
 from tests.conftest import ROOT, draw_frames, write_video
 
 SIZE, LENGTH = 71, 4
@@ -262,6 +263,19 @@ def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     evaluate.run(build, both, build / "evaluation", EVALUATE)
     choice = json.loads((build / "evaluation" / evaluate.CHOICE_FILE).read_text())
     assert choice["feature_set"] == f"xception-{LENGTH}"
+
+
+def test_beside_backbones_trained_for_each_part_all_are_compared_on_the_fold_that_these_were_validated_on() -> None:
+    def candidate(name: str, losses: tuple[float, ...], cut: dict[str, int] | None) -> evaluate.Candidate:
+        trial = Trial(0, HeadParams(), tuple(FoldScore(loss, 0.5, 1) for loss in losses))
+        info = Info(name, LENGTH, 8, SIZE, SIZE, "x", "", folds=cut)
+        data = featureset.FeatureSet(Path(name), np.zeros((1, LENGTH, 8), np.float32), _clips(1), info)
+        return evaluate.Candidate(data, Trials(name, (PartTrials("all", np.array([], np.int64), (trial,)),)))
+
+    others = [candidate("even", (0.5, 0.5), None), candidate("easy-first", (0.3, 0.9), None)]
+    assert evaluate.choose(others, "all")[0].data.info.backbone == "even"
+    trained = candidate("trained", (0.4,), CUT.model_dump())
+    assert evaluate.choose([*others, trained], "all")[0].data.info.backbone == "easy-first"
 
 
 def test_searches_with_other_folds_are_not_compared(project: Path) -> None:

@@ -82,7 +82,8 @@ def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(t
     cut = Folds(seed=1, outer=3, inner=2)
     features = np.ones((12, 4, 8), np.float32)
     featureset.write(tmp_path, features, _patients(12), replace(INFO, folds=cut.model_dump()))
-    np.save(tmp_path / featureset.features_file("fold-1"), features * 2)
+    for number in range(3):
+        np.save(tmp_path / featureset.features_file(f"fold-{number}"), features * (number + 1))
     data = featureset.read(tmp_path)
     parts, plain = data.parts(cut), folds.plan(data.clips, cut)
     assert [len(part.inner) for part in parts] == [1, 1, 1, 1]
@@ -91,3 +92,6 @@ def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(t
     assert (data.of("all") == features).all()
     with pytest.raises(BadInput, match="were trained for the folds"):
         data.parts(Folds(seed=2, outer=3, inner=2))
+    (tmp_path / featureset.features_file("fold-2")).unlink()
+    with pytest.raises(BadInput, match=r"has no features-fold-2\.npy; `dvc repro features` makes it"):
+        featureset.read(tmp_path)

@@ -23,7 +23,7 @@ from lus.errors import BadInput
 from lus.featureset import FeatureSet
 from lus.figures import Example
 from lus.frameset import FrameSet
-from lus.params import Evaluate
+from lus.params import Evaluate, Folds
 from lus.trials import Trial, Trials
 
 METRICS_FILE, PREDICTIONS_FILE, CHOICE_FILE = "metrics.json", "predictions.csv", "choice.json"
@@ -48,6 +48,7 @@ def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
     for name in names:
         data = featureset.read(build / "features" / name)
         candidates.append(Candidate(data, trials.read(build / "search" / name)))
+        _refuse_other_folds(candidates[-1])
     first = candidates[0]
     for other in candidates[1:]:
         same_clips = first.data.clips["clip_id"].equals(other.data.clips["clip_id"])
@@ -59,10 +60,25 @@ def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
     return candidates
 
 
+def _refuse_other_folds(one: Candidate) -> None:
+    """Refuse a search whose folds are not those that the backbones were trained for."""
+    if one.data.info.folds is None:
+        return
+    parts = one.data.parts(Folds(**one.data.info.folds))
+    if [part.test.tolist() for part in parts] != [part.test.tolist() for part in one.tried.parts]:
+        raise BadInput(f"{one.data.name}: its search has other folds than its backbones; `dvc repro` makes both anew")
+
+
 def choose(candidates: list[Candidate], part: str) -> tuple[Candidate, Trial]:
-    """The feature set and trial with the lowest validation loss among the searches of a part."""
+    """The feature set and trial with the lowest validation loss among the searches of a part.
+
+    Backbones that were trained on LUS frames have been validated on the first inner fold alone. Where such a feature
+    set stands beside others, all are compared on that fold, that is on the same patients; its own loss remains a
+    little too low, since its backbone's epoch was chosen by them.
+    """
     best = [(one, one.tried.of(part).best) for one in candidates]
-    return min(best, key=lambda pair: pair[1].loss)
+    first_fold_alone = any(one.data.info.folds is not None for one in candidates)
+    return min(best, key=lambda pair: pair[1].folds[0].loss if first_fold_alone else pair[1].loss)
 
 
 def _test_fold(candidates: list[Candidate], number: int, labels: int, seed: int) -> tuple[FloatArray, dict[str, Any]]:

@@ -38,12 +38,15 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
         A sentence on what was made.
 
     Raises:
-        BadInput: the weights cannot be had, or the engine gives other features than the reference.
+        BadInput: the weights cannot be had or were trained on another cohort, or the engine gives other features than
+            the reference.
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
     kind = backbones.weights_of(backbone, params.weights)
-    weights, cut = pretrain.read(trained / backbone) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
+    weights, cut = (
+        pretrain.read(trained / backbone, sampled.clips) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
+    )
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -149,9 +152,6 @@ def _hold_to_reference(reference: Run, run: Run, sampled: FrameSet, info: featur
 
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
     """All but the clip that features depend on; the sampling and the preprocessing by the code that does them."""
-    import keras
-
-    code = [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip)]
     which: dict[str, object] = {
         "engine": info.engine,
         "backbone": info.backbone,
@@ -159,4 +159,4 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": backbones.digest(model),
     }
-    return which | {"code": code, "keras": keras.__version__, "backend": keras.backend.backend()}
+    return which | files.made_by(backbones, clip, frameset)

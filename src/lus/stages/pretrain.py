@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from lus import backbones, clip, files, folds, frameset, pool, pretraining, store, tracking
 from lus.arrays import Frames, IntArray
@@ -54,16 +55,28 @@ def weights_file(part: str) -> str:
     return f"{part}.weights.h5"
 
 
-def read(folder: Path) -> tuple[dict[str, str | Path], dict[str, int]]:
+def cohort_digest(clips: pd.DataFrame) -> str:
+    """SHA-256 of what says which clips a part holds: their contents, labels and patients."""
+    return hashlib.sha256(clips[["clip_id", "label", "patient"]].to_csv(index=False).encode()).hexdigest()
+
+
+def read(folder: Path, clips: pd.DataFrame) -> tuple[dict[str, str | Path], dict[str, int]]:
     """The weights file of each part, and how the patients were cut into parts.
 
+    Args:
+        folder: that `run` wrote.
+        clips: the cohort that they are to be used on.
+
     Raises:
-        BadInput: no backbone was trained there.
+        BadInput: no backbone was trained there, or it was on another cohort, whose parts hold other clips: a fold's
+            backbone might then know test clips of the fold.
     """
     file = folder / INFO_FILE
     info = json.loads(file.read_text()) if file.is_file() else {"parts": {}}
     if not info["parts"]:
         raise BadInput(f"{folder}: holds no weights trained on LUS frames; `dvc repro pretrain` makes them")
+    if info["cohort"] != cohort_digest(clips):
+        raise BadInput(f"{folder}: trained on other clips, labels or patients; `dvc repro pretrain` trains it anew")
     return {part: folder / weights_file(part) for part in info["parts"]}, info["folds"]
 
 
@@ -85,6 +98,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
     name = out.name
     weights = backbones.weights_of(name, params.features.weights)
     trained: list[Trained] = []
+    info: dict[str, Any] = {"backbone": name, "weights": weights, "parts": {}}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if weights == backbones.TRAINED:
@@ -93,8 +107,9 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
         for number, part in enumerate(parts):
             report = pool.share(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / weights_file(part.name), params, report))
-        _log(name, trained, params)
-    info = {"backbone": name, "weights": weights, "folds": params.folds.model_dump(), "parts": _table(trained)}
+            if not trained[-1].known:
+                _log(name, trained[-1], params)
+        info |= {"cohort": cohort_digest(sampled.clips), "folds": params.folds.model_dump(), "parts": _table(trained)}
     (out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
     if not trained:
         return f"{name} has {weights} weights: nothing to train"
@@ -115,7 +130,7 @@ def _train_part(
     split, targets = part.inner[0], folds.targets(sampled.clips)
     known = KNOWN / key(backbone, sampled, split, targets, params)
     history = known.with_suffix(".json")
-    found = known.is_file() and history.is_file()
+    found = _whole(known, history)
     if not found:
         learned, kept_out = (_shots(sampled, rows, targets) for rows in (split.train, split.test))
         labels = len(folds.label_names(sampled.clips))
@@ -123,13 +138,21 @@ def _train_part(
         with store.whole(known) as path:
             backbones.cnn_of(backbone).save_weights(path)
         with store.whole(history) as path:
-            path.write_text(json.dumps([vars(epoch) for epoch in epochs]))
+            content = {"weights_sha256": files.sha256(known), "epochs": [vars(epoch) for epoch in epochs]}
+            path.write_text(json.dumps(content))
     shutil.copyfile(known, file)
-    epochs_found = json.loads(history.read_text())
-    best = int(np.argmin([epoch["loss"] for epoch in epochs_found])) + 1
+    reached = json.loads(history.read_text())["epochs"]
+    best = int(np.argmin(np.nan_to_num([epoch["loss"] for epoch in reached], nan=np.inf))) + 1
     if progress:
         progress(1, 1)
-    return Trained(part.name, epochs_found, best, found)
+    return Trained(part.name, reached, best, found)
+
+
+def _whole(weights: Path, history: Path) -> bool:
+    """Whether weights that were trained before are there, and undamaged."""
+    if not (weights.is_file() and history.is_file()):
+        return False
+    return bool(json.loads(history.read_text())["weights_sha256"] == files.sha256(weights))
 
 
 def _shots(sampled: FrameSet, rows: IntArray, targets: IntArray) -> Shots:
@@ -146,8 +169,6 @@ def _shots(sampled: FrameSet, rows: IntArray, targets: IntArray) -> Shots:
 
 def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray, params: Params) -> str:
     """A name for the weights, from all that they depend on."""
-    import keras
-
     ids = sampled.clips["clip_id"].to_numpy()
     which: dict[str, Any] = {
         "backbone": backbone.name,
@@ -156,9 +177,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
-        "code": [files.sha256(Path(module.__file__ or "")) for module in (backbones, clip, frameset, pretraining)],
-        "keras": [keras.__version__, keras.backend.backend()],
-    }
+    } | files.made_by(backbones, clip, frameset, pretraining)
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
 
 
@@ -166,24 +185,19 @@ def _table(trained: list[Trained]) -> dict[str, dict[str, Any]]:
     return {one.part: {"best_epoch": one.best, "epochs": one.epochs} for one in trained}
 
 
-def _log(name: str, trained: list[Trained], params: Params) -> None:
-    """Log the training as an MLflow run with a run for each part under it."""
+def _log(name: str, one: Trained, params: Params) -> None:
+    """Log the training of a part as an MLflow run."""
     import mlflow
     from mlflow.entities import Metric
 
     tracking.connect()
     now = int(time.time() * 1000)
-    tags = {"kind": "pretrain", "backbone": name} | tracking.lineage({})
-    with mlflow.start_run(run_name=f"pretrain {name}", tags=tracking.prefixed(tags)):
+    tags = {"kind": "pretrain", "backbone": name, "part": one.part} | tracking.lineage({})
+    with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=tracking.prefixed(tags)) as run:
         mlflow.log_params(params.pretrain.model_dump() | {"backbone": name})
-        for one in trained:
-            if one.known:
-                continue
-            part = tracking.prefixed({"kind": "pretrain-part", "part": one.part})
-            with mlflow.start_run(run_name=f"pretrain {name} {one.part}", nested=True, tags=part) as run:
-                values = [
-                    Metric(f"val_{key}", value, now, number)
-                    for number, epoch in enumerate(one.epochs, start=1)
-                    for key, value in epoch.items()
-                ]
-                mlflow.MlflowClient().log_batch(run.info.run_id, [*values, Metric("best_epoch", one.best, now, 0)])
+        values = [
+            Metric(f"val_{key}", value, now, number)
+            for number, epoch in enumerate(one.epochs, start=1)
+            for key, value in epoch.items()
+        ]
+        mlflow.MlflowClient().log_batch(run.info.run_id, [*values, Metric("best_epoch", one.best, now, 0)])
