@@ -10,6 +10,7 @@ import functools
 import hashlib
 import math
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -36,6 +37,8 @@ HEARTBEAT, GRACE = 15, 60
 """Seconds between a running trial's signs of life, and without one until it counts as dead."""
 STARTING = 10
 """Seconds that a trial may be without an owner: it gets one as soon as it is begun, unless it is killed just then."""
+MEETINGS = 10
+"""Times that the storage is opened anew because another process makes its tables at the same moment."""
 MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 OWNER, PLACE, ERROR = "owner", "place", "error"
@@ -69,15 +72,20 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
-            )
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"Optuna's storage cannot be used ({reason}); see OPTUNA_STORAGE") from None
+    for left in reversed(range(MEETINGS)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.storages.RDBStorage(
+                    url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
+                )
+        except (SQLAlchemyError, ImportError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            met = isinstance(error, SQLAlchemyError) and re.search(r"already exists|duplicate key|UNIQUE", str(error))
+            if not (met and left):
+                raise BadInput(f"Optuna's storage cannot be used ({reason}); see OPTUNA_STORAGE") from None
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
 
 
 def name_of(data: FeatureSet, part: Part, params: Search) -> str:

@@ -47,10 +47,22 @@ def connect() -> None:
     location = None if uri.startswith("http") else ARTIFACTS.absolute().as_uri()
     try:
         if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+            _make_experiment(location)
         mlflow.set_experiment(EXPERIMENT)
     except MlflowException as error:
         raise BadInput(f"MLflow at {uri} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
+
+
+def _make_experiment(location: str | None) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow.create_experiment(EXPERIMENT, artifact_location=location)
+    except MlflowException as error:
+        # Another process may have made it in the meantime.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _git(*arguments: str) -> str | None:

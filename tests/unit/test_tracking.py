@@ -29,6 +29,23 @@ def test_lineage_names_the_commit_and_whether_the_sources_are_as_committed(proje
     assert tracking.lineage({})["git_clean"] == "false"
 
 
+def test_an_experiment_that_another_process_makes_at_the_same_moment_is_used(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    tracking.connect()
+    real, asked = mlflow.get_experiment_by_name, []
+
+    def not_yet(name: str) -> object:
+        asked.append(name)
+        return None if len(asked) == 1 else real(name)
+
+    monkeypatch.setattr(mlflow, "get_experiment_by_name", not_yet)
+    tracking.connect()
+    assert asked == ["lus"]
+
+
 def test_lineage_without_a_repository_says_so(project: Path) -> None:
     found = tracking.lineage({})
     assert (found["git_commit"], found["git_clean"]) == ("none", "unknown")
