@@ -61,13 +61,20 @@ def _run(folder: Path, out: str, space: Search) -> None:
     search.run(folder / NAME, folder / out, space, CUT)
 
 
+def _live(environment: dict[str, str], folder: Path, out: str, space: Search) -> None:
+    # The server that lives are forked from has the environment of the first test that began one.
+    os.environ.clear()
+    os.environ.update(environment)
+    _run(folder, out, space)
+
+
 # Begun from a process that has imported all of it, so that a new life takes no time.
 FRESH = multiprocessing.get_context("forkserver")
 FRESH.set_forkserver_preload(["lus.stages.search", "tensorflow", "keras", "mlflow", "optuna", "sklearn", "psycopg"])
 
 
 def _begin(folder: Path, out: str, space: Search = SPACE) -> BaseProcess:
-    process = FRESH.Process(target=_run, args=(folder, out, space))
+    process = FRESH.Process(target=_live, args=(dict(os.environ), folder, out, space))
     process.start()
     return process
 
