@@ -55,8 +55,10 @@ def _installed(name: str) -> bool:
     return True
 
 
-def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames) -> ModelVersion:
-    """Log a classifier in the active run and register it as the new challenger.
+def register(
+    name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames, *, challenger: bool = True
+) -> ModelVersion:
+    """Log a classifier in the active run and register it as a new version.
 
     Args:
         name: in the registry.
@@ -64,6 +66,7 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         card: kept with the model as its metadata.
         tags: of the version.
         example: (1, length, size, size, 3) uint8, kept among the run's artifacts as `classifier/input_example.npy`.
+        challenger: whether it takes the alias `challenger`.
 
     Returns:
         The new version.
@@ -88,7 +91,8 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         np.save(file, example)
         mlflow.log_artifact(str(file), "classifier")
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    if challenger:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
 
 
