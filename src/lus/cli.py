@@ -77,8 +77,15 @@ def use(
         str | None,
         typer.Option(help="weights that lus weights are trained from: imagenet, random, or a file in weights/"),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="nested-patient, leave-source-out, published or published-fresh; default: as it is"),
+    ] = None,
 ) -> None:
-    """Switch the project to other clips: sets cohort.folder, features.weights, pretrain.start in params.yaml."""
+    """Switch the project to other clips, weights or another protocol, in params.yaml.
+
+    Sets cohort.folder, features.weights, pretrain.start and folds.protocol.
+    """
     from lus import params
 
     if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
@@ -87,12 +94,15 @@ def use(
         "cohort.folder": folder.as_posix() if folder else None,
         "features.weights": weights,
         "pretrain.start": start,
+        "folds.protocol": protocol,
     }
     now = params.change({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
     trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
     weights_now = f"{now.features.weights}{trained}"
-    print(f"cohort {now.cohort.folder}, weights {weights_now}; {first}`dvc repro package` rebuilds the rest")
+    leaks = " (its figures leak)" if now.folds.protocol.startswith("published") else ""
+    what = f"cohort {now.cohort.folder}, weights {weights_now}, protocol {now.folds.protocol}{leaks}"
+    print(f"{what}; {first}`dvc repro package` rebuilds the rest")
 
 
 @app.command(rich_help_panel=PROJECT)
@@ -140,9 +150,9 @@ def audit(
         if verdict.leaking:
             raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")
         return
-    from lus.audit import checks, reader
+    from lus.audit import checks, stored
 
-    found = checks.run(reader.read(BUILD))
+    found = checks.run(stored.read(BUILD))
     show.audit_json(found) if as_json else show.audit_table(found)
     if found.leaking:
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
@@ -249,9 +259,8 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
     quiet.import_tensorflow()
     loaded = params.load()
-    section = loaded.evaluate
     names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
-    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, section, report)))
+    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, report)))
 
 
 @app.command(rich_help_panel=STAGES)

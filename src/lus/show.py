@@ -123,8 +123,9 @@ def audit_table(found: Audit) -> None:
 
 def audit_json(found: Audit) -> None:
     """Print an audit as one JSON object."""
-    body = {"findings": _findings(found.findings), "passed": found.passed, "unknown": found.unknown}
-    _print_json(body)
+    from lus.audit import stored
+
+    _print_json(stored.as_json(found))
 
 
 def verdict_table(found: Verdict, name: str) -> None:

@@ -48,8 +48,9 @@ def test_make_alone_lists_the_targets() -> None:
 LAYERS = [
     {"cli"},
     {"stages", "service", "show"},
-    {"runs"},
-    {"compare", "registry", "studies", "survey"},
+    {"runs", "reports"},
+    {"crossval"},
+    {"candidates", "compare", "registry", "studies", "survey"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
@@ -94,7 +95,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "runs", "tracking"}
+WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "reports", "runs", "tracking"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 
