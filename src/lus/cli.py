@@ -310,44 +310,22 @@ def best(
 @app.command(rich_help_panel=MODELS)
 def promote(
     version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
-    override: Annotated[
-        str, typer.Option(metavar="REASON", help="go through though conditions fail; the reason is recorded for good")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Make a version the champion, the one in production, if it passes the gate.
+    """Make a version the champion: the one in production."""
+    from lus import params, registry
 
-    It needs a clean audit, figures of a protocol that does not leak, the limits of a usable clip inside the model, the
-    answers it gave when it was registered, and accuracy no worse than the champion's on the same clips. The exit
-    status is 2 when it is refused.
-    """
-    from lus import params, promotions, quiet, show
-
-    quiet.import_tensorflow()
-    loaded = params.load()
-    name = loaded.register_.name
-    try:
-        done = promotions.promote(name, version, loaded.promote, override)
-    except promotions.Refused as refused:
-        if not as_json:
-            show.conditions_table(refused.conditions, name, refused.version)
-        raise
-    if as_json:
-        show.act_json(done)
-        return
-    show.conditions_table(done.conditions, name, done.version)
-    before = f", before it version {done.before}" if done.before else ""
-    print(f"{name} version {done.version} is the champion{before}; `lus package` builds its Bento")
+    new, old = registry.promote(params.load().register_.name, version)
+    before = f", before it version {old.version}" if old else ""
+    print(f"{new.name} version {new.version} is the champion{before}; `lus package` builds its Bento")
 
 
 @app.command(rich_help_panel=MODELS)
 def rollback() -> None:
     """Make the champion before this one the champion again."""
-    from lus import params, promotions
+    from lus import params, registry
 
-    name = params.load().register_.name
-    done = promotions.rollback(name)
-    print(f"{name} version {done.version} is the champion again, version {done.before} stepped back")
+    now, stepped_back = registry.rollback(params.load().register_.name)
+    print(f"{now.name} version {now.version} is the champion again, version {stepped_back.version} stepped back")
 
 
 @app.command(rich_help_panel=MODELS)

@@ -212,13 +212,6 @@ class Register(Section):
     seed: Annotated[int, Field(ge=0)] = Field(description="of the training on the whole cohort")
 
 
-class Promote(Section):
-    """The gate before production."""
-
-    margin: Fraction = Field(description="of accuracy; a candidate must not be worse than the champion by as much")
-    level: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(description="of the one-sided test of that, over patients")
-
-
 class Package(Section):
     """The Bento."""
 
@@ -238,7 +231,6 @@ class Params(Section):
     search: Search
     evaluate: Evaluate
     register_: Register = Field(alias="register")
-    promote: Promote
     package: Package
 
 

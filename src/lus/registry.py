@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "answer_example.npy"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 
@@ -64,8 +63,7 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         model: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
         card: kept with the model as its metadata.
         tags: of the version.
-        example: (n, length, size, size, 3) uint8, kept among the run's artifacts as `classifier/input_example.npy`
-            with the model's answers, by which whatever serves it is compared with it.
+        example: (1, length, size, size, 3) uint8, kept among the run's artifacts as `classifier/input_example.npy`.
 
     Returns:
         The new version.
@@ -86,9 +84,9 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         metadata={"card": json.dumps(card.to_json())},
     )
     with tempfile.TemporaryDirectory() as scratch:
-        for file, values in ((EXAMPLE_FILE, example), (ANSWER_FILE, model.predict(example, verbose=0))):
-            np.save(Path(scratch) / file, values)
-        mlflow.log_artifacts(scratch, "classifier")
+        file = Path(scratch) / "input_example.npy"
+        np.save(file, example)
+        mlflow.log_artifact(str(file), "classifier")
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
@@ -137,12 +135,36 @@ def by_number(name: str, version: str) -> ModelVersion:
         raise BadInput(f"{name} has no version {version}; {has}") from None
 
 
-def has_limits(version: ModelVersion) -> bool:
-    """Whether a version carries the limits of a usable clip, by which it guards itself."""
-    import mlflow
+def promote(name: str, version: str | None) -> tuple[ModelVersion, ModelVersion | None]:
+    """Make a version the champion; the champion before becomes `previous`.
 
-    info = mlflow.models.get_model_info(f"models:/{version.name}/{version.version}")
-    return bool(json.loads((info.metadata or {}).get("card", "{}")).get("limits"))
+    Args:
+        name: in the registry.
+        version: its number; the challenger where none is given.
+
+    Returns:
+        The new champion, and the one before it, if there was one.
+
+    Raises:
+        BadInput: there is no such version, or it is the champion already.
+    """
+    client = _client()
+    new = by_number(name, version) if version else by_alias(name, CHALLENGER)
+    old = find(name, CHAMPION)
+    if old and str(old.version) == str(new.version):
+        raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
+    if old:
+        client.set_registered_model_alias(name, PREVIOUS, old.version)
+    client.set_registered_model_alias(name, CHAMPION, new.version)
+    return new, old
+
+
+def rollback(name: str) -> tuple[ModelVersion, ModelVersion]:
+    """Make the previous version the champion again; returns the champion now and the one that stepped back."""
+    back = by_alias(name, PREVIOUS)
+    stepped_back = by_alias(name, CHAMPION)
+    promote(name, back.version)
+    return back, stepped_back
 
 
 def fetch(version: ModelVersion, folder: Path) -> Card:

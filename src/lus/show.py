@@ -7,7 +7,6 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from lus.audit.table import Verdict
     from lus.classifier import Classifier
     from lus.compare import Shown
-    from lus.gate import Condition
-    from lus.promotions import Act
     from lus.survey import Checked, Survey
 
 
@@ -162,20 +159,6 @@ def verdict_json(found: Verdict) -> None:
         "assumption": found.assumption,
     }
     _print_json(body)
-
-
-def conditions_table(found: Sequence[Condition], name: str, version: str) -> None:
-    """Print the conditions of the gate, those that fail highlighted."""
-    table = Table("", "condition", Column("found", overflow="fold"), "expected", title=f"{name} version {version}")
-    for one in found:
-        mark = "[green]passed[/]" if one.passed else "[red]failed[/]"
-        table.add_row(mark, one.name, escape(one.found), escape(one.expected))
-    Console().print(table)
-
-
-def act_json(done: Act) -> None:
-    """Print a promotion as one JSON object."""
-    _print_json(asdict(done))
 
 
 def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:

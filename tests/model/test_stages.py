@@ -26,7 +26,6 @@ from lus import (
     folds,
     frameset,
     params,
-    promotions,
     registry,
     reports,
     tracking,
@@ -442,19 +441,22 @@ def test_a_registered_classifier_can_be_traced_promoted_rolled_back_and_asked(se
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
 
     with pytest.raises(BadInput, match="has no previous; there was one champion at most"):
-        promotions.rollback("lus-classifier")
-    done = promotions.promote("lus-classifier", None, ALL.promote)
-    assert (done.version, done.before) == (first, None)
-    assert [one.name for one in done.conditions if not one.passed] == []
+        registry.rollback("lus-classifier")
+    assert str(registry.promote("lus-classifier", None)[0].version) == first
+    with pytest.raises(BadInput, match="is the champion already"):
+        registry.promote("lus-classifier", first)
     second = _register(searched)
     assert second != first
-    done = promotions.promote("lus-classifier", None, ALL.promote)
-    assert (done.version, done.before) == (second, first)
-    assert (_version("champion"), _version("previous")) == (second, first)
-    done = promotions.rollback("lus-classifier")
-    assert (done.version, done.before) == (first, second)
-    assert (_version("champion"), _version("previous")) == (first, second)
-    now = registry.by_alias("lus-classifier", "champion")
+    _, before = registry.promote("lus-classifier", None)
+    assert before is not None
+    assert str(before.version) == first
+    assert _version("champion") == second
+    assert _version("previous") == first
+    now, back = registry.rollback("lus-classifier")
+    assert (str(now.version), str(back.version)) == (first, second)
+    assert _version("champion") == first
+    with pytest.raises(BadInput, match="has no version 9; it has 2, 1"):
+        registry.promote("lus-classifier", "9")
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(20, 120, 104, 3))
     still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 3), 20, axis=0))

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lus import backbones, classifier, featureset, folds, frameset, registry, reports, tracking, training, trials
 from lus.arrays import Frames
 from lus.classifier import Card
@@ -17,9 +15,6 @@ from lus.params import Register
 
 if TYPE_CHECKING:
     import keras
-
-EXAMPLES = 4
-"""Clips that are stored with a version at most."""
 
 
 def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
@@ -54,14 +49,9 @@ def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
-    """The frames of the first clip of each label, of the first few labels: (n, length, size, size, 3) uint8."""
-    firsts = sampled.clips.groupby("label").head(1).head(EXAMPLES)
-    return np.stack(
-        [
-            sampled.frames(str(clip_id), int(count), length)
-            for clip_id, count in zip(firsts["clip_id"], firsts["frames"], strict=True)
-        ]
-    )
+    """The frames of the cohort's first clip: (1, length, size, size, 3) uint8."""
+    first = sampled.clips.iloc[0]
+    return sampled.frames(str(first["clip_id"]), int(first["frames"]), length)[None]
 
 
 def run(build: Path, out: Path, params: Register) -> str:
