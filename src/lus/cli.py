@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lus import cli_registry
 from lus.errors import BadInput
 
 ENVIRONMENT = {
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
 )
-PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", "Models"
+PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", cli_registry.MODELS
 
 
 def main() -> None:
@@ -307,25 +308,7 @@ def best(
     show.runs_json(found) if as_json else show.best_table(found)
 
 
-@app.command(rich_help_panel=MODELS)
-def promote(
-    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
-) -> None:
-    """Make a version the champion: the one in production."""
-    from lus import params, registry
-
-    new, old = registry.promote(params.load().register_.name, version)
-    before = f", before it version {old.version}" if old else ""
-    print(f"{new.name} version {new.version} is the champion{before}; `lus package` builds its Bento")
-
-
-@app.command(rich_help_panel=MODELS)
-def rollback() -> None:
-    """Make the champion before this one the champion again."""
-    from lus import params, registry
-
-    now, stepped_back = registry.rollback(params.load().register_.name)
-    print(f"{now.name} version {now.version} is the champion again, version {stepped_back.version} stepped back")
+app.add_typer(cli_registry.app)
 
 
 @app.command(rich_help_panel=MODELS)

@@ -212,6 +212,14 @@ class Register(Section):
     seed: Annotated[int, Field(ge=0)] = Field(description="of the training on the whole cohort")
 
 
+class Promote(Section):
+    """The gate that a version passes on its way into production."""
+
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the comparison with the champion")
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(description="of accuracy: less is no worse")
+    level: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="of the one-sided comparison")
+
+
 class Package(Section):
     """The Bento."""
 
@@ -231,6 +239,7 @@ class Params(Section):
     search: Search
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    promote: Promote
     package: Package
 
 

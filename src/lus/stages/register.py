@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lus import backbones, classifier, featureset, folds, frameset, registry, reports, tracking, training, trials
 from lus.arrays import Frames
 from lus.classifier import Card
@@ -49,9 +51,9 @@ def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
-    """The frames of the cohort's first clip: (1, length, size, size, 3) uint8."""
-    first = sampled.clips.iloc[0]
-    return sampled.frames(str(first["clip_id"]), int(first["frames"]), length)[None]
+    """The frames of each label's first clip: (labels, length, size, size, 3) uint8."""
+    firsts = sampled.clips.drop_duplicates("label").itertuples()
+    return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
 
 
 def run(build: Path, out: Path, params: Register) -> str:

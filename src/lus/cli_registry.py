@@ -1,0 +1,60 @@
+"""`lus`'s verbs about the registry: which version is in production, and what it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+MODELS = "Models"
+
+
+@app.command(rich_help_panel=MODELS)
+def promote(
+    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
+    override: Annotated[
+        str | None, typer.Option(help="the reason to promote it although a condition fails; kept for good")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Make a version the champion, the one in production, if it passes the gate.
+
+    The gate: an audit without a leak, a protocol that does not leak, the guards' limits in the model, the answers that
+    were stored with it, and to be no worse than the champion on the same clips. The exit status is 2 where it fails.
+    """
+    from lus import params, promotions, quiet, show, show_registry
+
+    loaded = params.load()
+    new, champion = promotions.candidate(loaded.register_.name, version)
+    quiet.import_tensorflow()
+    found = promotions.conditions(new, champion, loaded.promote)
+    if not as_json:
+        show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
+    else:
+        show.print_json(
+            {
+                "name": new.name,
+                "version": str(new.version),
+                "champion": str(champion.version) if champion else None,
+                "passed": all(one.passed for one in found),
+                "conditions": [asdict(one) for one in found],
+            }
+        )
+    act = promotions.promote(new, champion, found, override)
+    if not as_json:
+        before = f", before it version {act.champion}" if act.champion else ""
+        print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")
+
+
+@app.command(rich_help_panel=MODELS)
+def rollback(
+    why: Annotated[str, typer.Option(help="the reason; kept for good")] = "",
+) -> None:
+    """Make the champion before this one the champion again."""
+    from lus import params, promotions
+
+    name = params.load().register_.name
+    act = promotions.rollback(name, why)
+    print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
