@@ -60,7 +60,7 @@ class Card:
             BadInput: the limits are not those that this code knows.
         """
         try:
-            limits = Limits(**values["limits"])
+            limits = Limits(**values.get("limits", {}))
         except ValidationError as error:
             names = ", ".join(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
             raise BadInput(

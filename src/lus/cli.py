@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from lus import cli_registry
 from lus.errors import BadInput
 
 ENVIRONMENT = {
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
 )
-PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", "Models"
+PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", cli_registry.MODELS
 
 
 def main() -> None:
@@ -77,8 +78,15 @@ def use(
         str | None,
         typer.Option(help="weights that lus weights are trained from: imagenet, random, or a file in weights/"),
     ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="nested-patient, leave-source-out, published or published-fresh; default: as it is"),
+    ] = None,
 ) -> None:
-    """Switch the project to other clips: sets cohort.folder, features.weights, pretrain.start in params.yaml."""
+    """Switch the project to other clips, weights or another protocol, in params.yaml.
+
+    Sets cohort.folder, features.weights, pretrain.start and folds.protocol.
+    """
     from lus import params
 
     if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
@@ -87,12 +95,15 @@ def use(
         "cohort.folder": folder.as_posix() if folder else None,
         "features.weights": weights,
         "pretrain.start": start,
+        "folds.protocol": protocol,
     }
     now = params.change({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
     trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
     weights_now = f"{now.features.weights}{trained}"
-    print(f"cohort {now.cohort.folder}, weights {weights_now}; {first}`dvc repro package` rebuilds the rest")
+    leaks = " (its figures leak)" if now.folds.protocol.startswith("published") else ""
+    what = f"cohort {now.cohort.folder}, weights {weights_now}, protocol {now.folds.protocol}{leaks}"
+    print(f"{what}; {first}`dvc repro package` rebuilds the rest")
 
 
 @app.command(rich_help_panel=PROJECT)
@@ -140,9 +151,9 @@ def audit(
         if verdict.leaking:
             raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")
         return
-    from lus.audit import checks, reader
+    from lus.audit import checks, stored
 
-    found = checks.run(reader.read(BUILD))
+    found = checks.run(stored.read(BUILD))
     show.audit_json(found) if as_json else show.audit_table(found)
     if found.leaking:
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
@@ -249,9 +260,8 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
     quiet.import_tensorflow()
     loaded = params.load()
-    section = loaded.evaluate
     names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
-    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, section, report)))
+    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, report)))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -298,68 +308,7 @@ def best(
     show.runs_json(found) if as_json else show.best_table(found)
 
 
-@app.command("import-legacy", rich_help_panel=MODELS)
-def import_legacy(
-    file: Annotated[Path, typer.Argument(help=".h5 file of Keras 2: an LSTM head over the features of a CNN")],
-    backbone: Annotated[str, typer.Option(help="CNN whose features the head was trained on")] = "xception",
-    length: Annotated[int | None, typer.Option(min=1, help="frames of a sequence, where the file has none")] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="in the order of the probabilities; covid-19,pneumonia,healthy in the published heads"),
-    ] = None,
-    registered: Annotated[
-        bool, typer.Option("--register/--no-register", help="join it to the backbone and register the classifier")
-    ] = True,
-    out: Annotated[Path | None, typer.Option(help=".keras file to write the head to")] = None,
-) -> None:
-    """Convert a head that Keras 2 (TensorFlow 2.4 and its like) saved, and register it as a version without figures.
-
-    Nothing of the file is run; what cannot be built with the same answers is refused. The backbone gets
-    features.weights of params.yaml: they must be those that the head was trained with. No alias is moved.
-    """
-    from lus import adoption, legacy, params, quiet
-
-    if out is not None and out.suffix != ".keras":
-        raise BadInput(f"{out}: a name that ends in .keras is expected; name another --out")
-    if not registered and out is None:
-        raise BadInput("--no-register leaves nothing to do; name a .keras file to write with --out")
-    head = legacy.read(file, length)
-    named = adoption.labels_of(labels, head) if registered else ()
-    quiet.import_tensorflow()
-    model = head.build()
-    takes = f"({head.length}, {head.dim}) features -> {head.labels} labels"
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        model.save(out)
-        print(f"{out}: {takes}, as in {file}")
-    if registered:
-        loaded = params.load()
-        new = adoption.register(file, head, model, named, backbone, loaded)
-        print(
-            f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
-            f"{loaded.features.weights} weights; it has no figures and no alias"
-        )
-
-
-@app.command(rich_help_panel=MODELS)
-def promote(
-    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
-) -> None:
-    """Make a version the champion: the one in production."""
-    from lus import params, registry
-
-    new, old = registry.promote(params.load().register_.name, version)
-    before = f", before it version {old.version}" if old else ""
-    print(f"{new.name} version {new.version} is the champion{before}; `lus package` builds its Bento")
-
-
-@app.command(rich_help_panel=MODELS)
-def rollback() -> None:
-    """Make the champion before this one the champion again."""
-    from lus import params, registry
-
-    now, stepped_back = registry.rollback(params.load().register_.name)
-    print(f"{now.name} version {now.version} is the champion again, version {stepped_back.version} stepped back")
+app.add_typer(cli_registry.app)
 
 
 @app.command(rich_help_panel=MODELS)

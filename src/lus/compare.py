@@ -16,7 +16,7 @@ from lus.folds import ALL
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-TAGS = ("kind", "state", "feature_set", "part", "protocol", "cohort", "features_sha256", "git_commit")
+TAGS = ("kind", "state", "feature_set", "part", "protocol", "leaking", "cohort", "features_sha256", "git_commit")
 """This project's tags that tell what a run is and what it was run on."""
 LISTED = 5
 """Runs that are named where a name fits several."""

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lus import cohort, folds
+from lus import cohort, folds, protocols
 from lus.arrays import FloatArray
 from lus.errors import BadInput
 from lus.folds import Part
@@ -38,6 +39,7 @@ class Info:
         engine: that computed them, as in `keras` or `openvino-bf16`.
         folds: how the patients were cut when the backbone was trained on the training clips of each part; none
             where one backbone is for all.
+        parts: the names of these parts.
     """
 
     backbone: str
@@ -48,7 +50,8 @@ class Info:
     weights: str
     weights_sha256: str
     engine: str = "keras"
-    folds: dict[str, int] | None = None
+    folds: dict[str, Any] | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class FeatureSet:
         return name_of(self.info.backbone, self.info.length)
 
     def parts(self, cut: Folds) -> list[Part]:
-        """The parts of the cohort, as in `folds.plan`; each with the folds that a choice may be made by.
+        """The parts of the cohort, as the protocol cuts it; each with the folds that a choice may be made by.
 
         A backbone that was trained on clips must not be chosen by them: where there is one for each part, the
         first inner fold remains, whose validation clips it has not seen.
@@ -77,7 +80,7 @@ class FeatureSet:
         Raises:
             BadInput: a label has too few patients, or the backbones were trained for other folds.
         """
-        parts = folds.plan(self.clips, cut)
+        parts = protocols.of(cut).parts(self.clips)
         if self.info.folds is None:
             return parts
         if self.info.folds != cut.model_dump():
@@ -140,9 +143,9 @@ def read(folder: Path) -> FeatureSet:
         BadInput: a file is missing, or rows and features differ in number.
     """
     _refuse_missing(folder, [FEATURES_FILE, CLIPS_FILE, INFO_FILE])
-    info = Info(**json.loads((folder / INFO_FILE).read_text()))
-    if info.folds is not None:
-        _refuse_missing(folder, [features_file(folds.fold_name(number)) for number in range(info.folds["outer"])])
+    stored = json.loads((folder / INFO_FILE).read_text())
+    info = Info(**stored | {"parts": tuple(stored.get("parts", ()))})
+    _refuse_missing(folder, [features_file(part) for part in info.parts])
     features = np.load(folder / FEATURES_FILE, allow_pickle=False)
     clips = cohort.read(folder / CLIPS_FILE)
     if len(features) != len(clips):

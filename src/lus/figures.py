@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -214,6 +214,32 @@ def most_wrong(
     axes.set_xlabel("probability")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def ways(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Draw the accuracy of every way of answering, with its interval.
+
+    Args:
+        found: way -> what (a sentence), accuracy, low, high; the first one is the model.
+        path: a .png file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.42 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    for place, one in enumerate(found.values()):
+        colour = "tab:blue" if place == 0 else "tab:gray"
+        axes.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot(one["accuracy"], place, "o", color=colour)
+        axes.text(1.02, place, f"{one['accuracy']:.2f}", va="center", fontsize=9, color=colour)
+    axes.set_yticks(range(len(found)), [str(one["what"]) for one in found.values()], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("accuracy, with interval over patients")
+    axes.set_title("Test clips: the model, and what is reached without it", fontsize=10)
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
 

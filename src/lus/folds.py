@@ -47,6 +47,15 @@ def label_names(clips: pd.DataFrame) -> list[str]:
     return sorted(clips["label"].unique())
 
 
+def groups(clips: pd.DataFrame) -> np.ndarray:
+    """Who must stand on one side of every cut: (n,) names.
+
+    These are the patients; where the guards found that several of them show the same scan (`leaks.joined`), they are
+    one group, for they are not independent.
+    """
+    return clips["group" if "group" in clips else "patient"].to_numpy(str)
+
+
 def targets(clips: pd.DataFrame) -> IntArray:
     """The number of each clip's label: (n,) int64."""
     names = label_names(clips)
@@ -95,7 +104,7 @@ def part(clips: pd.DataFrame, name: str, train: IntArray, test: IntArray, params
     Raises:
         BadInput: a label has too few patients in `train`.
     """
-    numbers, patients = targets(clips)[train], clips["patient"].to_numpy()[train]
+    numbers, patients = targets(clips)[train], groups(clips)[train]
     inner = by_patient(numbers, patients, params.inner, params.seed, label_names(clips), "folds.inner")
     return Part(name, train, test, tuple(Fold(train[one.train], train[one.test]) for one in inner))
 
@@ -120,6 +129,6 @@ def plan(clips: pd.DataFrame, params: Folds) -> list[Part]:
     Raises:
         BadInput: a label has too few patients.
     """
-    outer = by_patient(targets(clips), clips["patient"].to_numpy(), params.outer, params.seed, label_names(clips))
+    outer = by_patient(targets(clips), groups(clips), params.outer, params.seed, label_names(clips))
     of_folds = [part(clips, fold_name(number), fold.train, fold.test, params) for number, fold in enumerate(outer)]
     return [*of_folds, whole(clips, params)]

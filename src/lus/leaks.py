@@ -114,6 +114,29 @@ def near_duplicates(clips: pd.DataFrame, fingerprints: Sequence[Bits], threshold
     return pairs.sort_values(["distance", "path", "other_path"], ignore_index=True)
 
 
+def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
+    """The patients of a cohort, those under one name that near-duplicate clips connect.
+
+    Such patients show one scan, so that to train on one and to test another asks what was told.
+
+    Args:
+        clips: a cohort table.
+        pairs: its `near_duplicates`.
+
+    Returns:
+        (n,) the patient of each clip, or the names of those that belong together, joined by " + ".
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names, number = np.unique(clips["patient"].to_numpy(str), return_inverse=True)
+    place = {name: position for position, name in enumerate(names)}
+    ones, others = ([place[str(name)] for name in pairs[side]] for side in ("patient", "other_patient"))
+    links = coo_array((np.ones(len(pairs)), (ones, others)), shape=(len(names), len(names)))
+    group = connected_components(links, directed=False)[1]
+    return [" + ".join(names[group == group[one]]) for one in number]
+
+
 def _turned(words: Words, side: int) -> Words:
     """Hashes (words, ...) of `side` x `side` bits as those of mirrored frames: odd waves across change their sign."""
     odd = np.packbits(np.arange(side * side) % 2).view(np.uint64)

@@ -282,18 +282,3 @@ def intervals_of_fold_means(
         of_folds.append(weighted(targets[rows], probabilities[rows], names, weights[:, rows]))
     means = {name: _mean([one[name] for one in of_folds]) for name in of_folds[0]}
     return {name: percentiles(values, patients, level) for name, values in means.items()}
-
-
-def interval(
-    targets: IntArray,
-    predicted: IntArray,
-    patients: NDArray[np.object_],
-    resamples: int,
-    level: float,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """`intervals` of accuracy and balanced accuracy from predicted labels alone: figure -> (low, high)."""
-    labels = int(max(targets.max(), predicted.max())) + 1
-    sure = np.eye(labels, dtype=np.float32)[predicted]
-    found = intervals(targets, sure, patients, [str(label) for label in range(labels)], resamples, level, seed)
-    return {name: (found[name].low, found[name].high) for name in ("accuracy", "balanced_accuracy")}

@@ -147,14 +147,28 @@ class Features(Section):
         return _known_weights(weights, ("imagenet", "random", "lus"))
 
 
-class Folds(Section):
-    """How the patients are cut."""
+Protocol = Literal["nested-patient", "leave-source-out", "published", "published-fresh"]
 
+
+class Folds(Section):
+    """How the cohort is cut into what is trained on and what is tested."""
+
+    protocol: Protocol = Field("nested-patient", description="the rule by which it is cut (`lus.protocols`)")
+    file: str = Field("folds/published.json", description="the folds of `published` and `published-fresh`, in folds/")
     seed: Annotated[int, Field(ge=0)]
     outer: Annotated[int, Field(ge=2)] = Field(description="folds; each keeps its own test patients unseen")
     inner: Annotated[int, Field(ge=2)] = Field(
         description="folds into which the training patients of an outer fold, and all patients, are cut to choose by"
     )
+
+    @field_validator("file")
+    @classmethod
+    def _watched(cls, file: str) -> str:
+        # The pipeline keeps watch of that folder: folds changed elsewhere would go on serving old figures.
+        parts = PurePosixPath(file).parts
+        if len(parts) > 1 and parts[0] == "folds" and ".." not in parts:
+            return file
+        raise ValueError(f"{file!r} found, a file in folds/ expected")
 
 
 class Search(Section):
@@ -198,6 +212,14 @@ class Register(Section):
     seed: Annotated[int, Field(ge=0)] = Field(description="of the training on the whole cohort")
 
 
+class Promote(Section):
+    """The gate that a version passes on its way into production."""
+
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the comparison with the champion")
+    margin: Annotated[float, Field(ge=0, lt=1)] = Field(description="of accuracy: less is no worse")
+    level: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="of the one-sided comparison")
+
+
 class Package(Section):
     """The Bento."""
 
@@ -217,6 +239,7 @@ class Params(Section):
     search: Search
     evaluate: Evaluate
     register_: Register = Field(alias="register")
+    promote: Promote
     package: Package
 
 

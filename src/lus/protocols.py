@@ -34,6 +34,8 @@ class Rule(Protocol):
         why: of that, a sentence; empty where it does not leak.
         carries_weights: whether a fold's head starts from the one before, not from fresh weights.
         folds_alike: whether the folds are equally hard but for chance.
+        one_choice: whether one head, chosen by its scores in the folds of the whole cohort, is for all of them; else
+            each part chooses its own.
     """
 
     name: ClassVar[str]
@@ -41,6 +43,7 @@ class Rule(Protocol):
     why: ClassVar[str]
     carries_weights: ClassVar[bool]
     folds_alike: ClassVar[bool]
+    one_choice: ClassVar[bool]
 
     def parts(self, clips: pd.DataFrame) -> list[Part]:
         """The parts of a cohort table."""
@@ -57,6 +60,7 @@ class NestedPatient:
     why: ClassVar[str] = ""
     carries_weights: ClassVar[bool] = False
     folds_alike: ClassVar[bool] = True
+    one_choice: ClassVar[bool] = False
 
     def parts(self, clips: pd.DataFrame) -> list[Part]:
         """The parts of a cohort table.
@@ -82,6 +86,7 @@ class LeaveSourceOut:
     why: ClassVar[str] = ""
     carries_weights: ClassVar[bool] = False
     folds_alike: ClassVar[bool] = False
+    one_choice: ClassVar[bool] = False
 
     def groups(self, clips: pd.DataFrame) -> dict[str, IntArray]:
         """The row numbers of each source that is tested, in the order of the parts."""
@@ -94,12 +99,14 @@ class LeaveSourceOut:
         return {name: rows for name, rows in tested.items() if self._can_be_left_out(clips, rows)}
 
     def _train(self, clips: pd.DataFrame, test: IntArray) -> IntArray:
-        patients = clips["patient"].to_numpy(str)
+        patients = folds.groups(clips)
         elsewhere = np.setdiff1d(np.arange(len(clips)), test)
         return elsewhere[~np.isin(patients[elsewhere], patients[test])]
 
     def _can_be_left_out(self, clips: pd.DataFrame, test: IntArray) -> bool:
-        left = clips.iloc[self._train(clips, test)].groupby("label")["patient"].nunique()
+        left = (
+            clips.assign(group=folds.groups(clips)).iloc[self._train(clips, test)].groupby("label")["group"].nunique()
+        )
         return bool(left.reindex(folds.label_names(clips), fill_value=0).min() >= self.params.inner)
 
     def parts(self, clips: pd.DataFrame) -> list[Part]:
@@ -130,6 +137,7 @@ class _OfFile:
 
     file: Path
     folds_alike: ClassVar[bool] = True
+    one_choice: ClassVar[bool] = True
 
     def parts(self, clips: pd.DataFrame) -> list[Part]:
         """The parts of a cohort table; each is chosen by its own test clips.
@@ -188,25 +196,12 @@ RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (NestedPatient, Leav
 """The protocols by name."""
 
 
-def of(name: str, params: Folds, file: Path | None) -> Rule:
-    """The protocol of this name.
-
-    Args:
-        name: one of `RULES`.
-        params: how patients are cut.
-        file: the published folds, for the protocols that are of them.
-
-    Raises:
-        BadInput: there is no such protocol, or it needs a file and none is given.
-    """
-    rule = RULES.get(name)
-    if rule is None:
-        raise BadInput(f"protocol {name} found, one of {', '.join(RULES)} expected; name one of these in params.yaml")
-    if not issubclass(rule, _OfFile):
-        return NestedPatient(params) if rule is NestedPatient else LeaveSourceOut(params)
-    if file is None:
-        raise BadInput(f"protocol {name} cuts the clips as a file of folds does and none is given; name one")
-    return rule(file)
+def of(params: Folds) -> Rule:
+    """The protocol that the parameters name."""
+    rule = RULES[params.protocol]
+    if issubclass(rule, _OfFile):
+        return rule(Path(params.file))
+    return NestedPatient(params) if rule is NestedPatient else LeaveSourceOut(params)
 
 
 def patients_on_both_sides(part: Part, clips: pd.DataFrame) -> dict[str, IntArray]:
@@ -231,7 +226,10 @@ def _read(file: Path) -> dict[str, dict[str, list[str]]]:
         content = json.loads(file.read_text())
         found = {str(name): {side: _names(fold[side]) for side in ("train", "test")} for name, fold in content.items()}
     except FileNotFoundError:
-        raise BadInput(f"{file}: not found, a file of folds by clip name was expected, {expected}") from None
+        raise BadInput(
+            f"{file}: not found, a file of folds by clip name was expected, {expected}; folds/README.md says where the "
+            "published one is"
+        ) from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise BadInput(f"{file}: is no file of folds ({error}), expected {expected}") from None
     if not found:

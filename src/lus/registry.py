@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import tracking
-from lus.arrays import Frames
+from lus import backbones, journal, tracking
+from lus.arrays import FloatArray, Frames
 from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
 from lus.errors import BadInput
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-
-
+EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
+"""Beside a registered model: frames, and what it answered to them when it was registered."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 _HOW = {
@@ -65,7 +65,8 @@ def register(
         model: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
         card: kept with the model as its metadata.
         tags: of the version.
-        example: (1, length, size, size, 3) uint8, kept among the run's artifacts as `classifier/input_example.npy`.
+        example: (n, length, size, size, 3) uint8, frames of some clips; kept beside the model with its answers, by
+            which `stored_answers` shows whether an engine answers as the model did.
         challenger: whether it takes the alias `challenger`.
 
     Returns:
@@ -77,6 +78,7 @@ def register(
     from mlflow.types import Schema, TensorSpec
 
     client = _client()
+    _create(name)
     inputs = TensorSpec(np.dtype(np.uint8), (-1, card.length, card.size, card.size, 3), "frames")
     outputs = TensorSpec(np.dtype(np.float32), (-1, len(card.labels)))
     logged = mlflow.keras.log_model(
@@ -87,13 +89,34 @@ def register(
         metadata={"card": json.dumps(card.to_json())},
     )
     with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "input_example.npy"
-        np.save(file, example)
-        mlflow.log_artifact(str(file), "classifier")
+        np.save(Path(scratch) / EXAMPLE_FILE, example)
+        np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
+        client.log_model_artifacts(logged.model_id, scratch)
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     if challenger:
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def _create(name: str) -> None:
+    """Make the registered model with its journal, where there is none yet."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        client.get_registered_model(name)
+        return
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
+    run_id = journal.create()
+    try:
+        # With the journal in the same act: two processes that do this at once agree on one.
+        client.create_registered_model(name, tags={journal.TAG: run_id})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        client.delete_run(run_id)
 
 
 def find(name: str, alias: str) -> ModelVersion | None:
@@ -139,36 +162,34 @@ def by_number(name: str, version: str) -> ModelVersion:
         raise BadInput(f"{name} has no version {version}; {has}") from None
 
 
-def promote(name: str, version: str | None) -> tuple[ModelVersion, ModelVersion | None]:
-    """Make a version the champion; the champion before becomes `previous`.
-
-    Args:
-        name: in the registry.
-        version: its number; the challenger where none is given.
+def artifacts(version: ModelVersion, folder: str) -> Path | None:
+    """Download a folder of the artifacts of the run that a version comes from, into a scratch place of MLflow's.
 
     Returns:
-        The new champion, and the one before it, if there was one.
-
-    Raises:
-        BadInput: there is no such version, or it is the champion already.
+        Where it is; None where the version has no run, or the run no such folder.
     """
-    client = _client()
-    new = by_number(name, version) if version else by_alias(name, CHALLENGER)
-    old = find(name, CHAMPION)
-    if old and str(old.version) == str(new.version):
-        raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
-    if old:
-        client.set_registered_model_alias(name, PREVIOUS, old.version)
-    client.set_registered_model_alias(name, CHAMPION, new.version)
-    return new, old
+    import mlflow
+
+    if not version.run_id or not any(one.path == folder for one in _client().list_artifacts(version.run_id)):
+        return None
+    return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=folder))
 
 
-def rollback(name: str) -> tuple[ModelVersion, ModelVersion]:
-    """Make the previous version the champion again; returns the champion now and the one that stepped back."""
-    back = by_alias(name, PREVIOUS)
-    stepped_back = by_alias(name, CHAMPION)
-    promote(name, back.version)
-    return back, stepped_back
+def stored_answers(version: ModelVersion) -> tuple[Frames, FloatArray] | None:
+    """Frames (n, length, size, size, 3) of stored clips, and what the version answered when it was registered.
+
+    None where nothing is stored.
+    """
+    import mlflow
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as scratch:
+        local = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=scratch))
+        files = [local / name for name in (EXAMPLE_FILE, ANSWER_FILE)]
+        if not all(file.is_file() for file in files):
+            return None
+        frames, answers = (np.load(file, allow_pickle=False) for file in files)
+        return frames, answers
 
 
 def fetch(version: ModelVersion, folder: Path) -> Card:

@@ -17,6 +17,7 @@ from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
 from lus.params import Search
+from lus.protocols import Rule
 from lus.training import History
 from lus.trials import FoldScore, Trial
 
@@ -53,7 +54,7 @@ class SearchRun:
     seed: int
 
 
-def open_search(study: str, data: FeatureSet, part: Part, params: Search) -> SearchRun:
+def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule) -> SearchRun:
     """The run of a study: the one there is, or a new one."""
     made_for = folds.ALL if data.info.folds is None else part.name
     files = {"features": data.folder / featureset.features_file(made_for), "clips": data.folder / featureset.CLIPS_FILE}
@@ -63,8 +64,10 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search) -> Sea
         "cohort": tracking.cohort_hash(files["clips"]),
         "study": study,
         "seed": str(params.seed),
+        "protocol": rule.name,
+        "leaking": str(rule.leaking).lower(),
     } | tracking.lineage(files)
-    run_id = _find(study) or _make(study, data, part, params, shared)
+    run_id = _find(study) or _make(study, data, part, params, rule, shared)
     _log(run_id, tags={tracking.OWNER_TAG: tracking.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)
 
@@ -82,13 +85,14 @@ def _find(study: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def _make(study: str, data: FeatureSet, part: Part, params: Search, shared: Mapping[str, str]) -> str:
+def _make(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule, shared: Mapping[str, str]) -> str:
     """A new run for a study, or the one that another process made for it in this moment."""
     tags = {"kind": "search", "owner": tracking.owner()} | dict(shared)
     note = (
-        f"Heads tried on `{data.name}` for part `{part.name}`: {len(part.train)} clips, {len(part.inner)} inner folds "
-        f"by patient. A trial's `loss` is its mean validation loss over them. "
+        f"Heads tried on `{data.name}` for part `{part.name}`, protocol {rule.name}: {len(part.train)} clips, "
+        f"{len(part.inner)} inner folds. A trial's `loss` is its mean validation loss over them. "
         + (f"The part's {len(part.test)} test clips take no part in it. " if len(part.test) else "")
+        + (f"**Its figures leak: {rule.why}.** " if rule.leaking else "")
         + "Trials that fell behind the median of those before were pruned. `study.html` plots them all."
     )
     own = tracking.prefixed(tags) | {"mlflow.note.content": note}

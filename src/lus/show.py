@@ -102,7 +102,7 @@ def survey_json(found: Survey) -> None:
         "near_duplicates": json.loads(found.near_duplicates.to_json(orient="records")),
         "shortcuts": json.loads(found.shortcuts.to_json(orient="records")),
     }
-    _print_json(body)
+    print_json(body)
 
 
 COLOURS = {"leak": "red", "warning": "yellow", "note": "cyan"}
@@ -123,8 +123,9 @@ def audit_table(found: Audit) -> None:
 
 def audit_json(found: Audit) -> None:
     """Print an audit as one JSON object."""
-    body = {"findings": _findings(found.findings), "passed": found.passed, "unknown": found.unknown}
-    _print_json(body)
+    from lus.audit import stored
+
+    print_json(stored.as_json(found))
 
 
 def verdict_table(found: Verdict, name: str) -> None:
@@ -157,14 +158,15 @@ def verdict_json(found: Verdict) -> None:
         "clips_in_a_fold": found.clips,
         "assumption": found.assumption,
     }
-    _print_json(body)
+    print_json(body)
 
 
 def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:
     return [vars(one) | {"evidence": dict(one.evidence)} for one in found]
 
 
-def _print_json(body: dict[str, object]) -> None:
+def print_json(body: dict[str, object]) -> None:
+    """Print one JSON object."""
     json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 

@@ -43,8 +43,9 @@ MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 OWNER, PLACE, ERROR = "owner", "place", "error"
 """Attributes of a trial: its process, its number in the search, and what it raised."""
-FOLDS, CONFUSION, CURVES = "folds", "confusion", "curves"
-"""And what came out: its scores on the inner folds, their confusion matrices added up, its losses by epoch."""
+FOLDS, CONFUSION, CURVES, VALIDATION = "folds", "confusion", "curves", "validation"
+"""And what came out: its scores on the inner folds, their confusion matrices added up, its losses by epoch, and the
+probabilities of the validation clips."""
 NO_RESULT = ("trials", "seconds", "workers")
 """Parameters of the search that its trials do not depend on."""
 _CODE = (*(module.__file__ or "" for module in (heads, space, training)), __file__)
@@ -370,6 +371,12 @@ def bury(study: optuna.Study) -> None:
 def result(study: optuna.Study, budget: int, space_: Search) -> tuple[Trial, ...]:
     """The study's trials, as many as the budget says, by their numbers."""
     return tuple(as_trial(one, space_) for one in finished(study)[:budget])
+
+
+def validation(study: optuna.Study, number: int) -> tuple[tuple[float, ...], ...]:
+    """The probabilities that the trial with this number gave the validation clips, fold after fold."""
+    trial = next(one for one in finished(study) if one.user_attrs[PLACE] == number)
+    return tuple(tuple(row) for row in trial.user_attrs[VALIDATION])
 
 
 def as_trial(one: optuna.trial.FrozenTrial, space_: Search) -> Trial:

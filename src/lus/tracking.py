@@ -104,6 +104,12 @@ def cohort_hash(clips: Path) -> str:
     return f"sha256:{sha256(clips)}"
 
 
+def git_user() -> str | None:
+    """The user as git knows them, as in `Name <mail> at machine`; None where it knows none."""
+    name, mail = _git("config", "user.name"), _git("config", "user.email")
+    return f"{name or ''} <{mail}> at {socket.gethostname()}".strip() if mail else None
+
+
 def owner() -> str:
     """What tells this process from all others: its machine, its number, and when it began."""
     import psutil

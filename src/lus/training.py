@@ -11,6 +11,7 @@ And the features are standardised once, not at each epoch. What is trained goes 
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,13 +71,57 @@ class Trained:
     history: History
     probabilities: FloatArray | None
 
-    def model(self, length: int) -> keras.Model:
-        """The plain Keras model with these weights: (n, length, dim) -> (n, labels)."""
+    def model(self, length: int, temperature: float = 1.0) -> keras.Model:
+        """The plain Keras model with these weights: (n, length, dim) -> (n, labels).
+
+        Args:
+            length: of the sequences.
+            temperature: of its probabilities (`calibration`); the last layer's weights are divided by it, which
+                divides its logits.
+        """
         labels = self.weights[-1].shape[0]
         model = heads.build(self.params, length, len(self.mean), labels, self.mean, self.variance)
-        for variable, value in zip(model.trainable_variables, self.weights, strict=True):
+        *inner, kernel, bias = self.weights
+        weights = [*inner, kernel / temperature, bias / temperature]
+        for variable, value in zip(model.trainable_variables, weights, strict=True):
             variable.assign(value)
         return model
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Probabilities: (n, length, dim) float32 -> (n, labels) float32, as those of `model`."""
+        loop = loop_for(len(self.params.dense), self.params.optimiser)
+        loop.start(self.weights)
+        return loop.probabilities(standardise(features, self.mean, self.variance))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        return digest(self.weights)
+
+
+def digest(weights: Sequence[FloatArray]) -> str:
+    """SHA-256 of a head's weights."""
+    found = hashlib.sha256()
+    for value in weights:
+        found.update(np.ascontiguousarray(value).tobytes())
+    return found.hexdigest()
+
+
+def untrained(
+    params: HeadParams, features: FloatArray, labels: int, seed: int, weights: Sequence[FloatArray] | None = None
+) -> Trained:
+    """A head as `train` begins with it.
+
+    Args:
+        params: the head.
+        features: (n, length, dim) float32 that it is to be trained on.
+        labels: how many there are.
+        seed: of the weights.
+        weights: to begin with, in place of fresh ones.
+    """
+    mean, variance = heads.feature_moments(features)
+    first = fresh_weights(params, features.shape[2], labels, seed) if weights is None else weights
+    return Trained(params, tuple(first), mean, variance, History((), ()), None)
 
 
 def train(
@@ -90,6 +135,7 @@ def train(
     validation: tuple[FloatArray, IntArray] | None = None,
     patience: int = 0,
     watch: Watch | None = None,
+    weights: Sequence[FloatArray] | None = None,
 ) -> Trained:
     """Train a head from fresh weights; the same seed gives the same head.
 
@@ -104,12 +150,14 @@ def train(
         patience: epochs without a lower validation loss after which the training ends, and the weights of
             the best epoch are taken.
         watch: told of each epoch.
+        weights: to begin with, in place of fresh ones.
     """
-    mean, variance = heads.feature_moments(features)
+    start = untrained(params, features, labels, seed, weights)
+    mean, variance = start.mean, start.variance
     inputs = standardise(features, mean, variance)
     held_out = (standardise(validation[0], mean, variance), validation[1]) if validation else None
     loop = loop_for(len(params.dense), params.optimiser)
-    loop.start(fresh_weights(params, features.shape[2], labels, seed))
+    loop.start(start.weights)
     order = np.random.default_rng(seed)
     series: list[tuple[float, ...]] = []
     best: tuple[float, list[FloatArray], FloatArray] | None = None
@@ -132,8 +180,8 @@ def train(
         if waited >= patience > 0:
             break
     history = History(*(tuple(column) for column in zip(*series, strict=True)))
-    weights, given = (loop.weights(), None) if best is None else best[1:]
-    return Trained(params, tuple(weights), mean, variance, history, given)
+    last, given = (loop.weights(), None) if best is None else best[1:]
+    return Trained(params, tuple(last), mean, variance, history, given)
 
 
 def standardise(features: FloatArray, mean: FloatArray, variance: FloatArray) -> FloatArray:

@@ -14,7 +14,6 @@ import numpy as np
 
 from lus.arrays import IntArray
 from lus.errors import BadInput
-from lus.folds import ALL
 from lus.heads import HeadParams
 
 TRIALS_FILE = "trials.json"
@@ -67,11 +66,14 @@ class PartTrials:
         part: its name, as in `folds.Part`.
         test: row numbers of the clips that it is tested on, which no trial has seen.
         trials: in the order of their numbers.
+        validation: probabilities (labels) that the best trial gave each validation clip, in the order of the inner
+            folds and of the clips in each.
     """
 
     part: str
     test: IntArray
     trials: tuple[Trial, ...]
+    validation: tuple[tuple[float, ...], ...] = ()
 
     @property
     def best(self) -> Trial:
@@ -89,11 +91,6 @@ class Trials:
     def of(self, part: str) -> PartTrials:
         """The trials of a part."""
         return next(one for one in self.parts if one.part == part)
-
-    @property
-    def folds(self) -> tuple[PartTrials, ...]:
-        """Those of the outer folds, in their order."""
-        return tuple(one for one in self.parts if one.part != ALL)
 
 
 def write(folder: Path, found: Trials) -> Path:
@@ -117,7 +114,7 @@ def _part_json(one: PartTrials) -> dict[str, Any]:
         }
         for trial in one.trials
     ]
-    return {"part": one.part, "test": one.test.tolist(), "trials": tried}
+    return {"part": one.part, "test": one.test.tolist(), "trials": tried, "validation": one.validation}
 
 
 def read(folder: Path) -> Trials:
@@ -130,7 +127,7 @@ def read(folder: Path) -> Trials:
     if not path.is_file():
         raise BadInput(f"{path}: not found; `dvc repro search` makes it")
     content = json.loads(path.read_text())
-    if "parts" not in content:
+    if "parts" not in content or not all("validation" in part for part in content["parts"]):
         raise BadInput(f"{path}: written by another version of this project; `dvc repro search` makes it anew")
     return Trials(content["feature_set"], tuple(_part_of(one) for one in content["parts"]))
 
@@ -145,4 +142,5 @@ def _part_of(content: dict[str, Any]) -> PartTrials:
         )
         for one in content["trials"]
     )
-    return PartTrials(content["part"], np.array(content["test"], np.int64), tried)
+    validation = tuple(tuple(row) for row in content["validation"])
+    return PartTrials(content["part"], np.array(content["test"], np.int64), tried, validation)

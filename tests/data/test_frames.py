@@ -14,6 +14,8 @@ import pytest
 from lus import checks, frameset, params, pool, suites
 from lus.errors import BadInput
 from lus.params import Params
+from lus.phantom.clip import simulate_clip
+from lus.phantom.cohort import plan
 from lus.stages import cohort as cohort_stage
 from lus.stages import frames as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
@@ -149,6 +151,21 @@ def test_patients_of_two_labels_and_a_telling_container_are_named(tmp_path: Path
     results = json.loads((tmp_path / "checks" / "checks.json").read_text())
     named = [one for one in results["cohort"]["expectations"] if one["arguments"].get("column") == "labels_of_patient"]
     assert (named[0]["success"], named[0]["severity"], named[0]["unexpected"]) == (False, "info", 4)
+
+
+def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=1)
+    one, other = sorted((folder / "a").rglob("*.avi"))[:2]
+    scan = simulate_clip(next(iter(plan(PARAMS.simulate))), 0)
+    write_video(one, scan)
+    write_video(other, scan[:, :, ::-1])
+    printed = _run(tmp_path, _table(tmp_path))
+    clips = frameset.read(tmp_path / "frames").clips
+    (twins,) = {name for name in clips["group"] if " + " in name}
+    assert set(clips.loc[clips["group"] == twins, "patient"]) == set(twins.split(" + "))
+    assert f"these patients stay on one side of every fold: {twins}" in printed
+    alone = clips[clips["group"] != twins]
+    assert (alone["group"] == alone["patient"]).all()
 
 
 def test_a_folder_that_holds_anything_else_is_not_emptied(tmp_path: Path) -> None:

@@ -105,6 +105,14 @@ def test_a_copy_counts_where_the_patient_or_the_label_differs(originals: list[np
     ]
 
 
+def test_patients_whom_near_duplicates_connect_are_one_group() -> None:
+    clips = _clips(("0", "p", "a"), ("1", "q", "a"), ("2", "r", "a"), ("3", "s", "a"), ("4", "p", "a"), ("5", "s", "b"))
+    sides = [("p", "q"), ("q", "r"), ("s", "s")]
+    pairs = pd.DataFrame(sides, columns=["patient", "other_patient"])
+    assert leaks.joined(clips, pairs) == ["p + q + r", "p + q + r", "p + q + r", "s", "p + q + r", "s"]
+    assert leaks.joined(clips, pairs[:0]) == clips["patient"].tolist()
+
+
 def test_two_cuts_of_one_recording_that_overlap_are_found(phantoms: list[Frames], tmp_path: Path) -> None:
     frames, part = phantoms[0], int(0.6 * len(phantoms[0]))
     cuts = [_sampled(tmp_path / "start.avi", frames[:part]), _sampled(tmp_path / "end.avi", frames[-part:])]

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from lus import adoption, cli, legacy, params, registry
+from lus import adoption, cli, legacy, params, promotions, registry
 from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, write_video
 
@@ -466,19 +466,29 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     with pytest.raises(BadInput, match="no challenger"):
         registry.by_alias("lus-classifier", registry.CHALLENGER)
 
+    found = promotions.conditions(version, None, params.load().promote)
+    assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
+        "audit": False,
+        "protocol": False,
+        "limits": True,
+        "parity": True,
+    }
+    with pytest.raises(BadInput, match="protocol: the evaluation carries no figures"):
+        promotions.promote(version, None, found)
+
     clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
     with registry.load(version) as classifier:
         assert classifier.card.feature_set == f"mobilenetv2-{LENGTH}"
         answer = classifier.classify(clip)
         frames = np.random.default_rng(0).integers(0, 255, (2, LENGTH, 96, 96, 3), np.uint8)
-        found = classifier.probabilities(frames)
+        given = classifier.probabilities(frames)
     assert list(answer.probabilities) == LABELS.split(",")
     section = params.load().features
     cnn = adoption.backbones.build("mobilenetv2", 96, "random", seen=96, seed=section.seed)
     seen = cnn.predict(frames.reshape(-1, 96, 96, 3), verbose=0).reshape(2, LENGTH, 1280)
-    np.testing.assert_allclose(found, answers(PUBLISHED, draw_weights(PUBLISHED, 1280), seen), atol=1e-4)
+    np.testing.assert_allclose(given, answers(PUBLISHED, draw_weights(PUBLISHED, 1280), seen), atol=1e-4)
     model = keras.saving.load_model("new/head.keras", compile=False, safe_mode=True)
-    np.testing.assert_allclose(found, np.asarray(model(seen)), atol=1e-4)
+    np.testing.assert_allclose(given, np.asarray(model(seen)), atol=1e-4)
 
 
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:

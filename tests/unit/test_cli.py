@@ -57,7 +57,10 @@ def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "my clips").mkdir()
     done = _lus("use", "my clips", "--weights", "imagenet", cwd=project)
-    assert done.stdout == "cohort my clips, weights imagenet; `dvc repro package` rebuilds the rest\n"
+    assert (
+        done.stdout
+        == "cohort my clips, weights imagenet, protocol nested-patient; `dvc repro package` rebuilds the rest\n"
+    )
     after = (project / "params.yaml").read_text()
     assert after.count("#") == before.count("#")
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
@@ -66,10 +69,12 @@ def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
 
 def test_use_changes_what_it_is_told_and_nothing_else(project: Path) -> None:
     done = _lus("use", "--weights", "imagenet", cwd=project)
-    assert done.stdout.startswith("cohort phantom, weights imagenet;")
-    assert _lus("use", "data", cwd=project).stdout.startswith("cohort data, weights imagenet; `make data` fetches")
+    assert done.stdout.startswith("cohort phantom, weights imagenet, protocol nested-patient;")
+    assert _lus("use", "data", cwd=project).stdout.startswith(
+        "cohort data, weights imagenet, protocol nested-patient; `make data` fetches"
+    )
     done = _lus("use", "phantom", "--weights", "lus", "--start", "imagenet", cwd=project)
-    assert done.stdout.startswith("cohort phantom, weights lus (trained from imagenet);")
+    assert done.stdout.startswith("cohort phantom, weights lus (trained from imagenet), protocol nested-patient;")
 
 
 def test_use_refuses_what_is_not_there_or_not_known_and_changes_nothing(project: Path) -> None:

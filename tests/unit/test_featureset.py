@@ -81,7 +81,12 @@ def test_one_backbone_for_all_is_chosen_by_every_inner_fold(tmp_path: Path) -> N
 def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(tmp_path: Path) -> None:
     cut = Folds(seed=1, outer=3, inner=2)
     features = np.ones((12, 4, 8), np.float32)
-    featureset.write(tmp_path, features, _patients(12), replace(INFO, folds=cut.model_dump()))
+    featureset.write(
+        tmp_path,
+        features,
+        _patients(12),
+        replace(INFO, folds=cut.model_dump(), parts=("fold-0", "fold-1", "fold-2", "all")),
+    )
     for number in range(3):
         np.save(tmp_path / featureset.features_file(f"fold-{number}"), features * (number + 1))
     data = featureset.read(tmp_path)

@@ -57,11 +57,14 @@ def test_an_interval_holds_the_value_and_widens_when_clips_share_patients(
     accuracy = (targets == predicted).mean()
     each = np.arange(90).astype(str).astype(object)
     few = np.array([f"{right}-{n % 5}" for n, right in enumerate(targets == predicted)], object)
-    low, high = metrics.interval(targets, predicted, each, 2000, 0.95, 1)["accuracy"]
-    assert low < accuracy < high
-    wide_low, wide_high = metrics.interval(targets, predicted, few, 2000, 0.95, 1)["accuracy"]
-    assert wide_high - wide_low > 1.5 * (high - low)
-    assert metrics.interval(targets, predicted, each, 2000, 0.95, 1)["accuracy"] == (low, high)
+
+    def interval(patients: np.ndarray) -> metrics.Interval:
+        return metrics.intervals(targets, probabilities, patients, ["a", "b", "c"], 2000, 0.95, 1)["accuracy"]
+
+    narrow, wide = interval(each), interval(few)
+    assert narrow.low < accuracy < narrow.high
+    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+    assert interval(each) == narrow
 
 
 NAMES = ["a", "b", "c"]

@@ -31,7 +31,7 @@ def test_sections_are_the_stages_of_the_pipeline() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     sections = yaml.safe_load((ROOT / "params.yaml").read_text())
     files = {path.stem for path in (ROOT / "src/lus/stages").glob("*.py")} - {"__init__"}
-    shared = {"limits", "folds"}
+    shared = {"limits", "folds", "promote"}
     assert set(stages) | shared == set(sections) == files | shared
 
 

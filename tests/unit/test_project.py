@@ -47,9 +47,12 @@ def test_make_alone_lists_the_targets() -> None:
 
 LAYERS = [
     {"cli"},
-    {"stages", "service", "show"},
-    {"runs", "adoption"},
-    {"compare", "registry", "studies", "survey"},
+    {"cli_registry"},
+    {"stages", "service", "show", "show_registry"},
+    {"runs", "reports", "promotions", "adoption"},
+    {"crossval"},
+    {"candidates", "compare", "registry", "studies", "survey"},
+    {"gate"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
@@ -57,6 +60,7 @@ LAYERS = [
     {"heads", "checks", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
     {"layouts"},
+    {"journal"},
     {"clip", "tracking"},
     {"params", "pool", "progress", "quiet"},
     {"arrays", "files"},
@@ -94,7 +98,7 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
-WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "runs", "tracking"}
+WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "reports", "runs", "tracking", "journal"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
 

@@ -163,15 +163,25 @@ def test_the_published_folds_have_five_patients_on_both_sides(upstream: Path) ->
     assert list(alone)[-1] == protocols.REST
 
 
-def test_a_protocol_is_made_by_its_name(tmp_path: Path) -> None:
-    file = tmp_path / "folds.json"
-    assert [protocols.of(name, PARAMS, file) for name in protocols.RULES] == [
-        NestedPatient(PARAMS),
-        LeaveSourceOut(PARAMS),
+def test_a_protocol_is_made_by_its_name() -> None:
+    file = Path("folds/own.json")
+    named = [PARAMS.model_copy(update={"protocol": name, "file": str(file)}) for name in protocols.RULES]
+    assert [protocols.of(one) for one in named] == [
+        NestedPatient(named[0]),
+        LeaveSourceOut(named[1]),
         Published(file),
         PublishedFresh(file),
     ]
-    with pytest.raises(BadInput, match=r"protocol own found, one of nested-patient, .* expected"):
-        protocols.of("own", PARAMS, file)
-    with pytest.raises(BadInput, match="as a file of folds does and none is given"):
-        protocols.of("published", PARAMS, None)
+
+
+def test_only_the_published_protocols_have_one_choice_for_all_folds() -> None:
+    assert {name for name, rule in protocols.RULES.items() if rule.one_choice} == {"published", "published-fresh"}
+
+
+def test_patients_who_show_one_scan_stand_on_one_side(hospitals: pd.DataFrame) -> None:
+    twins = hospitals["patient"].isin(["north-a-0", "south-a-0"])
+    hospitals["group"] = np.where(twins, "north-a-0 + south-a-0", hospitals["patient"])
+    for rule in (NestedPatient(PARAMS), LeaveSourceOut(PARAMS)):
+        for part in rule.parts(hospitals):
+            for fold in (part, *part.inner):
+                assert not set(hospitals["group"].iloc[fold.train]) & set(hospitals["group"].iloc[fold.test])

@@ -1,265 +1,284 @@
-"""evaluate: feature sets and tried heads -> figures on test patients, and the choice of what to register.
+"""evaluate: feature sets and tried heads -> figures on test clips, their audit, and the choice of what to register.
 
-For each outer fold the feature set and head are chosen by their loss in the searches of that fold's part, trained
-again from fresh weights on all its training clips, and tested on its test clips, which no search of that part has seen.
+For each fold of the protocol the feature set and head are chosen by their loss in the searches of that fold's part,
+trained again from fresh weights on all its training clips, and tested on its test clips, which no search of that part
+has seen. The protocols that are known to leak do otherwise, and their figures say so.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lus import featureset, figures, folds, frameset, heads, metrics, pool, tracking, training, trials
+from lus import (
+    candidates,
+    comparisons,
+    crossval,
+    figures,
+    folds,
+    frameset,
+    metrics,
+    pool,
+    protocols,
+    reports,
+)
 from lus.arrays import FloatArray, IntArray
-from lus.errors import BadInput
-from lus.featureset import FeatureSet
+from lus.audit import checks, stored
+from lus.audit.record import Audit, Evaluation
+from lus.candidates import Candidate
+from lus.crossval import MODEL, Outcome
 from lus.figures import Example
 from lus.frameset import FrameSet
 from lus.params import Evaluate, Folds
-from lus.trials import Trial, Trials
+from lus.protocols import Rule
 
-METRICS_FILE, PREDICTIONS_FILE, CHOICE_FILE = "metrics.json", "predictions.csv", "choice.json"
-PROTOCOL = "nested-patient"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A feature set and the heads tried on it."""
-
-    data: FeatureSet
-    tried: Trials
+WRONG = 12
+"""Of the clips that are most wrong so many are drawn."""
 
 
-def read_candidates(build: Path, names: Sequence[str]) -> list[Candidate]:
-    """Read these feature sets and their searches.
-
-    Raises:
-        BadInput: one is missing, or they differ in clips or folds, so that their scores cannot be compared.
-    """
-    candidates = []
-    for name in names:
-        data = featureset.read(build / "features" / name)
-        candidates.append(Candidate(data, trials.read(build / "search" / name)))
-        _refuse_other_folds(candidates[-1])
-    first = candidates[0]
-    for other in candidates[1:]:
-        same_clips = first.data.clips["clip_id"].equals(other.data.clips["clip_id"])
-        same_folds = [f.test.tolist() for f in first.tried.parts] == [f.test.tolist() for f in other.tried.parts]
-        if not (same_clips and same_folds):
-            raise BadInput(
-                f"{other.data.name} and {first.data.name} have other clips or folds; `dvc repro` makes both anew"
-            )
-    return candidates
-
-
-def _refuse_other_folds(one: Candidate) -> None:
-    """Refuse a search whose folds are not those that the backbones were trained for."""
-    if one.data.info.folds is None:
-        return
-    parts = one.data.parts(Folds(**one.data.info.folds))
-    if [part.test.tolist() for part in parts] != [part.test.tolist() for part in one.tried.parts]:
-        raise BadInput(f"{one.data.name}: its search has other folds than its backbones; `dvc repro` makes both anew")
-
-
-def choose(candidates: list[Candidate], part: str) -> tuple[Candidate, Trial]:
-    """The feature set and trial with the lowest validation loss among the searches of a part.
-
-    Backbones that were trained on LUS frames have been validated on the first inner fold alone. Where such a feature
-    set stands beside others, all are compared on that fold, that is on the same patients; its own loss remains a
-    little too low, since its backbone's epoch was chosen by them.
-    """
-    best = [(one, one.tried.of(part).best) for one in candidates]
-    first_fold_alone = any(one.data.info.folds is not None for one in candidates)
-    return min(best, key=lambda pair: pair[1].folds[0].loss if first_fold_alone else pair[1].loss)
-
-
-def _test_fold(candidates: list[Candidate], number: int, labels: int, seed: int) -> tuple[FloatArray, dict[str, Any]]:
-    """Probabilities of a fold's test clips, and what was chosen for it."""
-    fold = candidates[0].tried.folds[number]
-    chosen, trial = choose(candidates, fold.part)
-    targets, features = folds.targets(chosen.data.clips), chosen.data.of(fold.part)
-    train = np.setdiff1d(np.arange(len(targets)), fold.test)
-    trained = training.train(trial.head, features[train], targets[train], labels, epochs=trial.epochs, seed=seed)
-    model = trained.model(features.shape[1])
-    return heads.predict(model, features[fold.test]), {
-        "fold": number,
-        "feature_set": chosen.data.name,
-        "trial": trial.number,
-        "epochs": trial.epochs,
+def _summarise(clips: pd.DataFrame, found: Outcome, rule: Rule, params: Evaluate) -> dict[str, Any]:
+    """The figures of the model over all tested clips, with their intervals."""
+    rows, names = found.tested, folds.label_names(clips)
+    targets, given = folds.targets(clips)[rows], found.answers[MODEL][rows]
+    own = clips.iloc[rows]
+    intervals = metrics.intervals(
+        targets, given, folds.groups(own), names, params.bootstrap, params.confidence, params.seed
+    )
+    return {
+        "protocol": rule.name,
+        "leaking": rule.leaking,
+        "why": rule.why,
+        "clips": len(rows),
+        "patients": int(own["patient"].nunique()),
+        **metrics.scores(targets, given, names),
+        "interval": {name: {"low": one.low, "high": one.high} for name, one in intervals.items()},
     }
 
 
-def _summarise(
-    targets: IntArray, probabilities: FloatArray, fold_of: IntArray, clips: pd.DataFrame, params: Evaluate
-) -> dict[str, Any]:
-    names = folds.label_names(clips)
-    per_fold = [
-        metrics.scores(targets[fold_of == f], probabilities[fold_of == f], names) for f in range(fold_of.max() + 1)
-    ]
-    accuracies = [one["accuracy"] for one in per_fold]
-    intervals = metrics.interval(
-        targets,
-        probabilities.argmax(axis=1).astype(np.int64),
-        clips["patient"].to_numpy(),
+def _by_fold(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, Any]:
+    """The figures of each fold, and their mean, standard deviation and interval of the mean."""
+    rows, names, targets = found.tested, folds.label_names(clips), folds.targets(clips)
+    given, fold_of = found.answers[MODEL], found.fold_of
+    of_folds = []
+    for number, record in enumerate(found.records):
+        own = metrics.scores(targets[record.test], given[record.test], names)
+        of_folds.append({"fold": number, "name": record.name, "clips": len(record.test), **own})
+    spreads = metrics.over_folds(
+        [{name: value for name, value in one.items() if isinstance(value, float)} for one in of_folds]
+    )
+    intervals = metrics.intervals_of_fold_means(
+        targets[rows],
+        given[rows],
+        folds.groups(clips.iloc[rows]),
+        fold_of[rows],
+        names,
         params.bootstrap,
         params.confidence,
         params.seed,
     )
+    over = {
+        name: vars(spread) | {"low": intervals[name].low, "high": intervals[name].high}
+        for name, spread in spreads.items()
+    }
+    return {"folds": of_folds, "over_folds": over}
+
+
+def _ways(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, Any]:
+    """Every way of answering: its accuracy with interval, and what the model is better by, in pairs over patients."""
+    rows, names = found.tested, folds.label_names(clips)
+    targets, patients = folds.targets(clips)[rows], folds.groups(clips.iloc[rows])
+    said = {way: given[rows].argmax(axis=1).astype(np.int64) for way, given in found.answers.items()}
+    ways = {}
+    for way, given in found.answers.items():
+        own = metrics.scores(targets, given[rows], names)
+        bounds = metrics.intervals(
+            targets, given[rows], patients, names, params.bootstrap, params.confidence, params.seed
+        )["accuracy"]
+        ways[way] = {
+            "what": crossval.WAYS[way],
+            "accuracy": own["accuracy"],
+            "low": bounds.low,
+            "high": bounds.high,
+            "balanced_accuracy": own["balanced_accuracy"],
+        }
+        if way != MODEL:
+            pair = comparisons.paired(
+                targets, said[MODEL], said[way], patients, params.seed, 0.0, params.bootstrap, level=params.confidence
+            )
+            ways[way]["model_better_by"] = {
+                "difference": pair.difference,
+                "low": pair.low,
+                "high": pair.high,
+                "p_better": pair.p_better,
+                "p": pair.p,
+            }
+    return ways
+
+
+def _calibration(clips: pd.DataFrame, found: Outcome) -> dict[str, Any]:
+    """What the temperatures changed, over all tested clips."""
+    rows, names = found.tested, folds.label_names(clips)
+    targets = folds.targets(clips)[rows]
+    both = {"as_trained": found.uncalibrated[rows], "with_temperature": found.answers[MODEL][rows]}
+    scores = {name: metrics.scores(targets, given, names) for name, given in both.items()}
+    kept = ("brier", "calibration_error")
     return {
-        "protocol": PROTOCOL,
-        "clips": len(clips),
-        "patients": int(clips["patient"].nunique()),
-        "majority_accuracy": float(np.bincount(targets).max() / len(targets)),
-        **metrics.scores(targets, probabilities, names),
-        "accuracy_folds_mean": float(np.mean(accuracies)),
-        "accuracy_folds_std": float(np.std(accuracies)),
-        "interval": {name: {"low": low, "high": high} for name, (low, high) in intervals.items()},
-        "folds": [{"fold": number, **one} for number, one in enumerate(per_fold)],
+        "temperatures": [choice["temperature"] for choice in found.choices],
+        **{name: {key: own[key] for key in kept} for name, own in scores.items()},
     }
 
 
-def _predictions(clips: pd.DataFrame, probabilities: FloatArray, fold_of: IntArray) -> pd.DataFrame:
-    names = folds.label_names(clips)
-    table = clips[["clip_id", "path", "patient", "label"]].copy()
-    table["predicted"] = [names[number] for number in probabilities.argmax(axis=1)]
-    table["fold"] = fold_of
+def _predictions(clips: pd.DataFrame, found: Outcome) -> pd.DataFrame:
+    """The tested clips, those that are most wrong first within a fold's order of the cohort: a row each."""
+    rows, names = found.tested, folds.label_names(clips)
+    given = found.answers[MODEL][rows]
+    table = clips[["clip_id", "path", "patient", "label"]].iloc[rows].copy()
+    table["predicted"] = [names[number] for number in given.argmax(axis=1)]
+    table["fold"] = found.fold_of[rows]
     for number, name in enumerate(names):
-        table[f"p_{name}"] = probabilities[:, number].round(6)
+        table[f"p_{name}"] = given[:, number].round(6)
     return table
 
 
-def _examples(clips: pd.DataFrame, probabilities: FloatArray, frames: FrameSet, length: int) -> list[list[Example]]:
-    """For each label, its clip that was called best and the one that was called worst."""
-    targets = folds.targets(clips)
+def _examples(clips: pd.DataFrame, found: Outcome, frames: FrameSet, length: int) -> list[list[Example]]:
+    """For each label, its tested clip that was called best and the one that was called worst."""
+    targets, probabilities = folds.targets(clips), found.answers[MODEL]
     given = probabilities[np.arange(len(targets)), targets]
     rows = []
     for number, name in enumerate(folds.label_names(clips)):
-        of_label = np.flatnonzero(targets == number)
+        of_label = np.intersect1d(np.flatnonzero(targets == number), found.tested)
         ordered = of_label[np.argsort(-given[of_label], kind="stable")]
         row = []
-        for place in (ordered[0], ordered[-1]):
+        for place in (ordered[0], ordered[-1]) if len(ordered) else ():
             clip_id, count = str(clips["clip_id"].iloc[place]), int(clips["frames"].iloc[place])
             picture = frames.frames(clip_id, count, length)[length // 2]
             row.append(Example(picture, name, probabilities[place]))
         rows.append(row)
-    return rows
+    return [row for row in rows if row]
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the figures, as MLflow takes them: not nested."""
-    flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-    for name, bounds in values["interval"].items():
-        flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
-    # A label may hold what MLflow takes in no metric's name.
-    return {re.sub(r"[^\w.\- :]", "_", name): value for name, value in flat.items()}
+def _draw(clips: pd.DataFrame, found: Outcome, ways: dict[str, Any], frames: FrameSet, length: int, out: Path) -> None:
+    """The plots."""
+    rows, names = found.tested, folds.label_names(clips)
+    targets, given = folds.targets(clips)[rows], found.answers[MODEL][rows]
+    figures.examples(_examples(clips, found, frames, length), names, out / "examples.png")
+    matrix = metrics.confusion(targets, given.argmax(axis=1).astype(np.int64), len(names))
+    figures.confusion(matrix, names, out / "confusion.png")
+    figures.roc(targets, given, names, out / "roc.png")
+    both = {"as trained": found.uncalibrated[rows], "with temperature": given}
+    series = {name: metrics.reliability(targets, one) for name, one in both.items()}
+    figures.reliability(series, out / "reliability.png")
+    wrong = metrics.most_wrong(targets, given, WRONG)
+    paths = [str(path) for path in clips["path"].iloc[rows[wrong]]]
+    figures.most_wrong(paths, targets[wrong], given[wrong], names, out / "most-wrong.png")
+    figures.ways(ways, out / "baselines.png")
 
 
-def _without_nan(value: Any) -> Any:
-    """The same figures with None for what is not a number: JSON knows none."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _with_accuracies(found: Outcome, targets: IntArray) -> Outcome:
+    """The same, each fold stating its accuracy."""
+    said = found.answers[MODEL].argmax(axis=1)
+    records = [replace(one, accuracy=float((said == targets)[one.test].mean())) for one in found.records]
+    return replace(found, records=records)
 
 
-def _test_all(
-    candidates: list[Candidate], params: Evaluate, progress: pool.Progress | None
-) -> tuple[FloatArray, IntArray, list[dict[str, Any]]]:
-    """Probabilities of every clip from the fold that tests it, that fold's number, and each fold's choice."""
-    clips = candidates[0].data.clips
-    labels, outer = len(folds.label_names(clips)), candidates[0].tried.folds
-    probabilities = np.zeros((len(clips), labels), np.float32)
-    fold_of = np.zeros(len(clips), np.int64)
-    choices = []
-    for number, fold in enumerate(outer):
-        probabilities[fold.test], choice = _test_fold(candidates, number, labels, params.seed + number)
-        fold_of[fold.test] = number
-        choices.append(choice)
-        if progress:
-            progress(number + 1, len(outer))
-    return probabilities, fold_of, choices
+def _audit(
+    build: Path, out: Path, clips: pd.DataFrame, found: Outcome, rule: Rule, outside: FloatArray | None, seed: int
+) -> Audit:
+    """Write what an audit needs, and audit what was written."""
+    own = clips if clips["source"].nunique() > 1 else clips.drop(columns="source")
+    evaluation = Evaluation(
+        own, found.records, leave_source_out=outside, folds_alike=rule.folds_alike, stated_leak=rule.why, seed=seed
+    )
+    stored.write(out, evaluation)
+    audit = checks.run(stored.read(build, out))
+    stored.write_audit(out, audit)
+    return audit
 
 
-def _final_choice(candidates: list[Candidate]) -> dict[str, Any]:
+def _final_choice(tried: list[Candidate]) -> dict[str, Any]:
     """What to register: chosen among the searches of the whole cohort."""
-    chosen, trial = choose(candidates, folds.ALL)
+    found = candidates.choose(tried, folds.ALL)
+    data, trial = found.candidate.data, found.trial
     return {
-        "feature_set": chosen.data.name,
-        "length": chosen.data.info.length,
+        "feature_set": data.name,
+        "length": data.info.length,
         "trial": trial.number,
         "head": trial.head.to_dict(),
         "epochs": trial.epochs,
-        "labels": folds.label_names(chosen.data.clips),
+        "temperature": found.temperature,
+        "labels": folds.label_names(data.clips),
     }
 
 
-def run(build: Path, names: Sequence[str], out: Path, params: Evaluate, progress: pool.Progress | None = None) -> str:
-    """Evaluate and choose.
+def run(
+    build: Path,
+    names: Sequence[str],
+    out: Path,
+    params: Evaluate,
+    cut: Folds,
+    progress: pool.Progress | None = None,
+) -> str:
+    """Evaluate, audit and choose.
 
     Args:
-        build: the folder in which the stages before wrote `frames`, `features` and `search`.
+        build: the folder in which the stages before wrote `frames`, `checks`, `features` and `search`.
         names: the feature sets to choose from; others in the folder are of an earlier day.
-        out: made afresh: `metrics.json`, `predictions.csv`, `choice.json`, plots.
+        out: made afresh: `metrics.json` (headline), `figures.json` (by fold, baselines, calibration),
+            `predictions.csv`, `record.json` and `audit.json`, `choice.json`, plots.
         params: seed, and the level of the intervals.
+        cut: the protocol.
         progress: called after each fold.
 
     Returns:
-        A sentence with the accuracy and its interval.
+        Sentences with the accuracy and its interval, the best baseline, and what the audit found.
     """
-    candidates = read_candidates(build, names)
-    clips = candidates[0].data.clips
-    targets, labels = folds.targets(clips), folds.label_names(clips)
-    probabilities, fold_of, choices = _test_all(candidates, params, progress)
-    summary = _summarise(targets, probabilities, fold_of, clips, params)
-    choice = _final_choice(candidates) | {"folds": choices}
+    rule = protocols.of(cut)
+    tried = candidates.read(build, names, cut)
+    clips = tried[0].data.clips
+    found = _with_accuracies(crossval.run(tried, rule, params.seed, progress), folds.targets(clips))
+    outside = (
+        None if rule.leaking or rule.name == "leave-source-out" else crossval.leave_source_out(tried, cut, params.seed)
+    )
+    summary, ways = _summarise(clips, found, rule, params), _ways(clips, found, params)
+    details = _by_fold(clips, found, params) | {"ways": ways, "calibration": _calibration(clips, found)}
+    spread = details["over_folds"]["accuracy"]
+    summary |= {"accuracy_folds_mean": spread["mean"], "accuracy_folds_std": spread["std"]}
+    choice = _final_choice(tried) | {"folds": found.choices}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    (out / METRICS_FILE).write_text(json.dumps(_without_nan(summary), indent=2) + "\n")
-    (out / CHOICE_FILE).write_text(json.dumps(choice, indent=2) + "\n")
-    _predictions(clips, probabilities, fold_of).to_csv(out / PREDICTIONS_FILE, index=False)
-    rows = _examples(clips, probabilities, frameset.read(build / "frames"), choice["length"])
-    figures.examples(rows, labels, out / "examples.png")
-    matrix = metrics.confusion(targets, probabilities.argmax(axis=1), len(labels))
-    figures.confusion(matrix, labels, out / "confusion.png")
-    log(build, out)
+    for name, values in (
+        (reports.METRICS_FILE, summary),
+        (reports.FIGURES_FILE, details),
+        (reports.CHOICE_FILE, choice),
+    ):
+        reports.write_json(out / name, values)
+    _predictions(clips, found).to_csv(out / stored.PREDICTIONS, index=False)
+    _draw(clips, found, ways, frameset.read(build / "frames"), choice["length"], out)
+    audit = _audit(build, out, clips, found, rule, outside, params.seed)
+    reports.log(build, out)
+    return _sentences(summary, ways, choice, audit, params, out)
+
+
+def _sentences(
+    summary: dict[str, Any], ways: dict[str, Any], choice: dict[str, Any], audit: Audit, params: Evaluate, out: Path
+) -> str:
     bounds = summary["interval"]["accuracy"]
     level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
-    return (
-        f"accuracy {summary['accuracy']:.2f} ({level}, {summary['patients']} patients, {PROTOCOL}); "
-        f"{choice['feature_set']} trial {choice['trial']} chosen; see {out}"
-    )
-
-
-def log(build: Path, evaluation: Path) -> str:
-    """Log an evaluation as a run of its own, with its figures and files.
-
-    Args:
-        build: the folder of the stages' results.
-        evaluation: written by `run`.
-
-    Returns:
-        The run's identity.
-    """
-    import mlflow
-
-    summary = json.loads((evaluation / METRICS_FILE).read_text())
-    choice = json.loads((evaluation / CHOICE_FILE).read_text())
-    tracking.connect()
-    tracking.bury()
-    found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
-    identity = {"evaluation_sha256": tracking.sha256(evaluation / METRICS_FILE)}
-    tags = {"kind": "evaluation", "protocol": summary["protocol"], "owner": tracking.owner()} | identity | found
-    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}", tags=tracking.prefixed(tags)) as run_:
-        mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
-        mlflow.log_metrics(_flat(summary))
-        mlflow.log_artifacts(str(evaluation), "evaluation")
-    return str(run_.info.run_id)
+    leaks = [one for one in audit.findings if one.level == "leak"]
+    marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""
+    best = max(crossval.SPATIAL, key=lambda way: ways[way]["accuracy"])
+    lines = [
+        f"accuracy {summary['accuracy']:.2f} ({level}, {summary['patients']} patients, protocol {summary['protocol']}"
+        f"{marked})",
+        f"best without the order of frames: {ways[best]['what']}, {ways[best]['accuracy']:.2f}; majority "
+        f"{ways['majority']['accuracy']:.2f}",
+        f"{choice['feature_set']} trial {choice['trial']} chosen",
+        f"audit: {len(leaks)} leaks in {len(audit.findings)} findings (`lus audit` lists them); see {out}",
+    ]
+    return "\n".join(lines)

@@ -61,7 +61,11 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
             file = partial / featureset.features_file(part)
             computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
         digest = files.sha256(partial / featureset.WEIGHTS_FILE)
-        featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut))
+        featureset.describe(
+            partial,
+            sampled.clips,
+            replace(info, weights_sha256=digest, folds=cut, parts=() if cut is None else tuple(weights)),
+        )
         shutil.rmtree(out, ignore_errors=True)
         partial.rename(out)
     finally:

@@ -105,7 +105,6 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     kept = np.array([not one.findings for one in sampled])
     usable = clips[kept].reset_index(drop=True)
     frames = pd.concat([one.frames for one in sampled], ignore_index=True)
-    frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.size, params.limits))
     frames.to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
     quarantine, reported = _write_findings(clips, sampled, cohort.read_left_out(table), report)
     _validate(clips, sampled, frames, params, report)
@@ -117,7 +116,10 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     if noted:
         lines.append(f"{noted} usable with a remark, see {report / 'reported.csv'}")
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
-    return "\n".join(lines + _leaks(usable, fingerprints, report))
+    pairs = leaks.near_duplicates(usable, fingerprints)
+    usable = usable.assign(group=leaks.joined(usable, pairs))
+    frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.size, params.limits))
+    return "\n".join(lines + _leaks(usable, pairs, report))
 
 
 def _refuse_foreign(folder: Path, other: Path) -> None:
@@ -171,14 +173,15 @@ def _validate(
         )
 
 
-def _leaks(usable: pd.DataFrame, fingerprints: Sequence[NDArray[np.uint8]], report: Path) -> list[str]:
-    pairs = leaks.near_duplicates(usable, fingerprints)
+def _leaks(usable: pd.DataFrame, pairs: pd.DataFrame, report: Path) -> list[str]:
     pairs.to_csv(report / "near-duplicates.csv", index=False, float_format="%.4f")
     shortcuts = leaks.shortcuts(usable)
     shortcuts.to_csv(report / "shortcuts.csv", index=False, float_format="%.4f")
     lines = []
     if len(pairs):
-        lines.append(f"{len(pairs)} pairs of near-duplicate clips, see {report / 'near-duplicates.csv'}")
+        together = sorted(set(usable.loc[usable["group"] != usable["patient"], "group"]))
+        kept = f"; these patients stay on one side of every fold: {', '.join(together)}" if together else ""
+        lines.append(f"{len(pairs)} pairs of near-duplicate clips, see {report / 'near-duplicates.csv'}{kept}")
     telling = shortcuts[shortcuts["telling"]]
     lines += [
         f"{row.property} alone guesses the label with a balanced accuracy of {row.strength:.2f} (chance "

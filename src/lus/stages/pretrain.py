@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lus import backbones, clip, files, folds, frameset, pool, pretraining, store, tracking
+from lus import backbones, clip, files, folds, frameset, pool, pretraining, protocols, store, tracking
 from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.folds import Fold, Part
@@ -57,10 +57,11 @@ def weights_file(part: str) -> str:
 
 def cohort_digest(clips: pd.DataFrame) -> str:
     """SHA-256 of what says which clips a part holds: their contents, labels and patients."""
-    return hashlib.sha256(clips[["clip_id", "label", "patient"]].to_csv(index=False).encode()).hexdigest()
+    table = clips[["clip_id", "label", "patient"]].assign(group=folds.groups(clips))
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
-def read(folder: Path, clips: pd.DataFrame) -> tuple[dict[str, str | Path], dict[str, int]]:
+def read(folder: Path, clips: pd.DataFrame) -> tuple[dict[str, str | Path], dict[str, Any]]:
     """The weights file of each part, and how the patients were cut into parts.
 
     Args:
@@ -103,7 +104,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
     out.mkdir(parents=True)
     if weights == backbones.TRAINED:
         sampled = frameset.read(folder)
-        parts = folds.plan(sampled.clips, params.folds)
+        parts = protocols.of(params.folds).parts(sampled.clips)
         for number, part in enumerate(parts):
             report = pool.share(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / weights_file(part.name), params, report))

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import backbones, classifier, featureset, folds, frameset, registry, tracking, training, trials
+import numpy as np
+
+from lus import backbones, classifier, featureset, folds, frameset, registry, reports, tracking, training, trials
 from lus.arrays import Frames
 from lus.classifier import Card
 from lus.frameset import FrameSet
 from lus.heads import HeadParams
 from lus.params import Register
-from lus.stages import evaluate
 
 if TYPE_CHECKING:
     import keras
@@ -33,13 +34,15 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
     backbone = backbones.build(
         data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE, seen=data.info.seen
     )
-    return classifier.assemble(backbone, trained.model(data.info.length), data.info.length)
+    head = trained.model(data.info.length, choice["temperature"])
+    return classifier.assemble(backbone, head, data.info.length)
 
 
 def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
     bounds = summary["interval"]["accuracy"]
     return {
         "protocol": summary["protocol"],
+        "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
         "accuracy_interval": f"{bounds['low']:.4f} to {bounds['high']:.4f}",
         "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
@@ -48,9 +51,9 @@ def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
-    """The frames of the cohort's first clip: (1, length, size, size, 3) uint8."""
-    first = sampled.clips.iloc[0]
-    return sampled.frames(str(first["clip_id"]), int(first["frames"]), length)[None]
+    """The frames of each label's first clip: (labels, length, size, size, 3) uint8."""
+    firsts = sampled.clips.drop_duplicates("label").itertuples()
+    return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
 
 
 def run(build: Path, out: Path, params: Register) -> str:
@@ -67,8 +70,8 @@ def run(build: Path, out: Path, params: Register) -> str:
     import mlflow
 
     evaluation = build / "evaluation"
-    metrics_file = evaluation / evaluate.METRICS_FILE
-    choice = json.loads((evaluation / evaluate.CHOICE_FILE).read_text())
+    metrics_file = evaluation / reports.METRICS_FILE
+    choice = json.loads((evaluation / reports.CHOICE_FILE).read_text())
     summary = json.loads(metrics_file.read_text())
     folder = build / "features" / choice["feature_set"]
     model = _train(folder, choice, params.seed)
@@ -89,7 +92,7 @@ def run(build: Path, out: Path, params: Register) -> str:
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
-    run_id = known.info.run_id if known else evaluate.log(build, evaluation)
+    run_id = known.info.run_id if known else reports.log(build, evaluation)
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(tracking.prefixed(lineage))
         version = registry.register(params.name, model, card, _tags(summary, lineage), _example(sampled, length))

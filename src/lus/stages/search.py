@@ -6,14 +6,14 @@ import math
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import featureset, folds, heads, metrics, pool, runs, space, studies, tracking, training, trials
+from lus import featureset, folds, heads, metrics, pool, protocols, runs, space, studies, tracking, training, trials
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -62,6 +62,7 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
     shown, course = TrialRun(task.run, trial, head), Course(trial, len(part.inner), params.epochs, len(names))
     scores: list[FoldScore] = []
     curves, confusion = [], np.zeros((len(names), len(names)), np.int64)
+    given: list[list[float]] = []
 
     def watch(epoch: int, lowest: float) -> None:
         shown.epoch()
@@ -84,6 +85,7 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
             scores.append(score(trained, truth))
             curves.append(asdict(trained.history))
             if trained.probabilities is not None:
+                given += np.asarray(trained.probabilities, np.float64).round(6).tolist()
                 confusion += metrics.confusion(truth, trained.probabilities.argmax(axis=1), len(names))
             shown.fold(number, scores[-1], trained.history)
             course.fold(scores[-1].loss)
@@ -92,6 +94,7 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
         trial.set_user_attr(studies.FOLDS, [asdict(one) for one in scores])
         trial.set_user_attr(studies.CURVES, curves)
         trial.set_user_attr(studies.CONFUSION, confusion.tolist())
+        trial.set_user_attr(studies.VALIDATION, given)
         shown.end(found)
     return found.loss
 
@@ -101,11 +104,14 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     data = featureset.read(folder)
     published = heads.published(data.name)
     first = published if space.fits(published, params) else None
+    rule = protocols.of(cut)
     tasks = []
     for part in data.parts(cut):
+        if rule.one_choice and part.name != folds.ALL:
+            continue  # it takes the choice of the whole
         name = studies.name_of(data, part, params)
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
-        tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params)))
+        tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
 
 
@@ -216,4 +222,5 @@ def _tell(progress: pool.Progress | None, before: int, of_all: int, study: optun
 
 def _result(task: Task) -> PartTrials:
     study = studies.open_study(task.work.name)
-    return PartTrials(task.part.name, task.part.test, studies.result(study, task.work.budget.trials, task.params))
+    found = PartTrials(task.part.name, task.part.test, studies.result(study, task.work.budget.trials, task.params))
+    return replace(found, validation=studies.validation(study, found.best.number))

@@ -1,0 +1,106 @@
+"""`lus`'s verbs about the registry: which version is in production, and what it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lus.errors import BadInput
+
+app = typer.Typer()
+MODELS = "Models"
+
+
+@app.command(rich_help_panel=MODELS)
+def promote(
+    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
+    override: Annotated[
+        str | None, typer.Option(help="the reason to promote it although a condition fails; kept for good")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Make a version the champion, the one in production, if it passes the gate.
+
+    The gate: an audit without a leak, a protocol that does not leak, the guards' limits in the model, the answers that
+    were stored with it, and to be no worse than the champion on the same clips. The exit status is 2 where it fails.
+    """
+    from lus import params, promotions, quiet, show, show_registry
+
+    loaded = params.load()
+    new, champion = promotions.candidate(loaded.register_.name, version)
+    quiet.import_tensorflow()
+    found = promotions.conditions(new, champion, loaded.promote)
+    if not as_json:
+        show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
+    else:
+        show.print_json(
+            {
+                "name": new.name,
+                "version": str(new.version),
+                "champion": str(champion.version) if champion else None,
+                "passed": all(one.passed for one in found),
+                "conditions": [asdict(one) for one in found],
+            }
+        )
+    act = promotions.promote(new, champion, found, override)
+    if not as_json:
+        before = f", before it version {act.champion}" if act.champion else ""
+        print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")
+
+
+@app.command(rich_help_panel=MODELS)
+def rollback(
+    why: Annotated[str, typer.Option(help="the reason; kept for good")] = "",
+) -> None:
+    """Make the champion before this one the champion again."""
+    from lus import params, promotions
+
+    name = params.load().register_.name
+    act = promotions.rollback(name, why)
+    print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
+
+
+@app.command("import-legacy", rich_help_panel=MODELS)
+def import_legacy(
+    file: Annotated[Path, typer.Argument(help=".h5 file of Keras 2: an LSTM head over the features of a CNN")],
+    backbone: Annotated[str, typer.Option(help="CNN whose features the head was trained on")] = "xception",
+    length: Annotated[int | None, typer.Option(min=1, help="frames of a sequence, where the file has none")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="in the order of the probabilities; covid-19,pneumonia,healthy in the published heads"),
+    ] = None,
+    registered: Annotated[
+        bool, typer.Option("--register/--no-register", help="join it to the backbone and register the classifier")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help=".keras file to write the head to")] = None,
+) -> None:
+    """Convert a head that Keras 2 (TensorFlow 2.4 and its like) saved, and register it as a version without figures.
+
+    Nothing of the file is run; what cannot be built with the same answers is refused. The backbone gets
+    features.weights of params.yaml: they must be those that the head was trained with. No alias is moved.
+    """
+    from lus import adoption, legacy, params, quiet
+
+    if out is not None and out.suffix != ".keras":
+        raise BadInput(f"{out}: a name that ends in .keras is expected; name another --out")
+    if not registered and out is None:
+        raise BadInput("--no-register leaves nothing to do; name a .keras file to write with --out")
+    head = legacy.read(file, length)
+    named = adoption.labels_of(labels, head) if registered else ()
+    quiet.import_tensorflow()
+    model = head.build()
+    takes = f"({head.length}, {head.dim}) features -> {head.labels} labels"
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        model.save(out)
+        print(f"{out}: {takes}, as in {file}")
+    if registered:
+        loaded = params.load()
+        new = adoption.register(file, head, model, named, backbone, loaded)
+        print(
+            f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
+            f"{loaded.features.weights} weights; it has no figures and no alias"
+        )

@@ -1,0 +1,169 @@
+"""Promotion and rollback: what moves the aliases, one act at a time, through the gate and with an entry for good."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lus import gate, journal, registry, tracking
+from lus.classifier import Card
+from lus.errors import BadInput
+from lus.gate import Condition, Facts, Parity
+from lus.journal import Act
+from lus.params import Promote
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+EVALUATION = "evaluation"
+"""The folder of a version's run with its evaluation's files."""
+
+
+def who() -> str:
+    """The user at this machine: as git knows them, else by login."""
+    return tracking.git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def conditions(version: ModelVersion, champion: ModelVersion | None, params: Promote) -> list[Condition]:
+    """Look at all that the gate asks of a version, which is loaded for it and answers the clips stored with it."""
+    return gate.judge(_facts(version, champion), params)
+
+
+def _facts(version: ModelVersion, champion: ModelVersion | None) -> Facts:
+    folder = registry.artifacts(version, EVALUATION)
+    theirs = registry.artifacts(champion, EVALUATION) if champion else None
+    card: Card | str
+    parity: Parity | str
+    try:
+        with registry.load(version) as classifier:
+            card, stored = classifier.card, registry.stored_answers(version)
+            parity = (
+                gate.compare_answers(classifier.probabilities, *stored) if stored else "no clips are stored with it"
+            )
+    except BadInput as error:
+        card = parity = str(error)
+    return Facts(
+        _json(folder, "metrics.json"),
+        _json(folder, "audit.json"),
+        _table(folder),
+        card,
+        parity,
+        str(champion.version) if champion else None,
+        _table(theirs),
+    )
+
+
+def _json(folder: Path | None, name: str) -> dict[str, Any] | None:
+    file = folder / name if folder else None
+    return dict(json.loads(file.read_text())) if file and file.is_file() else None
+
+
+def _table(folder: Path | None) -> pd.DataFrame | None:
+    file = folder / "predictions.csv" if folder else None
+    text = dict.fromkeys(("clip_id", "path", "patient", "label", "predicted"), str)
+    return pd.read_csv(file, dtype=text, keep_default_na=False) if file and file.is_file() else None
+
+
+def refuse(version: ModelVersion, found: Sequence[Condition]) -> None:
+    """Refuse a version that does not pass.
+
+    Raises:
+        BadInput: conditions that failed, each with its figures.
+    """
+    failed = [f"{one.name}: {one.found} ({one.expected} is expected)" for one in found if not one.passed]
+    if failed:
+        raise BadInput(
+            f"{version.name} version {version.version} is not promoted; {'; '.join(failed)}; "
+            '`--override "reason"` promotes it none the less, and that is kept for good'
+        )
+
+
+def candidate(name: str, version: str | None) -> tuple[ModelVersion, ModelVersion | None]:
+    """The version to promote, the challenger where none is named, and the champion now.
+
+    Raises:
+        BadInput: there is no such version, or it is the champion already.
+    """
+    new = registry.by_number(name, version) if version else registry.by_alias(name, registry.CHALLENGER)
+    champion = registry.find(name, registry.CHAMPION)
+    if champion and str(champion.version) == str(new.version):
+        raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
+    return new, champion
+
+
+def promote(
+    new: ModelVersion, champion: ModelVersion | None, found: Sequence[Condition], override: str | None = None
+) -> Act:
+    """Make a version the champion; the champion before becomes `previous`.
+
+    Args:
+        new: the version.
+        champion: as it was when the conditions were looked at.
+        found: the conditions.
+        override: a reason to do so although some failed.
+
+    Returns:
+        What was done, as it stands in the journal.
+
+    Raises:
+        BadInput: a condition failed, another promotion is under way, or the champion is another one by now.
+    """
+    if override is not None and not override.strip():
+        raise BadInput("an override without a reason; say why, as it is kept for good")
+    if override is None:
+        refuse(new, found)
+    failed = any(not one.passed for one in found)
+    return _move(
+        "promotion",
+        new,
+        _number(champion),
+        why=override or "",
+        override=failed,
+        conditions=[asdict(one) for one in found],
+    )
+
+
+def rollback(name: str, why: str = "") -> Act:
+    """Make the previous version the champion again; the champion becomes `previous`.
+
+    Raises:
+        BadInput: there is no champion, no previous one, or they are one version.
+    """
+    back, champion = registry.by_alias(name, registry.PREVIOUS), registry.by_alias(name, registry.CHAMPION)
+    if back.version == champion.version:
+        raise BadInput(f"{name} version {back.version} is champion and previous; `lus promote VERSION` names another")
+    return _move("rollback", back, _number(champion), why=why)
+
+
+def _number(version: ModelVersion | None) -> str | None:
+    return str(version.version) if version else None
+
+
+def _move(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Act:
+    name, version = str(new.name), str(new.version)
+    run_id = journal.of(name)
+    previous = _number(registry.find(name, registry.PREVIOUS))
+    act = journal.claim(run_id, Act(kind, version, champion, previous, who(), journal.now(), **more))
+    seen = _number(registry.find(name, registry.CHAMPION))
+    if seen != champion:
+        remark = f"the champion was version {champion}, and is version {seen} by now"
+        journal.end(run_id, act, journal.REFUSED, remark)
+        raise BadInput(f"{remark}: it was moved in between; nothing was changed, look at it and try again")
+    client = tracking.client()
+    # What is in production changes in the last step alone, so that a process that dies on the way has changed nothing.
+    if champion is not None:
+        client.set_registered_model_alias(name, registry.PREVIOUS, champion)
+    client.set_registered_model_alias(name, registry.CHAMPION, version)
+    client.set_model_version_tag(name, version, f"lus.{act.kind}.{act.number:04d}", str(act))
+    if _number(registry.find(name, registry.CHAMPION)) != version:
+        journal.end(run_id, act, journal.REFUSED, "the champion was moved by somebody else in the same moment")
+        raise BadInput(f"{name}: somebody else moved the champion in the same moment; `lus models` shows what it is")
+    journal.end(run_id, act, journal.DONE)
+    return act

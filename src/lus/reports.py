@@ -1,0 +1,82 @@
+"""What an evaluation is shown as: its files of figures, and its MLflow run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lus import tracking, trials
+from lus.audit import stored
+
+METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
+
+
+def write_json(path: Path, values: object) -> None:
+    """Write figures; what is not a number becomes null."""
+    path.write_text(json.dumps(_without_nan(values), indent=2) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    """The same figures with None for what is not a number: JSON knows none."""
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers among the figures, as MLflow takes them: not nested."""
+    flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+    for name, bounds in values["interval"].items():
+        flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
+    # A label may hold what MLflow takes in no metric's name.
+    return {re.sub(r"[^\w.\- :]", "_", name): value for name, value in flat.items() if value is not None}
+
+
+def log(build: Path, evaluation: Path) -> str:
+    """Log an evaluation as a run of its own, with its figures and files.
+
+    Args:
+        build: the folder of the stages' results.
+        evaluation: written by `run`.
+
+    Returns:
+        The run's identity.
+    """
+    import mlflow
+
+    summary, details, choice, audit = (
+        json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, stored.AUDIT)
+    )
+    tracking.connect()
+    tracking.bury()
+    found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
+    identity = {"evaluation_sha256": tracking.sha256(evaluation / METRICS_FILE)}
+    leaks = str(summary["leaking"] or audit["leaking"]).lower()
+    tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": tracking.owner()}
+    marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"
+    named = tracking.prefixed(tags | identity | found) | {"mlflow.note.content": _note(summary, audit)}
+    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}{marked}", tags=named) as run_:
+        mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
+        accuracies = {f"accuracy_of.{way}": one["accuracy"] for way, one in details["ways"].items()}
+        mlflow.log_metrics(_flat(summary | accuracies))
+        mlflow.log_artifacts(str(evaluation), "evaluation")
+    return str(run_.info.run_id)
+
+
+def _note(summary: dict[str, Any], audit: dict[str, Any]) -> str:
+    """The description of the run: the figure as it may be quoted, and what the audit found."""
+    bounds = summary["interval"]["accuracy"]
+    lines = [
+        f"Accuracy {summary['accuracy']:.2f} ({bounds['low']:.2f} to {bounds['high']:.2f}) on {summary['clips']} clips "
+        f"of {summary['patients']} patients, protocol {summary['protocol']}.",
+        f"**It leaks: {summary['why']}.**" if summary["leaking"] else "",
+        *(f"- {one['level']}: {one['sentence']}" for one in audit["findings"]),
+    ]
+    return "\n\n".join(line for line in lines if line)

@@ -1,0 +1,175 @@
+"""The gate, the aliases and their journal on a real MLflow store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from lus import gate, journal, params, promotions, registry, tracking
+from lus.errors import BadInput
+from lus.journal import Act
+from tests.conftest import ROOT
+from tests.versions import LEAK, NAME, add
+
+PROMOTE = params.load(ROOT / "params.yaml").promote
+
+
+def _promote(version: str | None = None, override: str | None = None) -> Act:
+    new, champion = promotions.candidate(NAME, version)
+    return promotions.promote(new, champion, promotions.conditions(new, champion, PROMOTE), override)
+
+
+def _aliases() -> dict[str, str]:
+    return {
+        alias: str(one.version)
+        for alias in ("champion", "challenger", "previous")
+        if (one := registry.find(NAME, alias)) is not None
+    }
+
+
+def _acts() -> list[Act]:
+    return journal.read(journal.of(NAME))
+
+
+def test_a_better_version_is_promoted_and_a_rollback_brings_the_one_before_back(project: Path) -> None:
+    assert [add(wrong=12), add(wrong=4)] == ["1", "2"]
+    _promote("1")
+    with pytest.raises(BadInput, match="version 1 is the champion already"):
+        _promote("1")
+    with pytest.raises(BadInput, match="has no previous; there was one champion at most"):
+        promotions.rollback(NAME)
+    _promote()
+    assert _aliases() == {"champion": "2", "challenger": "2", "previous": "1"}
+    promotions.rollback(NAME, "it is slow")
+    assert _aliases() == {"champion": "1", "challenger": "2", "previous": "2"}
+    acts = _acts()
+    assert [(one.number, one.kind, one.version, one.champion, one.outcome) for one in acts] == [
+        (1, "promotion", "1", None, "done"),
+        (2, "promotion", "2", "1", "done"),
+        (3, "rollback", "1", "2", "done"),
+    ]
+    assert acts[2].why == "it is slow"
+    assert {one["name"] for one in acts[1].conditions} == {"audit", "protocol", "limits", "parity", "champion"}
+    assert "it is slow" in registry.by_number(NAME, "1").tags["lus.rollback.0003"]
+
+
+def test_a_refusal_lists_every_failed_condition_with_figures_and_changes_nothing(project: Path) -> None:
+    add(wrong=4)
+    _promote()
+    add(wrong=20, findings=[LEAK])
+    with pytest.raises(BadInput) as refused:
+        _promote()
+    said = str(refused.value)
+    assert "audit: patients: 3 patients are on both sides." in said
+    assert "protocol: nested-patient" in said
+    assert "champion: accuracy 0.500 against 0.900 of version 1 on 40 clips of 40 patients" in said
+    assert _aliases() == {"champion": "1", "challenger": "2"}
+    assert len(_acts()) == 1
+
+
+def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) -> None:
+    add(wrong=4)
+    _promote()
+    add(wrong=20)
+    with pytest.raises(BadInput, match="an override without a reason"):
+        _promote(override=" ")
+    _promote(override="the camera was changed")
+    act = _acts()[-1]
+    assert (act.override, act.why) == (True, "the camera was changed")
+    assert [one["name"] for one in act.conditions if not one["passed"]] == ["champion"]
+    assert "over failed conditions: the camera was changed" in registry.by_number(NAME, "2").tags["lus.promotion.0002"]
+    with pytest.raises(mlflow.MlflowException, match="Changing param values is not allowed"):
+        MlflowClient().log_param(journal.of(NAME), "0002.begun", "{}")
+
+
+def test_a_version_without_an_evaluation_is_refused_for_each_thing_that_it_lacks(project: Path) -> None:
+    add(evaluated=False)
+    new, champion = promotions.candidate(NAME, None)
+    failed = [one.name for one in promotions.conditions(new, champion, PROMOTE) if not one.passed]
+    assert failed == ["audit", "protocol"]
+
+
+def test_a_model_that_answers_otherwise_than_when_it_was_registered_is_refused(project: Path) -> None:
+    add()
+    version = registry.by_number(NAME, "1")
+    stored = registry.stored_answers(version)
+    assert stored is not None
+    with registry.load(version) as loaded:
+        assert gate.compare_answers(loaded.probabilities, *stored).difference < 1e-5
+        other = gate.compare_answers(lambda frames: loaded.probabilities(255 - frames), *stored)
+    assert other.difference > gate.TOLERANCE
+
+
+def test_an_alias_that_was_moved_elsewhere_is_what_counts(project: Path) -> None:
+    for _ in range(3):
+        add(wrong=4)
+    _promote("1")
+    MlflowClient().set_registered_model_alias(NAME, "champion", "2")
+    act = _promote("3")
+    assert act.champion == "2"
+    assert _aliases() == {"champion": "3", "challenger": "3", "previous": "2"}
+
+
+def test_a_champion_that_was_moved_after_the_gate_stops_the_promotion(project: Path) -> None:
+    for _ in range(3):
+        add(wrong=4)
+    _promote("1")
+    new, champion = promotions.candidate(NAME, "2")
+    found = promotions.conditions(new, champion, PROMOTE)
+    MlflowClient().set_registered_model_alias(NAME, "champion", "3")
+    with pytest.raises(BadInput, match="the champion was version 1, and is version 3 by now"):
+        promotions.promote(new, champion, found)
+    assert _aliases() == {"champion": "3", "challenger": "3"}
+    assert _acts()[-1].outcome == "refused"
+
+
+def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Path) -> None:
+    add()
+    run_id = journal.of(NAME)
+    act = Act("promotion", "1", None, None, "one@here", journal.now())
+    held = journal.claim(run_id, act)
+    with pytest.raises(BadInput, match=r"promotion of version 1 .* by one@here, .* is under way; nothing was changed"):
+        _promote()
+    assert _aliases() == {"challenger": "1"}
+    journal.end(run_id, held, journal.REFUSED)
+    late = (datetime.now(UTC) - timedelta(seconds=journal.LONGEST + 1)).isoformat()
+    dead = journal.claim(run_id, replace(act, when=late, mark="other"))
+    _promote()
+    assert [one.outcome for one in _acts()] == ["refused", "abandoned", "done"]
+    with pytest.raises(BadInput, match="had been given up by another process"):
+        journal.end(run_id, dead, journal.DONE)
+
+
+def test_of_two_claims_of_one_number_one_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    run_id, act = journal.of(NAME), Act("promotion", "1", None, None, "one@here", journal.now())
+    real, seen = journal.read, []
+
+    def blind(run: str) -> list[Act]:
+        """As it was before the other wrote, the first time."""
+        seen.append(run)
+        return [] if len(seen) == 1 else real(run)
+
+    journal.claim(run_id, act)
+    monkeypatch.setattr(journal, "read", blind)
+    with pytest.raises(BadInput, match=r"by one@here, .* began at the same moment; nothing was changed"):
+        journal.claim(run_id, replace(act, who="two@there", mark="other"))
+
+
+def test_a_journal_that_was_deleted_or_a_model_of_other_hands_is_said_or_mended(project: Path) -> None:
+    add()
+    tracking.connect()
+    client = MlflowClient()
+    client.delete_registered_model_tag(NAME, journal.TAG)
+    _promote()
+    assert _aliases()["champion"] == "1"
+    client.delete_run(journal.of(NAME))
+    add()
+    with pytest.raises(BadInput, match="was deleted; restore it in MLflow"):
+        _promote()
+    assert _aliases()["champion"] == "1"

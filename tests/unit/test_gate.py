@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lus import gate, params
+from lus.classifier import Card
+from lus.gate import Facts, Parity
+from tests.conftest import ROOT
+from tests.versions import LABELS, LEAK, predictions
+
+ALL = params.load(ROOT / "params.yaml")
+CARD = Card(LABELS, 2, 32, ALL.limits, "xception-2", {})
+GOOD = Facts(
+    {"protocol": "nested-patient", "leaking": False, "why": ""},
+    {"leaking": False, "findings": [], "passed": [], "unknown": []},
+    predictions(wrong=4),
+    CARD,
+    Parity(3, 0.001, 0),
+    champion="1",
+    champion_predictions=predictions(wrong=12),
+)
+
+
+def _failed(**changes: Any) -> dict[str, str]:
+    """The conditions that fail where facts are otherwise good, with what was found."""
+    return {one.name: one.found for one in gate.judge(replace(GOOD, **changes), ALL.promote) if not one.passed}
+
+
+def test_a_good_version_passes_every_condition() -> None:
+    assert [one.name for one in gate.judge(GOOD, ALL.promote)] == ["audit", "protocol", "limits", "parity", "champion"]
+    assert _failed() == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "said"),
+    [
+        ({"audit": None}, "audit", "carries no audit"),
+        ({"audit": {"leaking": True, "findings": [LEAK]}}, "audit", "patients: 3 patients are on both sides."),
+        ({"audit": {"leaking": False, "findings": [LEAK]}}, "audit", "3 patients"),
+        ({"audit": {}}, "audit", "does not say"),
+        ({"metrics": None}, "protocol", "carries no figures"),
+        ({"metrics": {"protocol": "guess"}}, "protocol", "guess, which is not known"),
+        ({"metrics": {"protocol": "published"}}, "protocol", "one head is carried through the folds"),
+        ({"metrics": {"protocol": "nested-patient", "leaking": True, "why": "why"}}, "protocol", "nested-patient: why"),
+        ({"card": "no limits"}, "limits", "no limits"),
+        ({"parity": "no clips are stored with it"}, "parity", "no clips are stored"),
+        ({"parity": Parity(3, 0.011, 0)}, "parity", "largest difference 0.011"),
+        ({"parity": Parity(3, 0.001, 1)}, "parity", "1 of 3 clips labelled otherwise"),
+        ({"parity": Parity(0, 0.0, 0)}, "parity", "0 of 0 clips"),
+        ({"predictions": None}, "champion", "it carries no predictions"),
+        ({"champion_predictions": None}, "champion", "version 1, the champion, carries no predictions"),
+        ({"champion_predictions": predictions(4, labels=("a", "b"))}, "champion", "labels normal, sick, those of"),
+        ({"champion_predictions": predictions(4, first=1000)}, "champion", "no clip in common with version 1"),
+        ({"predictions": predictions(wrong=20)}, "champion", "accuracy 0.500 against 0.700 of version 1 on 40 clips"),
+    ],
+)
+def test_each_condition_fails_alone_and_says_what_was_found(changes: dict[str, Any], name: str, said: str) -> None:
+    found = _failed(**changes)
+    assert list(found) == [name]
+    assert said in found[name]
+
+
+def test_clips_that_were_labelled_anew_are_not_compared() -> None:
+    other = predictions(wrong=12)
+    other.loc[0, "label"] = "sick"
+    assert "1 clips have another label" in _failed(champion_predictions=other)["champion"]
+
+
+def test_the_same_predictions_are_no_worse_within_the_margin_and_not_without_one() -> None:
+    same = replace(GOOD, champion_predictions=GOOD.predictions)
+    assert all(one.passed for one in gate.judge(same, ALL.promote))
+    strict = ALL.promote.model_copy(update={"margin": 0.0})
+    assert [one.name for one in gate.judge(same, strict) if not one.passed] == ["champion"]
+
+
+def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
+    assert _failed(champion=None, champion_predictions=None) == {}
+
+
+def test_parity_sees_what_an_engine_answers_otherwise() -> None:
+    stored = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
+    frames = np.zeros((2, 2, 32, 32, 3), np.uint8)
+    assert gate.compare_answers(lambda _: stored, frames, stored) == Parity(2, 0.0, 0)
+    found = gate.compare_answers(lambda _: stored[::-1], frames, stored)
+    assert (found.clips, found.other_labels) == (2, 2)
+    assert found.difference == pytest.approx(0.5)

@@ -1,0 +1,94 @@
+"""Registered versions made on the spot: a tiny model and the files of an evaluation, without a pipeline behind them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lus import params, registry, tracking
+from lus.classifier import Card
+from tests.conftest import ROOT, draw_frames
+
+NAME = "lus-classifier"
+LENGTH, SIZE, LABELS = 2, 32, ("normal", "sick")
+LEAK = {"check": "patients", "level": "leak", "sentence": "3 patients are on both sides.", "evidence": {}}
+
+
+@functools.cache
+def model(labels: int = len(LABELS), seed: int = 0) -> Any:
+    """Frames (n, LENGTH, SIZE, SIZE, 3) uint8 -> probabilities (n, labels)."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    frames = keras.Input((LENGTH, SIZE, SIZE, 3), dtype="uint8", name="frames")
+    seen = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(frames))
+    return keras.Model(frames, keras.layers.Dense(labels, activation="softmax")(seen), name="classifier")
+
+
+def predictions(wrong: int, patients: int = 40, labels: tuple[str, ...] = LABELS, first: int = 0) -> pd.DataFrame:
+    """One clip a patient, the first `wrong` of which are called by another label."""
+    rows = []
+    for number in range(patients):
+        label = labels[number % len(labels)]
+        predicted = labels[(number + (number < wrong)) % len(labels)]
+        rows.append(
+            {
+                "clip_id": f"{first + number:064x}",
+                "path": f"clips/{number}.avi",
+                "patient": f"p{number}",
+                "label": label,
+                "predicted": predicted,
+                "fold": number % 2,
+            }
+            | {f"p_{one}": float(one == predicted) for one in labels}
+        )
+    return pd.DataFrame(rows)
+
+
+def write_evaluation(
+    folder: Path, table: pd.DataFrame, findings: list[dict[str, Any]], protocol: str = "nested-patient"
+) -> Path:
+    """The files that the stage `evaluate` leaves behind."""
+    right = table["label"] == table["predicted"]
+    bounds = {"low": float(right.mean()) - 0.1, "high": min(1.0, float(right.mean()) + 0.1)}
+    each = {f"sensitivity.{label}": float(right[table["label"] == label].mean()) for label in LABELS}
+    figures = {"accuracy": float(right.mean()), "balanced_accuracy": float(right.mean())} | each
+    leaking = any(one["level"] == "leak" for one in findings)
+    metrics = {"protocol": protocol, "leaking": leaking, "why": "", "clips": len(table)} | figures
+    metrics |= {"patients": table["patient"].nunique(), "interval": dict.fromkeys(figures, bounds)}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "audit.json").write_text(
+        json.dumps({"leaking": leaking, "findings": findings, "passed": ["patients"], "unknown": []})
+    )
+    table.to_csv(folder / "predictions.csv", index=False)
+    return folder
+
+
+def add(
+    wrong: int = 10,
+    findings: list[dict[str, Any]] | None = None,
+    table: pd.DataFrame | None = None,
+    evaluated: bool = True,
+    seed: int = 0,
+) -> str:
+    """Register a version that is wrong on so many of 40 patients, as the stage `register` does; returns its number."""
+    import mlflow
+
+    limits = params.load(ROOT / "params.yaml").limits
+    card = Card(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", tracking.lineage({}))
+    frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
+    tracking.connect()
+    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=tracking.prefixed({"kind": "evaluation"})):
+        if evaluated:
+            written = predictions(wrong) if table is None else table
+            folder = write_evaluation(Path(scratch), written, findings or [])
+            mlflow.log_artifacts(str(folder), "evaluation")
+        version = registry.register(NAME, model(seed=seed), card, {"protocol": "nested-patient"}, frames)
+    return str(version.version)
