@@ -55,8 +55,10 @@ def _installed(name: str) -> bool:
     return True
 
 
-def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames) -> ModelVersion:
-    """Log a classifier in the active run and register it as the new challenger.
+def register(
+    name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames, *, challenger: bool = True
+) -> ModelVersion:
+    """Log a classifier in the active run and register it as a new version.
 
     Args:
         name: in the registry.
@@ -65,6 +67,7 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         tags: of the version.
         example: (n, length, size, size, 3) uint8, frames of some clips; kept beside the model with its answers, by
             which `stored_answers` shows whether an engine answers as the model did.
+        challenger: whether it takes the alias `challenger`.
 
     Returns:
         The new version.
@@ -90,7 +93,8 @@ def register(name: str, model: keras.Model, card: Card, tags: dict[str, str], ex
         np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
         client.log_model_artifacts(logged.model_id, scratch)
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    if challenger:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
 
 
