@@ -30,7 +30,8 @@ from lus import (
 )
 from lus.arrays import FloatArray, IntArray
 from lus.audit import checks, stored
-from lus.audit.record import LEAK, Audit, Evaluation, number
+from lus.audit import record as audit_record
+from lus.audit.record import Audit, Evaluation
 from lus.candidates import Candidate
 from lus.crossval import MODEL, Outcome
 from lus.figures import Example
@@ -270,7 +271,8 @@ def _sentences(
 ) -> str:
     bounds = summary["interval"]["accuracy"]
     level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
-    leaks = [one for one in audit.findings if one.level == LEAK]
+    counted = audit_record.number
+    leaks = [one for one in audit.findings if one.level == audit_record.LEAK]
     marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""
     best = max(crossval.SPATIAL, key=lambda way: ways[way]["accuracy"])
     lines = [
@@ -279,6 +281,6 @@ def _sentences(
         f"best without the order of frames: {ways[best]['what']}, {ways[best]['accuracy']:.2f}; majority "
         f"{ways['majority']['accuracy']:.2f}",
         f"{choice['feature_set']} trial {choice['trial']} chosen",
-        f"audit: {number(leaks, 'leak')} in {number(audit.findings, 'finding')} (`lus audit` lists them); see {out}",
+        f"audit: {counted(leaks, 'leak')} in {counted(audit.findings, 'finding')} (`lus audit` lists them); see {out}",
     ]
     return "\n".join(lines)
