@@ -49,7 +49,7 @@ LAYERS = [
     {"cli"},
     {"cli_registry"},
     {"stages", "service", "show", "show_registry"},
-    {"runs", "reports", "promotions", "adoption"},
+    {"adoption", "promotions", "reports", "runs"},
     {"crossval"},
     {"candidates", "compare", "registry", "studies", "survey"},
     {"gate"},
