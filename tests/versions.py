@@ -84,11 +84,20 @@ def add(
     limits = params.load(ROOT / "params.yaml").limits
     card = Card(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", tracking.lineage({}))
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
+    tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | card.lineage
     tracking.connect()
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=tracking.prefixed({"kind": "evaluation"})):
         if evaluated:
             written = predictions(wrong) if table is None else table
             folder = write_evaluation(Path(scratch), written, findings or [])
             mlflow.log_artifacts(str(folder), "evaluation")
-        version = registry.register(NAME, model(seed=seed), card, {"protocol": "nested-patient"}, frames)
+        version = registry.register(
+            NAME,
+            model(seed=seed),
+            card,
+            tags,
+            frames,
+            [one for one in (Path("params.yaml"), Path("dvc.lock")) if one.is_file()],
+            "# Model card",
+        )
     return str(version.version)

@@ -79,7 +79,7 @@ class Answer:
         probabilities: of each label.
         frames: numbers of the frames that were looked at.
         seconds: spent on reading the clip, of which on decoding and on checks, and on classification.
-        model: name and version.
+        model: name, version, and its lineage id, which `lus show` traces back.
     """
 
     label: str
@@ -228,5 +228,9 @@ class Classifier:
             probabilities={name: float(p) for name, p in zip(self.card.labels, probabilities, strict=True)},
             frames=examined.sample.indices.tolist(),
             seconds=examined.seconds | {"read": waited, "classify": classified},
-            model={"name": self.card.name, "version": self.card.version},
+            model={
+                "name": self.card.name,
+                "version": self.card.version,
+                "lineage": self.card.lineage.get("id", ""),
+            },
         )

@@ -276,12 +276,19 @@ def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD 
 
 
 @app.command(rich_help_panel=STAGES)
-def package(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "package.json") -> None:
-    """Build the Bento of the champion (of the challenger while there is no champion)."""
+def package(
+    out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "package.json",
+    alias: Annotated[
+        str | None, typer.Option(help="champion, challenger, previous, ...; default: package.alias of params.yaml")
+    ] = None,
+) -> None:
+    """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
     from lus import params
     from lus.stages import package as stage
 
-    print(stage.run(BUILD / "register.json", BUILD / "served", out, params.load().package))
+    section = params.load().package
+    chosen = section.model_copy(update={"alias": alias}) if alias else section
+    print(stage.run(BUILD / "register.json", BUILD / "served", out, chosen))
 
 
 @app.command(rich_help_panel=MODELS)

@@ -15,6 +15,38 @@ MODELS = "Models"
 
 
 @app.command(rich_help_panel=MODELS)
+def models(
+    log: Annotated[bool, typer.Option("--log", help="the journal: every promotion and rollback")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """List the registered versions: aliases, figures, audit, data, commit, age."""
+    from lus import journal, params, show_registry
+    from lus import versions as known
+
+    name = params.load().register_.name
+    found = known.listed(name)
+    if log:
+        acts = journal.read(journal.of(name))
+        show_registry.acts_json(acts, name) if as_json else show_registry.acts(acts)
+        return
+    show_registry.versions_json(found, name) if as_json else show_registry.versions(found, name)
+
+
+@app.command(rich_help_panel=MODELS)
+def show(
+    version: Annotated[str, typer.Argument(help="a version, an alias, or the lineage id of a served answer")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+) -> None:
+    """Show all that a version comes from: commit, data, parameters, run, environment, figures, audit, promotions."""
+    from lus import params, show_registry
+    from lus import versions as known
+
+    name = params.load().register_.name
+    found = known.lineage(name, version)
+    show_registry.lineage_json(found, name) if as_json else show_registry.lineage(found, name)
+
+
+@app.command(rich_help_panel=MODELS)
 def promote(
     version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
     override: Annotated[
@@ -27,7 +59,8 @@ def promote(
     The gate: an audit without a leak, a protocol that does not leak, the guards' limits in the model, the answers that
     were stored with it, and to be no worse than the champion on the same clips. The exit status is 2 where it fails.
     """
-    from lus import params, promotions, quiet, show, show_registry
+    from lus import params, promotions, quiet, show_registry
+    from lus.show import print_json
 
     loaded = params.load()
     new, champion = promotions.candidate(loaded.register_.name, version)
@@ -36,7 +69,7 @@ def promote(
     if not as_json:
         show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
     else:
-        show.print_json(
+        print_json(
             {
                 "name": new.name,
                 "version": str(new.version),

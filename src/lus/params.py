@@ -224,6 +224,9 @@ class Package(Section):
     """The Bento."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", description="its name in the Bento store")
+    alias: str | None = Field(
+        pattern=r"^[a-zA-Z][a-zA-Z0-9_-]*$", description="of the version; none: the champion, else the challenger"
+    )
 
 
 class Params(Section):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lus import gate, journal, registry, tracking
+from lus import gate, journal, registry, tracking, versions
 from lus.classifier import Card
 from lus.errors import BadInput
 from lus.gate import Condition, Facts, Parity
@@ -21,9 +20,6 @@ from lus.params import Promote
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
-
-EVALUATION = "evaluation"
-"""The folder of a version's run with its evaluation's files."""
 
 
 def who() -> str:
@@ -37,8 +33,8 @@ def conditions(version: ModelVersion, champion: ModelVersion | None, params: Pro
 
 
 def _facts(version: ModelVersion, champion: ModelVersion | None) -> Facts:
-    folder = registry.artifacts(version, EVALUATION)
-    theirs = registry.artifacts(champion, EVALUATION) if champion else None
+    folder = registry.artifacts(version, registry.EVALUATION)
+    theirs = registry.artifacts(champion, registry.EVALUATION) if champion else None
     card: Card | str
     parity: Parity | str
     try:
@@ -50,19 +46,14 @@ def _facts(version: ModelVersion, champion: ModelVersion | None) -> Facts:
     except BadInput as error:
         card = parity = str(error)
     return Facts(
-        _json(folder, "metrics.json"),
-        _json(folder, "audit.json"),
+        versions.read_json(folder, "metrics.json"),
+        versions.read_json(folder, "audit.json"),
         _table(folder),
         card,
         parity,
         str(champion.version) if champion else None,
         _table(theirs),
     )
-
-
-def _json(folder: Path | None, name: str) -> dict[str, Any] | None:
-    file = folder / name if folder else None
-    return dict(json.loads(file.read_text())) if file and file.is_file() else None
 
 
 def _table(folder: Path | None) -> pd.DataFrame | None:

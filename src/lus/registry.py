@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
 """Beside a registered model: frames, and what it answered to them when it was registered."""
+LINEAGE = "lineage"
+"""The folder beside a registered model with the files that it was made by."""
+EVALUATION = "evaluation"
+"""The folder of a version's run with its evaluation's files."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 _HOW = {
@@ -56,7 +62,15 @@ def _installed(name: str) -> bool:
 
 
 def register(
-    name: str, model: keras.Model, card: Card, tags: dict[str, str], example: Frames, *, challenger: bool = True
+    name: str,
+    model: keras.Model,
+    card: Card,
+    tags: dict[str, str],
+    example: Frames,
+    *,
+    files: Sequence[Path] = (),
+    description: str | None = None,
+    challenger: bool = True,
 ) -> ModelVersion:
     """Log a classifier in the active run and register it as a new version.
 
@@ -67,6 +81,8 @@ def register(
         tags: of the version.
         example: (n, length, size, size, 3) uint8, frames of some clips; kept beside the model with its answers, by
             which `stored_answers` shows whether an engine answers as the model did.
+        files: that it was made by, kept beside the model.
+        description: in Markdown, shown with the version and kept beside the model too.
         challenger: whether it takes the alias `challenger`.
 
     Returns:
@@ -91,8 +107,15 @@ def register(
     with tempfile.TemporaryDirectory() as scratch:
         np.save(Path(scratch) / EXAMPLE_FILE, example)
         np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
+        for file in files:
+            (Path(scratch) / LINEAGE).mkdir(exist_ok=True)
+            shutil.copy(file, Path(scratch) / LINEAGE / file.name)
+        if description is not None:
+            (Path(scratch) / "card.md").write_text(description)
         client.log_model_artifacts(logged.model_id, scratch)
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
+    if description is not None:
+        client.update_model_version(name, version.version, description)
     if challenger:
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
@@ -140,7 +163,7 @@ def by_alias(name: str, *aliases: str) -> ModelVersion:
     for alias in aliases:
         if (version := find(name, alias)) is not None:
             return version
-    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW[aliases[-1]]}")
+    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW.get(aliases[-1], 'MLflow sets any alias')}")
 
 
 def by_number(name: str, version: str) -> ModelVersion:
@@ -160,6 +183,25 @@ def by_number(name: str, version: str) -> ModelVersion:
         known = sorted((int(one.version) for one in client.search_model_versions(f"name = '{name}'")), reverse=True)
         has = f"it has {', '.join(map(str, known[:10]))}" if known else "it has none yet"
         raise BadInput(f"{name} has no version {version}; {has}") from None
+
+
+def aliases(name: str) -> dict[str, str]:
+    """Every alias and the version that bears it, as it is at this moment."""
+    return {str(alias): str(version) for alias, version in _client().get_registered_model(name).aliases.items()}
+
+
+def lineage_id(version: ModelVersion) -> str:
+    """What tells a version from all others, as served answers have it: the beginning of MLflow's id of its model."""
+    found = version.model_id or str(version.source).rsplit("/", 1)[-1]
+    return str(found).removeprefix("m-")[:12]
+
+
+def lineage_files(version: ModelVersion, folder: Path) -> Path:
+    """Download the files that a version was made by; returns the folder that holds those there are."""
+    import mlflow
+
+    local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(folder))
+    return Path(local) / LINEAGE
 
 
 def artifacts(version: ModelVersion, folder: str) -> Path | None:
@@ -210,7 +252,9 @@ def fetch(version: ModelVersion, folder: Path) -> Card:
         metadata = mlflow.models.Model.load(str(local)).metadata or {}
         if "card" not in metadata:
             raise BadInput(f"{version.name} version {version.version} carries no card; register it with `lus register`")
-        card = replace(Card.from_json(json.loads(metadata["card"])), name=version.name, version=str(version.version))
+        card = Card.from_json(json.loads(metadata["card"]))
+        own = {"id": lineage_id(version), "run": str(version.run_id or "")}
+        card = replace(card, name=version.name, version=str(version.version), lineage=card.lineage | own)
         next(local.rglob("*.keras")).replace(folder / MODEL_FILE)
     (folder / CARD_FILE).write_text(json.dumps(card.to_json(), indent=2) + "\n")
     return card

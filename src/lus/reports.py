@@ -14,6 +14,7 @@ from lus import tracking, trials
 from lus.audit import stored
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
+AUDIT_FILE = stored.AUDIT
 
 
 def write_json(path: Path, values: object) -> None:

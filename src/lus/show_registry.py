@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from lus.gate import Condition
+from lus.journal import Act
+from lus.show import COLOURS, print_json
+from lus.versions import Lineage, Row
 
 
 def conditions(found: Sequence[Condition], title: str) -> None:
@@ -18,3 +23,82 @@ def conditions(found: Sequence[Condition], title: str) -> None:
         verdict = "[green]passed[/]" if one.passed else "[red]failed[/]"
         table.add_row(one.name, verdict, escape(one.found), escape(one.expected))
     Console().print(table)
+
+
+def versions(found: Sequence[Row], name: str) -> None:
+    """Print the versions, a row each."""
+    heads = ("version", "alias", "accuracy", "balanced", "protocol", "audit", "data", "commit", "lineage", "age")
+    table = Table(*(Column(head, overflow="fold") for head in heads), title=f"Versions of {escape(name)}")
+    for one in found:
+        interval = f" ({one.interval})" if one.interval else ""
+        cells = (f"{one.accuracy}{interval}", one.balanced_accuracy, one.protocol, one.audit)
+        hashes = (one.data[:8], one.commit[:8], one.lineage)
+        table.add_row(one.version, ", ".join(one.aliases), *map(escape, cells), *hashes, one.age)
+    Console().print(table)
+
+
+def versions_json(found: Sequence[Row], name: str) -> None:
+    """Print the versions as one JSON object."""
+    print_json({"name": name, "versions": [asdict(one) for one in found]})
+
+
+def acts(found: Sequence[Act]) -> None:
+    """Print the journal, the oldest first."""
+    console = Console()
+    for one in found:
+        remark = f" ({one.remark})" if one.remark else ""
+        console.print(f"{one.number:4d}  {one.outcome or 'under way'}  {escape(f'{one}{remark}')}", highlight=False)
+    if not found:
+        console.print("nothing was promoted yet", highlight=False)
+
+
+def acts_json(found: Sequence[Act], name: str) -> None:
+    """Print the journal as one JSON object."""
+    print_json({"name": name, "acts": [asdict(one) for one in found]})
+
+
+def lineage(one: Lineage, name: str) -> None:
+    """Print all that a version comes from."""
+    console = Console()
+    about = {"aliases": ", ".join(one.row.aliases) or "none", "made": one.row.made, "lineage": one.row.lineage}
+    about |= {"MLflow run": one.run_id or "none"}
+    _pairs(console, f"{name} version {one.row.version}", about | dict(sorted(one.tags.items())))
+    _pairs(console, "What the stages gave (dvc.lock)", one.stages)
+    _pairs(console, "Figures", _figures(one.metrics or {}))
+    if one.params is not None:
+        _pairs(console, "Parameters", _flat(one.params))
+    for finding in (one.audit or {}).get("findings", []):
+        colour = COLOURS[finding["level"]]
+        said = f"{finding['check']}: {finding['sentence']}"
+        console.print(f"[{colour}]{finding['level']}[/] {escape(said)}", highlight=False)
+    acts(one.acts)
+
+
+def lineage_json(one: Lineage, name: str) -> None:
+    """Print all that a version comes from as one JSON object."""
+    print_json({"name": name} | asdict(one))
+
+
+def _pairs(console: Console, title: str, values: Mapping[str, str]) -> None:
+    if values:
+        table = Table("", Column("", overflow="fold"), title=escape(title), show_header=False)
+        for key, value in values.items():
+            table.add_row(escape(key), escape(value))
+        console.print(table)
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, str]:
+    bounds = metrics.get("interval", {})
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, int | float):
+            low, high = (bounds.get(name, {}).get(side) for side in ("low", "high"))
+            found[name] = f"{value:.4g}" + (f" ({low:.4g} to {high:.4g})" if None not in (low, high) else "")
+    return found
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": str(value)}
+    return found

@@ -31,6 +31,7 @@ from lus import (
     tracking,
     training,
     trials,
+    versions,
 )
 from lus.audit import checks, stored
 from lus.candidates import Candidate
@@ -448,7 +449,12 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
             loaded.classify(still)
     assert set(answer.probabilities) == {"normal", "sick"}
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
-    assert answer.model == {"name": "lus-classifier", "version": first}
+    assert answer.model == {"name": "lus-classifier", "version": first, "lineage": registry.lineage_id(version)}
+    shown = versions.lineage("lus-classifier", answer.model["lineage"])
+    assert shown.params is not None
+    assert shown.params["register"]["name"] == "lus-classifier"
+    assert version.description.startswith("# Model card")
+    assert "| normal | 18 | 9 |" in version.description
 
 
 def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:

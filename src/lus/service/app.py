@@ -35,7 +35,7 @@ class Answer(BaseModel):
     seconds: dict[str, float] = Field(
         description="spent on reading the clip, of which on decoding and on checks, and on classification"
     )
-    model: dict[str, str] = Field(description="name and version in the registry")
+    model: dict[str, str] = Field(description="name and version in the registry, and the lineage id for `lus show`")
 
 
 def problem(status: HTTPStatus, error: BadInput) -> JSONResponse:
@@ -64,16 +64,19 @@ class LungUltrasound:
         self._classifier.close()
 
     @bentoml.api  # type: ignore[untyped-decorator]
-    def classify(self, clip: Path) -> Answer:
+    def classify(self, clip: Path, ctx: bentoml.Context) -> Answer:
         """Classify one clip: any video file that FFmpeg decodes, as a multipart upload.
 
         A clip that cannot be decoded or breaks a limit gets a 422 with a JSON problem body: `detail` is a
-        sentence, and each of `findings` has `check`, `found`, `expected`, `advice` and `meaning`.
+        sentence, and each of `findings` has `check`, `found`, `expected`, `advice` and `meaning`. The headers
+        `X-Model-Version` and `X-Model-Lineage` of an answer name the model too.
         """
         try:
             answer = self._classifier.classify(clip)
         except BadInput as error:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error)  # type: ignore[return-value]
+        ctx.response.headers["X-Model-Version"] = answer.model["version"]
+        ctx.response.headers["X-Model-Lineage"] = answer.model["lineage"]
         return Answer(**vars(answer))
 
     @bentoml.api  # type: ignore[untyped-decorator]

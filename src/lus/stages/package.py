@@ -1,4 +1,4 @@
-"""package: the champion, else the challenger -> a Bento."""
+"""package: the version that bears an alias -> a Bento."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from lus.params import Package
 
 
 def run(registered: Path, served: Path, out: Path, params: Package) -> str:
-    """Build the Bento of the version in production.
+    """Build the Bento of the version that bears the alias.
 
     Args:
         registered: written by `register`; names the classifier.
         served: made afresh: the classifier that `bentofile.yaml` takes into the Bento.
         out: a JSON file: the Bento's tag, name, version and alias of the classifier.
-        params: the Bento's name.
+        params: the Bento's name, and the alias; without one the champion, else the challenger.
 
     Returns:
         A sentence with the tag.
 
     Raises:
-        BadInput: nothing is registered, or this is not the project's top folder.
+        BadInput: nothing is registered, no version bears the alias, or this is not the project's top folder.
     """
     if not registered.is_file():
         raise BadInput(f"{registered}: not found; `dvc repro register` makes it")
     name = json.loads(registered.read_text())["name"]
-    version = registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
-    alias = registry.CHAMPION if registry.CHAMPION in version.aliases else registry.CHALLENGER
+    wanted = (params.alias,) if params.alias else (registry.CHAMPION, registry.CHALLENGER)
+    version = registry.by_alias(name, *wanted)
+    alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
     registry.fetch(version, served)
+    lineage = registry.lineage_id(version)
     # The digest tells two projects on one machine apart: their stores are one, and both have a version 1.
     tag = f"{params.name}:v{version.version}-{tracking.sha256(served / MODEL_FILE)[:8]}"
-    _build(tag, {"model": name, "version": str(version.version), "alias": alias})
+    _build(tag, {"model": name, "version": str(version.version), "alias": alias, "lineage": lineage})
     written = {"bento": tag, "name": name, "version": str(version.version), "alias": alias}
     out.write_text(json.dumps(written, indent=2) + "\n")
     return f"Bento {tag} holds {name} version {version.version}, the {alias}; `lus serve` answers with it"

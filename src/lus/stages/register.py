@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import backbones, classifier, featureset, folds, frameset, registry, reports, tracking, training, trials
+from lus import (
+    backbones,
+    classifier,
+    featureset,
+    folds,
+    frameset,
+    modelcard,
+    registry,
+    reports,
+    tracking,
+    training,
+    trials,
+)
 from lus.arrays import Frames
 from lus.classifier import Card
 from lus.frameset import FrameSet
@@ -17,6 +29,9 @@ from lus.params import Register
 
 if TYPE_CHECKING:
     import keras
+
+
+LEVELS = ("leak", "warning", "note")
 
 
 def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
@@ -38,9 +53,12 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
     return classifier.assemble(backbone, head, data.info.length)
 
 
-def _tags(summary: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
+def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
     bounds = summary["interval"]["accuracy"]
+    levels = [one["level"] for one in audit["findings"]]
+    counts = [f"{levels.count(level)} {level}{'' if levels.count(level) == 1 else 's'}" for level in LEVELS]
     return {
+        "audit": ", ".join(counts),
         "protocol": summary["protocol"],
         "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
@@ -73,6 +91,7 @@ def run(build: Path, out: Path, params: Register) -> str:
     metrics_file = evaluation / reports.METRICS_FILE
     choice = json.loads((evaluation / reports.CHOICE_FILE).read_text())
     summary = json.loads(metrics_file.read_text())
+    audit = json.loads((evaluation / reports.AUDIT_FILE).read_text())
     folder = build / "features" / choice["feature_set"]
     model = _train(folder, choice, params.seed)
     sampled = frameset.read(build / "frames")
@@ -85,9 +104,13 @@ def run(build: Path, out: Path, params: Register) -> str:
             "trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE,
             "evaluation": metrics_file,
             "params": Path("params.yaml"),
+            "dvc_lock": Path("dvc.lock"),
+            "environment": Path("requirements/pipeline.txt"),
         }
     )
     card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
+    text = modelcard.write(card, summary, audit, sampled.clips)
+    files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]
     tracking.connect()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
@@ -95,7 +118,15 @@ def run(build: Path, out: Path, params: Register) -> str:
     run_id = known.info.run_id if known else reports.log(build, evaluation)
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(tracking.prefixed(lineage))
-        version = registry.register(params.name, model, card, _tags(summary, lineage), _example(sampled, length))
+        version = registry.register(
+            params.name,
+            model,
+            card,
+            _tags(summary, audit, lineage),
+            _example(sampled, length),
+            files=files,
+            description=text,
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
     return (
