@@ -50,7 +50,7 @@ LAYERS = [
     {"cli_registry"},
     {"show_registry"},
     {"stages", "service", "show"},
-    {"runs", "reports", "promotions"},
+    {"runs", "reports", "promotions", "reproduce"},
     {"versions"},
     {"crossval"},
     {"candidates", "compare", "registry", "studies", "survey"},
