@@ -11,10 +11,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -107,9 +108,29 @@ def make_database(address: str, name: str) -> str:
     return f"{address}/{name}"
 
 
+def _authentication(folder: Path, administrator: str, password: str) -> dict[str, str]:
+    """Settings under which MLflow's server knows its users."""
+    settings = {
+        "default_permission": "EDIT",
+        "database_uri": f"sqlite:///{folder / 'users.db'}",
+        "admin_username": administrator,
+        "admin_password": password,
+        # A password is hashed at length for every request otherwise.
+        "auth_cache_ttl_seconds": "60",
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    file = folder / "basic-auth.ini"
+    file.write_text("[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
+    return {"MLFLOW_AUTH_CONFIG_PATH": str(file), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test"}
+
+
 @contextmanager
-def mlflow_server(database: str, artifacts: Path) -> Iterator[str]:
-    """MLflow's server on a PostgreSQL database, through which artifacts go too; gives its address."""
+def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] | None = None) -> Iterator[str]:
+    """MLflow's server on a PostgreSQL database, through which artifacts go too; gives its address.
+
+    With passwords it asks for one: these are its users, the first of them the administrator; all may change anything
+    that was not denied to them.
+    """
     port = free_port()
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
@@ -118,11 +139,22 @@ def mlflow_server(database: str, artifacts: Path) -> Iterator[str]:
     ]
     own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment = own | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment |= {"MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http", "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true"}
     artifacts.mkdir(parents=True, exist_ok=True)
+    if passwords:
+        command += ["--app-name", "basic-auth"]
+        environment |= _authentication(artifacts, *next(iter(passwords.items())))
     with (artifacts / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            wait_until_ready(f"http://127.0.0.1:{port}/health", server, seconds=180)
-            yield f"http://127.0.0.1:{port}"
+            address = f"http://127.0.0.1:{port}"
+            wait_until_ready(f"{address}/health", server, seconds=180)
+            for user, password in list((passwords or {}).items())[1:]:
+                body = {"username": user, "password": password}
+                made = httpx.post(
+                    f"{address}/api/2.0/mlflow/users/create", json=body, auth=next(iter(passwords.items())), timeout=30
+                )
+                assert made.status_code == 200, made.text
+            yield address
         finally:
             end(server)

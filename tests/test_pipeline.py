@@ -302,6 +302,13 @@ def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:
     assert built.json("build/package.json")["alias"] == "champion"
 
 
+def test_a_version_is_rebuilt_from_its_lineage_to_the_same_figures(built: Project) -> None:
+    printed = built.run("lus", "reproduce", "1")
+    exact, total = re.findall(r"(\d+) of (\d+) figures are exactly those stored", printed)[0]
+    assert exact == total
+    assert int(total) > 10
+
+
 TRAINED = {
     "features": {"backbones": ["pocovidnet"], "seen": 32},
     "pretrain": {"epochs": 1, "layers": 5},

@@ -137,3 +137,33 @@ def import_legacy(
             f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
             f"{loaded.features.weights} weights; it has no figures and no alias"
         )
+
+
+@app.command(rich_help_panel=MODELS)
+def reproduce(
+    version: Annotated[str, typer.Argument(help="a version, an alias, or the lineage id of a served answer")],
+    folder: Annotated[
+        Path | None, typer.Option(help="to be made and kept; default: a temporary one that is removed")
+    ] = None,
+) -> None:
+    """Rebuild what a version was made from in another place, and compare the figures.
+
+    Its commit is checked out, its parameters and clips are put there, and the pipeline runs up to the evaluation, which
+    takes as long as it took. The registry is not touched. The exit status is 2 where a figure differs by more than
+    0.001.
+    """
+    import tempfile
+
+    from lus import params, show_registry
+    from lus import reproduce as rebuilding
+    from lus.errors import BadInput
+
+    name = params.load().register_.name
+    with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch:
+        found = rebuilding.run(name, version, folder or Path(scratch) / "project")
+    show_registry.figures(found, f"{name} {version}: figures as stored, and as rebuilt")
+    far = [one for one in found if one.difference > rebuilding.TOLERANCE]
+    exact = sum(one.difference == 0 for one in found)
+    if far:
+        raise BadInput(f"{len(far)} of {len(found)} figures differ by more than {rebuilding.TOLERANCE}; each is listed")
+    print(f"{exact} of {len(found)} figures are exactly those stored, the others within {rebuilding.TOLERANCE}")

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from lus.gate import Condition
 from lus.journal import Act
+from lus.reproduce import Figure
 from lus.show import COLOURS, print_json
 from lus.versions import Lineage, Row
 
@@ -77,6 +78,15 @@ def lineage(one: Lineage, name: str) -> None:
 def lineage_json(one: Lineage, name: str) -> None:
     """Print all that a version comes from as one JSON object."""
     print_json({"name": name} | asdict(one))
+
+
+def figures(found: Sequence[Figure], title: str) -> None:
+    """Print the figures that differ, a row each."""
+    table = Table("figure", "stored", "rebuilt", "difference", title=escape(title))
+    for one in (one for one in found if one.difference):
+        table.add_row(escape(one.name), str(one.stored), str(one.now), f"{one.difference:.2g}")
+    if table.row_count:
+        Console().print(table)
 
 
 def _pairs(console: Console, title: str, values: Mapping[str, str]) -> None:

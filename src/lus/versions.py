@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def lineage(name: str, what: str) -> Lineage:
         _row(version, registry.aliases(name)),
         str(version.run_id or ""),
         dict(version.tags),
-        _outs(lock or {}),
+        outs(lock or {}),
         params,
         read_json(evaluation, "metrics.json"),
         read_json(evaluation, "audit.json"),
@@ -176,7 +177,15 @@ def _yaml(file: Path) -> dict[str, Any] | None:
     return dict(yaml.safe_load(file.read_text()) or {}) if file.is_file() else None
 
 
-def _outs(lock: Mapping[str, Any]) -> dict[str, str]:
+def restore_params(name: str, one: Lineage, file: Path) -> None:
+    """Write the parameters that were stored with a version, as they were."""
+    with tempfile.TemporaryDirectory() as scratch:
+        stored = registry.lineage_files(registry.by_number(name, one.row.version), Path(scratch))
+        shutil.copy(stored / "params.yaml", file)
+
+
+def outs(lock: Mapping[str, Any]) -> dict[str, str]:
+    """What the stages gave, from the content of a `dvc.lock`: output -> hash."""
     return {
         str(out["path"]): str(out["md5"])
         for stage, content in lock.get("stages", {}).items()

@@ -50,7 +50,7 @@ LAYERS = [
     {"cli_registry"},
     {"show_registry"},
     {"stages", "service", "show"},
-    {"adoption", "promotions", "reports", "runs"},
+    {"adoption", "promotions", "reports", "reproduce", "runs"},
     {"versions"},
     {"crossval"},
     {"candidates", "compare", "registry", "studies", "survey"},

@@ -1,0 +1,250 @@
+"""The registry's story on a shared server: PostgreSQL, artifacts through it, users with passwords, a browser."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from lus import cli, journal, promotions, registry
+from lus.errors import BadInput
+from tests.conftest import ROOT, draw_frames, write_video
+from tests.servers import end, free_port, make_database, mlflow_server, postgres, wait_until_ready
+from tests.versions import LEAK, NAME, add
+
+pytestmark = pytest.mark.slow
+
+ADMINISTRATOR, USER = ("administrator", "a long password"), ("someone", "another long password")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture
+def shared(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an MLflow server on PostgreSQL with two users; this process is the one with fewer rights."""
+    with postgres() as address:
+        database = make_database(address, "mlflow")
+        with mlflow_server(database, project / "artifacts", dict([ADMINISTRATOR, USER])) as server:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER[0])
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER[1])
+            yield server
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, and what it refused."""
+
+    printed: str
+    refused: str
+
+
+def _lus(*arguments: str) -> Done:
+    """A command as a user types it; a refusal is what ends it with status 2."""
+    found = CliRunner(env={"COLUMNS": "250", "NO_COLOR": "1"}).invoke(cli.app, list(arguments))
+    if found.exception is not None and not isinstance(found.exception, BadInput):
+        raise found.exception
+    return Done(found.stdout, str(found.exception or ""))
+
+
+def _aliases() -> dict[str, str]:
+    return registry.aliases(NAME)
+
+
+def _move_in_browser(server: str, version: str, alias: str) -> None:
+    """Give an alias to a version in MLflow's pages, with a real browser."""
+    from playwright.sync_api import sync_playwright
+
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium: install Debian's package chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        page = chromium.new_context(http_credentials={"username": USER[0], "password": USER[1]}).new_page()
+        try:
+            page.goto(f"{server}/#/models/{NAME}/versions/{version}")
+            edit = page.locator("button[title='Edit aliases']").or_(page.get_by_role("button", name="Add", exact=True))
+            edit.first.click(timeout=60_000)
+            box = page.get_by_role("dialog").get_by_role("combobox")
+            box.click()
+            box.type(alias)
+            box.press("Enter")
+            page.get_by_role("dialog").get_by_text("Add/Edit alias").click()
+            page.get_by_role("button", name="Save aliases").click()
+            page.get_by_role("dialog").wait_for(state="hidden", timeout=30_000)
+        except Exception:
+            page.screenshot(path=os.environ.get("LUS_SCREENSHOT", "browser.png"))
+            raise
+        finally:
+            chromium.close()
+
+
+def _answer(folder: Path) -> httpx.Response:
+    """Ask the service for one clip, over HTTP."""
+    clip = write_video(folder / "clip.avi", draw_frames(24, 120, 104, 3))
+    port = free_port()
+    with (folder / "service.log").open("wb") as log:
+        command = [str(Path(sys.executable).with_name("lus")), "serve", "--port", str(port)]
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
+            files = {"clip": (clip.name, clip.read_bytes(), "video/x-msvideo")}
+            return httpx.post(f"http://127.0.0.1:{port}/classify", files=files, timeout=60)
+        finally:
+            end(server)
+
+
+def _project_files(project: Path) -> None:
+    """What `lus package` needs beside the registry."""
+    for name in ("bentofile.yaml", "requirements/serving.txt"):
+        (project / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, project / name)
+    shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (project / "build").mkdir()
+    (project / "build/register.json").write_text(json.dumps({"name": NAME}))
+
+
+def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
+    project: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(project / "bentos"))
+    _project_files(project)
+
+    # Two versions are registered; the first goes into production, the worse one does not.
+    assert [add(wrong=8), add(wrong=20)] == ["1", "2"]
+    assert "version 1 is the champion" in _lus("promote", "1").printed
+    worse = _lus("promote", "2")
+    assert "version 2 is not promoted; champion: accuracy 0.500 against 0.800 of version 1 on 40 clips" in worse.refused
+    assert re.search(r"champion\s+│\s+failed", worse.printed)
+
+    # A better one does.
+    assert add(wrong=2) == "3"
+    assert "version 3 is the champion, before it version 1" in _lus("promote").printed
+
+    # One whose figures leak does not, however good they are.
+    assert add(wrong=0, findings=[LEAK]) == "4"
+    assert "audit: patients: 3 patients are on both sides." in _lus("promote", "4").refused
+    assert _aliases() == {"champion": "3", "previous": "1", "challenger": "4"}
+
+    # Somebody has a reason to do it none the less, which is kept for good.
+    assert "version 4 is the champion" in _lus("promote", "4", "--override", "for a demonstration").printed
+    assert "over failed conditions: for a demonstration" in _lus("models", "--log").printed
+    assert "for a demonstration" in registry.by_number(NAME, "4").tags["lus.promotion.0003"]
+
+    # The demonstration is over.
+    assert "version 3 is the champion again, version 4 stepped back" in _lus("rollback").printed
+    assert _aliases()["previous"] == "4"
+    assert "holds lus-classifier version 3, the champion" in _lus("package").printed
+
+    # What is done in MLflow's pages counts from then on.
+    _move_in_browser(shared, "1", "champion")
+    assert _aliases()["champion"] == "1"
+    packaged = _lus("package")
+    assert "holds lus-classifier version 1, the champion" in packaged.printed, packaged.refused
+    assert _lus("package", "--alias", "nobody").refused.startswith(f"{NAME} has no nobody")
+
+    # From a served answer back to all that it comes from.
+    served = _answer(project)
+    assert served.status_code == 200, served.text
+    model = served.json()["model"]
+    assert (model["name"], model["version"]) == (NAME, "1")
+    assert served.headers["X-Model-Version"] == "1"
+    assert served.headers["X-Model-Lineage"] == model["lineage"]
+    shown = json.loads(_lus("show", model["lineage"], "--json").printed)
+    assert shown["row"]["version"] == "1"
+    assert shown["metrics"]["accuracy"] == 0.8
+    assert shown["params"]["register"]["name"] == NAME
+    assert shown["tags"]["git_commit"] == registry.by_number(NAME, "1").tags["git_commit"]
+    assert [one["kind"] for one in shown["acts"]] == ["promotion", "promotion"]
+    listed = json.loads(_lus("models", "--json").printed)["versions"]
+    assert {one["version"]: one["aliases"] for one in listed} == {
+        "4": ["challenger", "previous"],
+        "3": [],
+        "2": [],
+        "1": ["champion"],
+    }
+
+
+def _try(version: str, barrier: Any, answers: Any) -> None:
+    new, champion = promotions.candidate(NAME, version)
+    barrier.wait()
+    try:
+        promotions.promote(new, champion, [])
+        answers.put((version, ""))
+    except BadInput as error:
+        answers.put((version, str(error)))
+
+
+def test_two_people_who_promote_at_once_end_in_one_state_and_one_refusal(project: Path, shared: str) -> None:
+    for _ in range(3):
+        add(evaluated=False)
+    new, champion = promotions.candidate(NAME, "1")
+    promotions.promote(new, champion, [])
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(2), context.Queue()
+    both = [context.Process(target=_try, args=(version, barrier, answers)) for version in ("2", "3")]
+    for process in both:
+        process.start()
+    found = dict(answers.get(timeout=120) for _ in both)
+    for process in both:
+        process.join()
+    (won,) = [version for version, refusal in found.items() if not refusal]
+    (refusal,) = [refusal for refusal in found.values() if refusal]
+    assert re.search("began at the same moment|is under way|it was moved in between", refusal)
+    assert "nothing was changed" in refusal
+    aliases = _aliases()
+    assert (aliases["champion"], aliases["previous"]) == (won, "1")
+    acts = journal.read(journal.of(NAME))
+    assert [one.version for one in acts if one.outcome == "done"] == ["1", won]
+    assert all(one.outcome for one in acts)
+
+
+def test_a_webhook_tells_who_deploys_that_the_champion_has_changed(project: Path, shared: str) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the terminal."""
+
+    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
+    Thread(target=receiver.serve_forever, daemon=True).start()
+    try:
+        from mlflow import MlflowClient
+
+        # A server that has had an alias moved knows a new webhook up to a minute later: this one comes first.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_USERNAME", ADMINISTRATOR[0])
+            patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMINISTRATOR[1])
+            url = f"http://127.0.0.1:{receiver.server_port}/"
+            MlflowClient().create_webhook("deploy", url, ["model_version_alias.created"])
+        add(evaluated=False)
+        new, champion = promotions.candidate(NAME, "1")
+        promotions.promote(new, champion, [])
+        deadline = time.monotonic() + 30
+        while len(told) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        receiver.shutdown()
+        receiver.server_close()
+    told.sort(key=lambda one: str(one["timestamp"]))
+    moved = [one["data"] for one in told]
+    assert moved == [{"name": NAME, "alias": alias, "version": "1"} for alias in ("challenger", "champion")]
