@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import re
 import shutil
 import subprocess
@@ -31,6 +30,7 @@ pytestmark = pytest.mark.slow
 
 ADMINISTRATOR, USER = ("administrator", "a long password"), ("someone", "another long password")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture
@@ -69,11 +69,8 @@ def _move_in_browser(server: str, version: str, alias: str) -> None:
     """Give an alias to a version in MLflow's pages, with a real browser."""
     from playwright.sync_api import sync_playwright
 
-    browser = shutil.which("chromium")
-    if browser is None:
-        pytest.skip("needs chromium: install Debian's package chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
         page = chromium.new_context(http_credentials={"username": USER[0], "password": USER[1]}).new_page()
         try:
             page.goto(f"{server}/#/models/{NAME}/versions/{version}")
@@ -87,7 +84,7 @@ def _move_in_browser(server: str, version: str, alias: str) -> None:
             page.get_by_role("button", name="Save aliases").click()
             page.get_by_role("dialog").wait_for(state="hidden", timeout=30_000)
         except Exception:
-            page.screenshot(path=os.environ.get("LUS_SCREENSHOT", "browser.png"))
+            page.screenshot(path="browser.png")  # in the test's own folder
             raise
         finally:
             chromium.close()
@@ -118,6 +115,7 @@ def _project_files(project: Path) -> None:
     (project / "build/register.json").write_text(json.dumps({"name": NAME}))
 
 
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium: install Debian's package chromium")
 def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     project: Path, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
