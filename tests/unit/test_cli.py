@@ -67,6 +67,13 @@ def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
 
 
+def test_a_protocol_that_is_set_and_set_back_leaves_the_parameters_as_they_were(project: Path) -> None:
+    before = (project / "params.yaml").read_bytes()
+    for protocol in ("leave-source-out", "published-fresh", "nested-patient"):
+        assert f"protocol {protocol}" in _lus("use", "--protocol", protocol, cwd=project).stdout
+    assert (project / "params.yaml").read_bytes() == before
+
+
 def test_use_changes_what_it_is_told_and_nothing_else(project: Path) -> None:
     done = _lus("use", "--weights", "imagenet", cwd=project)
     assert done.stdout.startswith("cohort phantom, weights imagenet, protocol nested-patient;")
