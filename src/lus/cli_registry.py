@@ -156,7 +156,6 @@ def reproduce(
 
     from lus import params, show_registry
     from lus import reproduce as rebuilding
-    from lus.errors import BadInput
 
     name = params.load().register_.name
     with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch:

@@ -73,15 +73,19 @@ class _Fold:
     after: Trained
     seed: int
 
-    def model(self) -> dict[str, FloatArray]:
-        """The head's own answers (n_test, labels), and those without the order of the frames."""
+    def model(self, given: FloatArray) -> dict[str, FloatArray]:
+        """The head's own answers (n_test, labels) once calibrated, and those without the order of the frames.
+
+        Args:
+            given: its answers before its temperature.
+        """
         train, test, trial = self.part.train, self.part.test, self.choice.trial
         mixed = baselines.shuffled(self.features, self.seed)
         blind = training.train(
             trial.head, mixed[train], self.targets[train], self.labels, epochs=trial.epochs, seed=self.seed
         )
         return {
-            MODEL: self._calibrated(self.after.predict(self.features[test])),
+            MODEL: self._calibrated(given),
             "lstm-shuffled-test": self._calibrated(self.after.predict(mixed[test])),
             "lstm-shuffled": self._calibrated(blind.predict(mixed[test])),
         }
@@ -126,7 +130,7 @@ def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] |
     own = features[part.train]
     before = training.untrained(trial.head, own, labels, seed, carried)
     after = training.train(
-        trial.head, own, targets[part.train], labels, epochs=trial.epochs, seed=seed, weights=carried
+        trial.head, own, targets[part.train], labels, epochs=trial.epochs, seed=seed, weights=before.weights
     )
     return _Fold(part, found, features, targets, labels, before, after, seed)
 
@@ -151,10 +155,10 @@ def run(tried: Sequence[Candidate], rule: Rule, seed: int, progress: pool.Progre
         found = candidates.choose(tried, folds.ALL if rule.one_choice else part.name)
         one = _train(found, part, seed + number, carried)
         carried = one.after.weights if rule.carries_weights else None
-        for way, given in (one.model() | one.baselines(clips)).items():
+        uncalibrated[part.test] = one.after.predict(one.features[part.test])
+        for way, given in (one.model(uncalibrated[part.test]) | one.baselines(clips)).items():
             of_all = answers.setdefault(way, np.full((len(clips), labels), np.nan, np.float32))
             of_all[part.test] = given
-        uncalibrated[part.test] = one.after.predict(one.features[part.test])
         fold_of[part.test] = number
         records.append(one.record())
         choices.append(_plain(number, found))

@@ -61,13 +61,25 @@ class Input(Layer):
     optional: Literal[False] = False
 
 
-class Lstm(Layer):
-    """An LSTM; its states start at 0 for each clip, and it reads the frames in their order."""
+class Kernel(Layer):
+    """A layer with a kernel and, if it says so, a bias."""
 
     units: Annotated[int, Field(gt=0)]
     activation: Activation
-    recurrent_activation: Activation | Literal["hard_sigmoid"]
     use_bias: bool
+    kernel_initializer: Any = None
+    bias_initializer: Any = None
+    kernel_regularizer: Any = None
+    bias_regularizer: Any = None
+    activity_regularizer: Any = None
+    kernel_constraint: Any = None
+    bias_constraint: Any = None
+
+
+class Lstm(Kernel):
+    """An LSTM; its states start at 0 for each clip, and it reads the frames in their order."""
+
+    recurrent_activation: Activation | Literal["hard_sigmoid"]
     return_sequences: bool
     return_state: Literal[False] = False
     go_backwards: Literal[False] = False
@@ -78,16 +90,9 @@ class Lstm(Layer):
     dropout: Rate = 0.0
     recurrent_dropout: Rate = 0.0
     unit_forget_bias: Any = None
-    kernel_initializer: Any = None
     recurrent_initializer: Any = None
-    bias_initializer: Any = None
-    kernel_regularizer: Any = None
     recurrent_regularizer: Any = None
-    bias_regularizer: Any = None
-    activity_regularizer: Any = None
-    kernel_constraint: Any = None
     recurrent_constraint: Any = None
-    bias_constraint: Any = None
 
     def weights(self, dim: int) -> dict[str, Shape]:
         """Kernels, then the bias if there is one."""
@@ -125,19 +130,8 @@ class Lstm(Layer):
         return [(one * gates).astype(np.float32) for one in weights]
 
 
-class Dense(Layer):
+class Dense(Kernel):
     """A dense layer, for one vector or each of a sequence."""
-
-    units: Annotated[int, Field(gt=0)]
-    activation: Activation
-    use_bias: bool
-    kernel_initializer: Any = None
-    bias_initializer: Any = None
-    kernel_regularizer: Any = None
-    bias_regularizer: Any = None
-    activity_regularizer: Any = None
-    kernel_constraint: Any = None
-    bias_constraint: Any = None
 
     def weights(self, dim: int) -> dict[str, Shape]:
         """Kernels, then the bias if there is one."""

@@ -196,12 +196,21 @@ def lineage_id(version: ModelVersion) -> str:
     return str(found).removeprefix("m-")[:12]
 
 
-def lineage_files(version: ModelVersion, folder: Path) -> Path:
-    """Download the files that a version was made by; returns the folder that holds those there are."""
+def _beside(version: ModelVersion, names: Sequence[str], folder: Path) -> None:
+    """Download of what lies beside a registered model these files and folders, where they are, and not the model."""
     import mlflow
 
-    local = mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(folder))
-    return Path(local) / LINEAGE
+    model = f"models:/{version.name}/{version.version}"
+    there = {one.path for one in mlflow.artifacts.list_artifacts(artifact_uri=model) or ()}
+    for name in names:
+        if name in there:
+            mlflow.artifacts.download_artifacts(f"{model}/{name}", dst_path=str(folder))
+
+
+def lineage_files(version: ModelVersion, folder: Path) -> Path:
+    """Download the files that a version was made by; returns the folder that holds those there are."""
+    _beside(version, [LINEAGE], folder)
+    return folder / LINEAGE
 
 
 def artifacts(version: ModelVersion, folder: str) -> Path | None:
@@ -222,12 +231,11 @@ def stored_answers(version: ModelVersion) -> tuple[Frames, FloatArray] | None:
 
     None where nothing is stored.
     """
-    import mlflow
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
-        local = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=scratch))
-        files = [local / name for name in (EXAMPLE_FILE, ANSWER_FILE)]
+        _beside(version, [EXAMPLE_FILE, ANSWER_FILE], Path(scratch))
+        files = [Path(scratch) / name for name in (EXAMPLE_FILE, ANSWER_FILE)]
         if not all(file.is_file() for file in files):
             return None
         frames, answers = (np.load(file, allow_pickle=False) for file in files)

@@ -95,12 +95,12 @@ def _ways(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, An
     rows, names = found.tested, folds.label_names(clips)
     targets, patients = folds.targets(clips)[rows], folds.groups(clips.iloc[rows])
     said = {way: given[rows].argmax(axis=1).astype(np.int64) for way, given in found.answers.items()}
+    weights = metrics.resampled(patients, params.bootstrap, params.seed)
     ways = {}
     for way, given in found.answers.items():
         own = metrics.scores(targets, given[rows], names)
-        bounds = metrics.intervals(
-            targets, given[rows], patients, names, params.bootstrap, params.confidence, params.seed
-        )["accuracy"]
+        right = (weights @ (said[way] == targets)) / weights.sum(axis=1)
+        bounds = metrics.percentiles(right, patients, params.confidence)
         ways[way] = {
             "what": crossval.WAYS[way],
             "accuracy": own["accuracy"],
