@@ -97,7 +97,7 @@ def add(
             card,
             tags,
             frames,
-            [one for one in (Path("params.yaml"), Path("dvc.lock")) if one.is_file()],
-            "# Model card",
+            files=[one for one in (Path("params.yaml"), Path("dvc.lock")) if one.is_file()],
+            description="# Model card",
         )
     return str(version.version)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from lus.errors import BadInput
+
 app = typer.Typer()
 MODELS = "Models"
 
@@ -92,6 +94,49 @@ def rollback(
     name = params.load().register_.name
     act = promotions.rollback(name, why)
     print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
+
+
+@app.command("import-legacy", rich_help_panel=MODELS)
+def import_legacy(
+    file: Annotated[Path, typer.Argument(help=".h5 file of Keras 2: an LSTM head over the features of a CNN")],
+    backbone: Annotated[str, typer.Option(help="CNN whose features the head was trained on")] = "xception",
+    length: Annotated[int | None, typer.Option(min=1, help="frames of a sequence, where the file has none")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="in the order of the probabilities; covid-19,pneumonia,healthy in the published heads"),
+    ] = None,
+    registered: Annotated[
+        bool, typer.Option("--register/--no-register", help="join it to the backbone and register the classifier")
+    ] = True,
+    out: Annotated[Path | None, typer.Option(help=".keras file to write the head to")] = None,
+) -> None:
+    """Convert a head that Keras 2 (TensorFlow 2.4 and its like) saved, and register it as a version without figures.
+
+    Nothing of the file is run; what cannot be built with the same answers is refused. The backbone gets
+    features.weights of params.yaml: they must be those that the head was trained with. No alias is moved.
+    """
+    from lus import adoption, legacy, params, quiet
+
+    if out is not None and out.suffix != ".keras":
+        raise BadInput(f"{out}: a name that ends in .keras is expected; name another --out")
+    if not registered and out is None:
+        raise BadInput("--no-register leaves nothing to do; name a .keras file to write with --out")
+    head = legacy.read(file, length)
+    named = adoption.labels_of(labels, head) if registered else ()
+    quiet.import_tensorflow()
+    model = head.build()
+    takes = f"({head.length}, {head.dim}) features -> {head.labels} labels"
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        model.save(out)
+        print(f"{out}: {takes}, as in {file}")
+    if registered:
+        loaded = params.load()
+        new = adoption.register(file, head, model, named, backbone, loaded)
+        print(
+            f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
+            f"{loaded.features.weights} weights; it has no figures and no alias"
+        )
 
 
 @app.command(rich_help_panel=MODELS)

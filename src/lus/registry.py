@@ -67,10 +67,12 @@ def register(
     card: Card,
     tags: dict[str, str],
     example: Frames,
+    *,
     files: Sequence[Path] = (),
     description: str | None = None,
+    challenger: bool = True,
 ) -> ModelVersion:
-    """Log a classifier in the active run and register it as the new challenger.
+    """Log a classifier in the active run and register it as a new version.
 
     Args:
         name: in the registry.
@@ -81,6 +83,7 @@ def register(
             which `stored_answers` shows whether an engine answers as the model did.
         files: that it was made by, kept beside the model.
         description: in Markdown, shown with the version and kept beside the model too.
+        challenger: whether it takes the alias `challenger`.
 
     Returns:
         The new version.
@@ -113,7 +116,8 @@ def register(
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     if description is not None:
         client.update_model_version(name, version.version, description)
-    client.set_registered_model_alias(name, CHALLENGER, version.version)
+    if challenger:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
 
 

@@ -35,9 +35,15 @@ def clip(tmp_path: Path) -> Path:
 
 
 def _workers() -> list[int]:
-    """Processes of the pool: children of this one that decode."""
-    children = psutil.Process().children()
-    return [child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+    """Processes of the pool: children of this one that decode; other tests may have left children of another kind."""
+    return [child.pid for child in psutil.Process().children() if "spawn_main" in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return ""
 
 
 def test_an_idle_process_that_is_killed_costs_no_answer(reader: Reader, clip: Path) -> None:

@@ -233,7 +233,8 @@ def test_a_webhook_tells_who_deploys_that_the_champion_has_changed(project: Path
             patch.setenv("MLFLOW_TRACKING_USERNAME", ADMINISTRATOR[0])
             patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMINISTRATOR[1])
             url = f"http://127.0.0.1:{receiver.server_port}/"
-            MlflowClient().create_webhook("deploy", url, ["model_version_alias.created"])
+            # An earlier test may have pointed MLflow itself at another server.
+            MlflowClient(shared, shared).create_webhook("deploy", url, ["model_version_alias.created"])
         add(evaluated=False)
         new, champion = promotions.candidate(NAME, "1")
         promotions.promote(new, champion, [])

@@ -199,7 +199,7 @@ def test_the_command_ends_with_status_zero_where_nothing_is_found(tmp_path: Path
 def test_without_an_evaluation_the_command_says_what_makes_one(tmp_path: Path) -> None:
     done = _lus(cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "lus: build/evaluation/predictions.csv: not found; `dvc repro evaluate` makes it\n"
+    assert done.stderr == "lus: build/evaluation/record.json: not found; `dvc repro evaluate` makes it\n"
 
 
 @pytest.mark.real

@@ -74,6 +74,8 @@ class LungUltrasound:
         try:
             answer = self._classifier.classify(clip)
         except BadInput as error:
+            # Where a method takes the context, BentoML answers with the context's status.
+            ctx.response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error)  # type: ignore[return-value]
         ctx.response.headers["X-Model-Version"] = answer.model["version"]
         ctx.response.headers["X-Model-Lineage"] = answer.model["lineage"]

@@ -30,6 +30,7 @@ from lus import (
 )
 from lus.arrays import FloatArray, IntArray
 from lus.audit import checks, stored
+from lus.audit import record as audit_record
 from lus.audit.record import Audit, Evaluation
 from lus.candidates import Candidate
 from lus.crossval import MODEL, Outcome
@@ -135,7 +136,7 @@ def _calibration(clips: pd.DataFrame, found: Outcome) -> dict[str, Any]:
 
 
 def _predictions(clips: pd.DataFrame, found: Outcome) -> pd.DataFrame:
-    """The tested clips, those that are most wrong first within a fold's order of the cohort: a row each."""
+    """The tested clips in the order of the cohort, a row each."""
     rows, names = found.tested, folds.label_names(clips)
     given = found.answers[MODEL][rows]
     table = clips[["clip_id", "path", "patient", "label"]].iloc[rows].copy()
@@ -270,7 +271,8 @@ def _sentences(
 ) -> str:
     bounds = summary["interval"]["accuracy"]
     level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
-    leaks = [one for one in audit.findings if one.level == "leak"]
+    counted = audit_record.number
+    leaks = [one for one in audit.findings if one.level == audit_record.LEAK]
     marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""
     best = max(crossval.SPATIAL, key=lambda way: ways[way]["accuracy"])
     lines = [
@@ -279,6 +281,6 @@ def _sentences(
         f"best without the order of frames: {ways[best]['what']}, {ways[best]['accuracy']:.2f}; majority "
         f"{ways['majority']['accuracy']:.2f}",
         f"{choice['feature_set']} trial {choice['trial']} chosen",
-        f"audit: {len(leaks)} leaks in {len(audit.findings)} findings (`lus audit` lists them); see {out}",
+        f"audit: {counted(leaks, 'leak')} in {counted(audit.findings, 'finding')} (`lus audit` lists them); see {out}",
     ]
     return "\n".join(lines)

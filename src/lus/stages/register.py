@@ -119,7 +119,13 @@ def run(build: Path, out: Path, params: Register) -> str:
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(tracking.prefixed(lineage))
         version = registry.register(
-            params.name, model, card, _tags(summary, audit, lineage), _example(sampled, length), files, text
+            params.name,
+            model,
+            card,
+            _tags(summary, audit, lineage),
+            _example(sampled, length),
+            files=files,
+            description=text,
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
