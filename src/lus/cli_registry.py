@@ -26,7 +26,7 @@ def models(
     name = params.load().register_.name
     found = known.listed(name)
     if log:
-        acts = journal.read(journal.of(name))
+        acts = journal.acts(name)
         show_registry.acts_json(acts, name) if as_json else show_registry.acts(acts)
         return
     show_registry.versions_json(found, name) if as_json else show_registry.versions(found, name)

@@ -116,15 +116,21 @@ def of(name: str) -> str:
     return str(tags[TAG])
 
 
+def acts(name: str) -> list[Act]:
+    """All acts on a registered model, the oldest first; none where it has no journal yet."""
+    run_id = tracking.client().get_registered_model(name).tags.get(TAG)
+    return read(run_id) if run_id else []
+
+
 def read(run_id: str) -> list[Act]:
     """All acts, the oldest first."""
     entries = tracking.client().get_run(run_id).data.params
-    acts = []
+    found = []
     for key in sorted(key for key in entries if key.endswith(f".{BEGUN}")):
         number = key.split(".")[0]
         ended = json.loads(entries.get(f"{number}.{ENDED}", "{}"))
-        acts.append(Act(**json.loads(entries[key]) | {"number": int(number)} | ended))
-    return acts
+        found.append(Act(**json.loads(entries[key]) | {"number": int(number)} | ended))
+    return found
 
 
 def claim(run_id: str, act: Act) -> Act:
@@ -133,8 +139,8 @@ def claim(run_id: str, act: Act) -> Act:
     Raises:
         BadInput: another act goes on, or began at the same moment.
     """
-    acts = read(run_id)
-    last = acts[-1] if acts else None
+    before = read(run_id)
+    last = before[-1] if before else None
     if last is not None and not last.outcome:
         if last.age < LONGEST:
             raise BadInput(

@@ -152,7 +152,7 @@ def lineage(name: str, what: str) -> Lineage:
         stored = registry.lineage_files(version, Path(scratch))
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
     evaluation = registry.artifacts(version, registry.EVALUATION)
-    acts = [one for one in journal.read(journal.of(name)) if number in (one.version, one.champion)]
+    acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
         _row(version, registry.aliases(name)),
         str(version.run_id or ""),

@@ -106,3 +106,16 @@ def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monke
     assert built[0][1]["lineage"] == registry.lineage_id(registry.by_number(NAME, "1"))
     with pytest.raises(BadInput, match=f"{NAME} has no champion; `lus promote` makes the challenger the champion"):
         package.run(registered, project / "served", out, Package(name="bento", alias="champion"))
+
+
+def test_to_look_at_a_model_of_other_hands_writes_nothing(project: Path) -> None:
+    add()
+    MlflowClient().delete_registered_model_tag(NAME, journal.TAG)
+    assert list(versions.lineage(NAME, "1").acts) == []
+    assert journal.TAG not in MlflowClient().get_registered_model(NAME).tags
+
+
+def test_nothing_registered_yet_is_said(project: Path) -> None:
+    for look in (lambda: versions.listed(NAME), lambda: versions.lineage(NAME, "champion")):
+        with pytest.raises(BadInput, match=f"{NAME} has no version yet; `dvc repro register` makes one"):
+            look()
