@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -127,13 +126,13 @@ def meant(name: str, what: str) -> ModelVersion:
     Raises:
         BadInput: none is meant, or several are.
     """
-    if re.fullmatch(r"[1-9]\d{0,5}", what):
-        return registry.by_number(name, what)
     versions = _all(name)
-    number = registry.aliases(name).get(what)
+    number = what if what in {str(one.version) for one in versions} else registry.aliases(name).get(what)
     if number is not None:
         return registry.by_number(name, number)
     fitting = [one for one in versions if len(what) >= 4 and registry.lineage_id(one).startswith(what)]
+    if not fitting and what.isdecimal():
+        return registry.by_number(name, what)
     if len(fitting) != 1:
         found = f"fits {len(fitting)} versions of {name}" if fitting else f"is no version of {name}"
         raise BadInput(f"{what} {found}; a number, an alias or a lineage id is expected, `lus models` shows them")

@@ -63,6 +63,14 @@ def test_a_lineage_id_that_fits_several_versions_is_refused(project: Path, monke
         versions.meant(NAME, "abcdef")
 
 
+def test_a_lineage_id_of_digits_alone_is_no_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    monkeypatch.setattr(registry, "lineage_id", lambda _: "151577abcdef")
+    assert str(versions.meant(NAME, "151577").version) == "1"
+    with pytest.raises(BadInput, match=f"{NAME} has no version 151578; it has 1"):
+        versions.meant(NAME, "151578")
+
+
 def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> None:
     add()
     run_id = journal.of(NAME)
