@@ -1,4 +1,4 @@
-"""A clip's answer from the service, from `mlflow models serve` of the same version and from the bare engine, in one run.
+"""A clip answered by the service, by `mlflow models serve` of the same version, and by the bare engine, in one run.
 
     python benchmarks/serving.py            after `make repro`
 
