@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import params, registry, tracking
+from lus import classifier, heads, params, registry, tracking
 from lus.classifier import Card
+from lus.heads import HeadParams
 from tests.conftest import ROOT, draw_frames
 
 NAME = "lus-classifier"
@@ -22,13 +23,19 @@ LEAK = {"check": "patients", "level": "leak", "sentence": "3 patients are on bot
 
 @functools.cache
 def model(labels: int = len(LABELS), seed: int = 0) -> Any:
-    """Frames (n, LENGTH, SIZE, SIZE, 3) uint8 -> probabilities (n, labels)."""
+    """Frames (n, LENGTH, SIZE, SIZE, 3) uint8 -> probabilities (n, labels): a small CNN as backbone, and a head."""
     import keras
 
+    layers = keras.layers
     keras.utils.set_random_seed(seed)
-    frames = keras.Input((LENGTH, SIZE, SIZE, 3), dtype="uint8", name="frames")
-    seen = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(frames))
-    return keras.Model(frames, keras.layers.Dense(labels, activation="softmax")(seen), name="classifier")
+    frames = keras.Input((SIZE, SIZE, 3), dtype="uint8", name="frames")
+    taken = keras.Input((SIZE, SIZE, 3))
+    maps = layers.Conv2D(8, 3, strides=4, activation="relu")(taken)
+    cnn = keras.Model(taken, layers.GlobalAveragePooling2D()(maps), name="xception")
+    scaled = layers.Rescaling(1 / 127.5, -1, name="preprocess")(frames)
+    backbone = keras.Model(frames, cnn(scaled), name="xception_backbone")
+    head = heads.build(HeadParams(units=4, dense=(8,)), LENGTH, 8, labels, np.zeros(8), np.full(8, 0.01))
+    return classifier.assemble(backbone, head, LENGTH)
 
 
 def predictions(wrong: int, patients: int = 40, labels: tuple[str, ...] = LABELS, first: int = 0) -> pd.DataFrame:

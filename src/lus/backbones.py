@@ -184,6 +184,22 @@ def cnn_of(model: keras.Model) -> keras.Model:
     return model.get_layer(model.name.removesuffix("_backbone"))
 
 
+def with_maps(model: keras.Model) -> keras.Model:
+    """A backbone that shows what its last convolution gives: frames -> (maps (n, height, width, channels), features).
+
+    Args:
+        model: from `build`.
+    """
+    import keras
+
+    cnn, scaled = cnn_of(model), model.get_layer("preprocess").output
+    if not isinstance(cnn.layers[-1], keras.layers.GlobalAveragePooling2D):
+        maps = cnn(scaled)
+        return keras.Model(model.input, [maps, keras.layers.Flatten()(maps)])
+    maps, features = keras.Model(cnn.input, [cnn.layers[-1].input, cnn.output])(scaled)
+    return keras.Model(model.input, [maps, features])
+
+
 def digest(model: keras.Model) -> str:
     """SHA-256 of a backbone's weights, whatever its layers are called: the bytes of a weights file hold their names."""
     found = hashlib.sha256()

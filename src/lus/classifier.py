@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import ValidationError
 
 from lus import backbones, checks, clip, pool
 from lus.arrays import FloatArray, Frames
 from lus.checks import Examined
-from lus.errors import BadInput, Unusable
+from lus.errors import BadInput, Finding, Unusable
 from lus.params import Limits
 
 if TYPE_CHECKING:
@@ -80,6 +78,7 @@ class Answer:
         frames: numbers of the frames that were looked at.
         seconds: spent on reading the clip, of which on decoding and on checks, and on classification.
         model: name, version, and its lineage id, which `lus show` traces back.
+        findings: what the checks report of the clip, which does not make it unusable.
     """
 
     label: str
@@ -87,6 +86,7 @@ class Answer:
     frames: list[int]
     seconds: dict[str, float]
     model: dict[str, str]
+    findings: list[Finding]
 
 
 def assemble(backbone: keras.Model, head: keras.Model, length: int) -> keras.Model:
@@ -156,25 +156,35 @@ class Reader:
         self._workers.close()
 
 
+def reference(path: Path, card: Card) -> Callable[[Frames], FloatArray]:
+    """A registered model on Keras: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
+
+    Raises:
+        BadInput: the model and its card say different things.
+    """
+    model = load_model(path)
+    shape = (None, card.length, card.size, card.size, 3)
+    if tuple(model.input_shape) != shape or model.output_shape[-1] != len(card.labels):
+        raise BadInput(
+            f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its card says "
+            f"{shape} and {len(card.labels)}; register it again"
+        )
+    return backbones.traced(model)
+
+
 class Classifier:
     """A classifier ready to answer; to be closed after use, or used in a `with` statement."""
 
-    def __init__(self, model: keras.Model, card: Card, readers: int = 1) -> None:
-        self.card = card
-        shape = (None, card.length, card.size, card.size, 3)
-        if tuple(model.input_shape) != shape or model.output_shape[-1] != len(card.labels):
-            raise BadInput(
-                f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its card says "
-                f"{shape} and {len(card.labels)}; register it again"
-            )
-        self._run = backbones.traced(model)
-        self._reader = Reader(card, readers)
+    def __init__(self, probabilities: Callable[[Frames], FloatArray], card: Card, readers: int = 1) -> None:
+        """Start nothing yet.
 
-    @classmethod
-    def load(cls, folder: Path, readers: int = 1) -> Classifier:
-        """Load a folder that holds a model and its card; `readers` processes decode clips."""
-        card = Card.from_json(json.loads((folder / CARD_FILE).read_text()))
-        return cls(load_model(folder / MODEL_FILE), card, readers)
+        Args:
+            probabilities: frames (n, length, size, size, 3) uint8 -> (n, labels) float32, on any engine.
+            card: of the model.
+            readers: processes that decode clips.
+        """
+        self.probabilities, self.card = probabilities, card
+        self._reader = Reader(card, readers)
 
     def __enter__(self) -> Self:
         return self
@@ -187,13 +197,18 @@ class Classifier:
         self._reader.close()
 
     def warm_up(self) -> None:
-        """Start the processes that decode, and build the graph by classifying black frames."""
+        """Start the processes that decode."""
         self._reader.warm_up()
-        self.probabilities(np.zeros((1, self.card.length, self.card.size, self.card.size, 3), np.uint8))
 
-    def probabilities(self, frames: Frames) -> FloatArray:
-        """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
-        return self._run(frames)
+    def read(self, path: Path) -> Examined:
+        """Decode a clip and check it; what was waited for is among its seconds, as `read`.
+
+        Raises:
+            Unusable: the clip cannot be decoded or breaks a limit.
+        """
+        started = time.perf_counter()
+        examined = self._reader.read(path)
+        return replace(examined, seconds=examined.seconds | {"read": time.perf_counter() - started})
 
     def classify(self, path: Path) -> Answer:
         """Decode a clip, check it and classify it.
@@ -201,8 +216,7 @@ class Classifier:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        started = time.perf_counter()
-        return self._answer(self._reader.read(path), time.perf_counter() - started)
+        return self._classified(self.read(path))
 
     def classify_all(self, paths: Iterable[Path]) -> Iterator[Answer | Unusable]:
         """Classify clips, each in its turn; the next ones are decoded meanwhile.
@@ -215,22 +229,33 @@ class Classifier:
         """
         started = time.perf_counter()
         for found in self._reader.ahead(paths):
-            waited = time.perf_counter() - started
-            yield found if isinstance(found, Unusable) else self._answer(found, waited)
+            waited = {"read": time.perf_counter() - started}
+            if isinstance(found, Unusable):
+                yield found
+            else:
+                yield self._classified(replace(found, seconds=found.seconds | waited))
             started = time.perf_counter()
 
-    def _answer(self, examined: Examined, waited: float) -> Answer:
+    def _classified(self, examined: Examined) -> Answer:
         started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
-        classified = time.perf_counter() - started
-        return Answer(
-            label=self.card.labels[int(probabilities.argmax())],
-            probabilities={name: float(p) for name, p in zip(self.card.labels, probabilities, strict=True)},
-            frames=examined.sample.indices.tolist(),
-            seconds=examined.seconds | {"read": waited, "classify": classified},
-            model={
-                "name": self.card.name,
-                "version": self.card.version,
-                "lineage": self.card.lineage.get("id", ""),
-            },
-        )
+        return answer(self.card, examined, probabilities, {"classify": time.perf_counter() - started})
+
+
+def answer(card: Card, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]) -> Answer:
+    """What is answered to a clip.
+
+    Args:
+        card: of the model.
+        examined: the clip.
+        probabilities: (labels,).
+        seconds: spent after the clip was read.
+    """
+    return Answer(
+        label=card.labels[int(probabilities.argmax())],
+        probabilities={name: float(p) for name, p in zip(card.labels, probabilities, strict=True)},
+        frames=examined.sample.indices.tolist(),
+        seconds=examined.seconds | seconds,
+        model={"name": card.name, "version": card.version, "lineage": card.lineage.get("id", "")},
+        findings=examined.reported,
+    )

@@ -283,9 +283,10 @@ def package(
     ] = None,
 ) -> None:
     """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
-    from lus import params
+    from lus import params, quiet
     from lus.stages import package as stage
 
+    quiet.import_tensorflow()
     section = params.load().package
     chosen = section.model_copy(update={"alias": alias}) if alias else section
     print(stage.run(BUILD / "register.json", BUILD / "served", out, chosen))

@@ -65,7 +65,7 @@ def promote(
     loaded = params.load()
     new, champion = promotions.candidate(loaded.register_.name, version)
     quiet.import_tensorflow()
-    found = promotions.conditions(new, champion, loaded.promote)
+    found = promotions.conditions(new, champion, loaded.promote, loaded.package.engine)
     if not as_json:
         show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
     else:

@@ -6,8 +6,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -75,10 +76,25 @@ def openvino(model: keras.Model, precision: str) -> Run:
         model: a backbone.
         precision: to compute in, "bf16" or "f32".
     """
+    compiled = _compile(_convert(model), precision)
+    return lambda frames: np.array(compiled(frames)[0], np.float32)
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Write a model of uint8 frames for OpenVINO, as `path` (`.xml`) and its weights beside it, in full precision."""
+    _openvino().save_model(_convert(model), path, compress_to_fp16=False)
+
+
+def load(path: Path, precision: str) -> Callable[[Frames], tuple[FloatArray, ...]]:
+    """Compile what `save` wrote for this machine's CPU: frames (n, size, size, 3) uint8 -> what the model gives."""
+    compiled = _compile(_openvino().Core().read_model(path), precision)
+    return lambda frames: tuple(np.array(one, np.float32) for one in compiled(frames).values())
+
+
+def _convert(model: keras.Model) -> Any:
     import keras
     import tensorflow as tf
 
-    ov = _openvino()
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
     with tempfile.TemporaryDirectory() as folder:
         # `model.export` would keep the random numbers of EfficientNet's dropout, for which OpenVINO has no operation.
@@ -86,10 +102,12 @@ def openvino(model: keras.Model, precision: str) -> Run:
         archive.track(model)
         archive.add_endpoint("serve", lambda frames: model(frames, training=False), input_signature=signature)
         archive.write_out(folder, verbose=False)
-        converted = ov.convert_model(folder)
+        return _openvino().convert_model(folder)
+
+
+def _compile(model: Any, precision: str) -> Any:
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(converted, "CPU", settings)
-    return lambda frames: np.array(compiled(frames)[0], np.float32)
+    return _openvino().Core().compile_model(model, "CPU", settings)
 
 
 def parity(reference: FloatArray, other: FloatArray, labels: IntArray) -> Parity:

@@ -227,6 +227,7 @@ class Package(Section):
     alias: str | None = Field(
         pattern=r"^[a-zA-Z][a-zA-Z0-9_-]*$", description="of the version; none: the champion, else the challenger"
     )
+    engine: Literal["openvino", "openvino-f32"] = Field(description="what answers in the Bento")
 
 
 class Params(Section):

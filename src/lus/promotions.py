@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,9 @@ import pandas as pd
 
 from lus import gate, journal, registry, tracking, versions
 from lus.classifier import Card
+from lus.compiled import Parity
 from lus.errors import BadInput
-from lus.gate import Condition, Facts, Parity
+from lus.gate import Condition, Facts
 from lus.journal import Act
 from lus.params import Promote
 
@@ -27,22 +29,25 @@ def who() -> str:
     return tracking.git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def conditions(version: ModelVersion, champion: ModelVersion | None, params: Promote) -> list[Condition]:
-    """Look at all that the gate asks of a version, which is loaded for it and answers the clips stored with it."""
-    return gate.judge(_facts(version, champion), params)
+def conditions(version: ModelVersion, champion: ModelVersion | None, params: Promote, engine: str) -> list[Condition]:
+    """Look at all that the gate asks of a version, which is compiled for it and answers the clips stored with it.
+
+    Args:
+        version: to be promoted.
+        champion: the version in production.
+        params: of the gate.
+        engine: that serves it, as in `package.engine`.
+    """
+    return gate.judge(_facts(version, champion, engine), params)
 
 
-def _facts(version: ModelVersion, champion: ModelVersion | None) -> Facts:
+def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str) -> Facts:
     folder = registry.artifacts(version, registry.EVALUATION)
     theirs = registry.artifacts(champion, registry.EVALUATION) if champion else None
     card: Card | str
     parity: Parity | str
     try:
-        with registry.load(version) as classifier:
-            card, stored = classifier.card, registry.stored_answers(version)
-            parity = (
-                gate.compare_answers(classifier.probabilities, *stored) if stored else "no clips are stored with it"
-            )
+        card, parity = _served(version, engine)
     except BadInput as error:
         card = parity = str(error)
     return Facts(
@@ -54,6 +59,13 @@ def _facts(version: ModelVersion, champion: ModelVersion | None) -> Facts:
         str(champion.version) if champion else None,
         _table(theirs),
     )
+
+
+def _served(version: ModelVersion, engine: str) -> tuple[Card, Parity]:
+    """The card, and how the engine that serves it answers the stored clips."""
+    with tempfile.TemporaryDirectory() as scratch:
+        made = registry.compile_into(version, engine, Path(scratch))
+        return made.card, made.parity()
 
 
 def _table(folder: Path | None) -> pd.DataFrame | None:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import backbones, journal, tracking
-from lus.arrays import FloatArray, Frames
+from lus import backbones, classifier, compiled, journal, tracking
+from lus.arrays import Frames
 from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
+from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, Compiled
 from lus.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
-"""Beside a registered model: frames, and what it answered to them when it was registered."""
 LINEAGE = "lineage"
 """The folder beside a registered model with the files that it was made by."""
+MODEL_CARD = "card.md"
 EVALUATION = "evaluation"
 """The folder of a version's run with its evaluation's files."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -80,7 +80,7 @@ def register(
         card: kept with the model as its metadata.
         tags: of the version.
         example: (n, length, size, size, 3) uint8, frames of some clips; kept beside the model with its answers, by
-            which `stored_answers` shows whether an engine answers as the model did.
+            which it shows whether an engine answers as the model did.
         files: that it was made by, kept beside the model.
         description: in Markdown, shown with the version and kept beside the model too.
         challenger: whether it takes the alias `challenger`.
@@ -111,7 +111,7 @@ def register(
             (Path(scratch) / LINEAGE).mkdir(exist_ok=True)
             shutil.copy(file, Path(scratch) / LINEAGE / file.name)
         if description is not None:
-            (Path(scratch) / "card.md").write_text(description)
+            (Path(scratch) / MODEL_CARD).write_text(description)
         client.log_model_artifacts(logged.model_id, scratch)
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     if description is not None:
@@ -226,22 +226,6 @@ def artifacts(version: ModelVersion, folder: str) -> Path | None:
     return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=folder))
 
 
-def stored_answers(version: ModelVersion) -> tuple[Frames, FloatArray] | None:
-    """Frames (n, length, size, size, 3) of stored clips, and what the version answered when it was registered.
-
-    None where nothing is stored.
-    """
-    import numpy as np
-
-    with tempfile.TemporaryDirectory() as scratch:
-        _beside(version, [EXAMPLE_FILE, ANSWER_FILE], Path(scratch))
-        files = [Path(scratch) / name for name in (EXAMPLE_FILE, ANSWER_FILE)]
-        if not all(file.is_file() for file in files):
-            return None
-        frames, answers = (np.load(file, allow_pickle=False) for file in files)
-        return frames, answers
-
-
 def fetch(version: ModelVersion, folder: Path) -> Card:
     """Download a version: the model and its card, as `Classifier.load` reads them.
 
@@ -269,7 +253,31 @@ def fetch(version: ModelVersion, folder: Path) -> Card:
 
 
 def load(version: ModelVersion) -> Classifier:
-    """Download a version and load it."""
+    """Download a version and load it as it was registered, on Keras."""
+    with tempfile.TemporaryDirectory() as scratch:
+        card = fetch(version, Path(scratch))
+        return Classifier(classifier.reference(Path(scratch) / MODEL_FILE, card), card)
+
+
+def compile_into(version: ModelVersion, engine: str, folder: Path) -> Compiled:
+    """Download a version and make of it what is served.
+
+    Args:
+        version: which one.
+        engine: `openvino`, or `openvino-f32`, as in `params.yaml`.
+        folder: made if missing; what `Compiled` reads, and the model card.
+
+    Returns:
+        It; whether it answers as the registered model did is for the caller to ask.
+
+    Raises:
+        BadInput: the version cannot be served, or no clips are stored with it.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         fetch(version, Path(scratch))
-        return Classifier.load(Path(scratch))
+        compiled.export(classifier.load_model(Path(scratch) / MODEL_FILE), engine, folder)
+        shutil.copy(Path(scratch) / CARD_FILE, folder)
+    _beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)
+    if not all((folder / name).is_file() for name in (EXAMPLE_FILE, ANSWER_FILE)):
+        raise BadInput(f"{version.name} version {version.version}: no clips are stored with it; register it again")
+    return Compiled(folder)

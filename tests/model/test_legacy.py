@@ -466,7 +466,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     with pytest.raises(BadInput, match="no challenger"):
         registry.by_alias("lus-classifier", registry.CHALLENGER)
 
-    found = promotions.conditions(version, None, params.load().promote)
+    found = promotions.conditions(version, None, params.load().promote, "openvino")
     assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
         "audit": False,
         "protocol": False,

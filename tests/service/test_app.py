@@ -1,38 +1,190 @@
+"""The service over HTTP: answers, explanations, refusals, and what it tells of itself."""
+
 from __future__ import annotations
 
-import json
-from http import HTTPStatus
+import base64
+import re
+from pathlib import Path
 
-from lus.errors import Finding, Unusable
-from lus.service import app
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from lus import registry
+from tests.service.conftest import Service
+from tests.versions import LABELS, LENGTH
+
+pytestmark = pytest.mark.slow
 
 
-def test_a_refusal_is_a_problem_body() -> None:
-    finding = Finding("frames", "12", "at least 20", "record a longer clip", "the number of frames")
-    # BentoML stores an upload under a name of its own, in front of the sender's.
-    refusal = Unusable("tmpab12cd34clip.avi", [finding])
-    response = app.problem(HTTPStatus.UNPROCESSABLE_ENTITY, refusal)
+def test_a_clip_is_answered_with_probabilities_findings_times_and_where_the_model_comes_from(
+    service: Service, clip: Path
+) -> None:
+    response = service.post("/classify", clip)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert set(answer) == {"label", "probabilities", "frames", "seconds", "model", "findings"}
+    assert set(answer["probabilities"]) == set(LABELS)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
+    assert answer["frames"] == [0, 23]
+    assert set(answer["seconds"]) == {"read", "decode", "check", "classify"}
+    assert answer["model"]["version"] == response.headers["X-Model-Version"] == "1"
+    assert answer["model"]["lineage"] == response.headers["X-Model-Lineage"] != ""
+
+
+def test_the_answers_are_those_of_the_registered_model(
+    service: Service, clip: Path, served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = service.post("/classify", clip).json()
+    monkeypatch.chdir(served)
+    with registry.load(registry.by_number("lus-classifier", "1")) as reference:
+        expected = reference.classify(clip)
+    assert answer["label"] == expected.label
+    assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=0.01)
+    assert answer["frames"] == expected.frames
+
+
+def test_an_explanation_has_heat_importance_course_and_a_video(service: Service, clip: Path, tmp_path: Path) -> None:
+    plain, answer = service.post("/classify", clip).json(), service.post("/explain", clip).json()
+    assert answer["label"] == answer["explained"] == plain["label"]
+    assert answer["probabilities"] == pytest.approx(plain["probabilities"])
+    heat = np.array(answer["heat"])
+    assert heat.shape[0] == len(answer["importance"]) == len(answer["course"]) == LENGTH
+    assert heat.min() >= 0
+    assert heat.max() in (0, 1)
+    assert answer["course"][-1] == pytest.approx(answer["probabilities"], abs=1e-4)
+    assert answer["overlay"]["media_type"] == "video/webm"
+    (tmp_path / "overlay.webm").write_bytes(base64.b64decode(answer["overlay"]["data"]))
+    ok, frame = cv2.VideoCapture(str(tmp_path / "overlay.webm")).read()
+    assert ok
+    assert max(frame.shape) == 480
+
+
+def test_another_label_can_be_explained_and_one_that_is_none_is_refused(service: Service, clip: Path) -> None:
+    label = service.post("/classify", clip).json()["label"]
+    (other,) = set(LABELS) - {label}
+    assert service.post(f"/explain?label={other}", clip).json()["explained"] == other
+    refused = service.post("/explain?label=nothing", clip)
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "label: not one of this model's, normal, sick are; name one of them"
+
+
+def test_a_batch_has_an_answer_or_a_problem_for_each_clip_in_their_order(
+    service: Service, clip: Path, short: Path
+) -> None:
+    response = service.post("/classify/batch", clip, short, clip, field="clips")
+    assert response.status_code == 200, response.text
+    first, second, third = response.json()["clips"]
+    assert first["answer"]["probabilities"] == pytest.approx(third["answer"]["probabilities"])
+    assert second["answer"] is None
+    assert second["problem"]["findings"][0]["check"] == "decode"
+    assert (
+        service.post("/classify/batch", *[clip] * 17, field="clips").json()["detail"].startswith("17 clips were sent")
+    )
+
+
+def test_a_clip_that_is_not_usable_is_a_problem_with_findings_and_without_its_name(
+    service: Service, short: Path
+) -> None:
+    response = service.post("/classify", short)
     assert response.status_code == 422
-    assert response.media_type == "application/problem+json"
-    assert json.loads(bytes(response.body)) == {
-        "type": "about:blank",
-        "title": "Unprocessable Entity",
-        "status": 422,
-        "detail": "clip.avi: the number of frames is 12, at least 20 is expected; record a longer clip",
-        "findings": [
-            {
-                "check": "frames",
-                "found": "12",
-                "expected": "at least 20",
-                "advice": "record a longer clip",
-                "meaning": "the number of frames",
-            }
-        ],
-    }
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["detail"].startswith("the clip: nothing that can be decoded")
+    assert body["title"] == "Unprocessable Entity"
+    (finding,) = body["findings"]
+    assert finding["check"] == "decode"
+    assert finding["advice"]
+    assert "Doe" not in response.text
 
 
-def test_the_contract_takes_a_file_and_promises_an_answer() -> None:
-    api = app.LungUltrasound.apis["classify"]
-    assert api.input_spec.model_json_schema()["properties"]["clip"]["type"] == "file"
-    promised = api.output_spec.model_json_schema()["properties"]
-    assert set(promised) == {"label", "probabilities", "frames", "seconds", "model"}
+@pytest.mark.parametrize(
+    ("request_", "status", "detail"),
+    [
+        ({"method": "GET", "url": "/nothing"}, 404, "there is nothing at this address"),
+        ({"method": "GET", "url": "/classify"}, 405, "does not take that method"),
+        ({"method": "POST", "url": "/classify", "json": {"clip": "http://127.0.0.1/clip.avi"}}, 415, "no multipart"),
+        (
+            {"method": "POST", "url": "/classify", "files": {"clip": (None, "http://127.0.0.1:1/a")}},
+            422,
+            "clip: missing",
+        ),
+        (
+            {"method": "POST", "url": "/classify", "files": {"file": ("a", b"secret")}},
+            422,
+            "clip: missing or of the wrong",
+        ),
+        (
+            {"method": "POST", "url": "/classify", "content": b"x", "headers": {"content-type": "multipart/form-data"}},
+            400,
+            "cannot be understood",
+        ),
+    ],
+)
+def test_every_error_is_a_problem_body_that_says_what_to_do(
+    service: Service, request_: dict[str, object], status: int, detail: str
+) -> None:
+    response = httpx.request(**(request_ | {"url": service.address + str(request_["url"])}))  # type: ignore[arg-type]
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    assert detail in response.json()["detail"]
+    assert response.json()["status"] == status
+
+
+def test_the_model_tells_what_it_is_and_shows_its_card(service: Service) -> None:
+    facts = httpx.get(service.address + "/model").json()
+    assert facts["labels"] == list(LABELS)
+    assert facts["limits"]["min_side"] == 100
+    assert facts["card"] == "# Model card"
+    assert "git_commit" in facts["made_from"]
+    assert "machine" not in facts["made_from"]
+
+
+def test_health_and_counts_of_answers_refusals_and_seconds(service: Service, clip: Path, short: Path) -> None:
+    def count(text: str, name: str) -> float:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    assert (
+        httpx.get(service.address + "/livez").status_code == httpx.get(service.address + "/readyz").status_code == 200
+    )
+    before = httpx.get(service.address + "/metrics").text
+    label = service.post("/classify", clip).json()["label"]
+    service.post("/classify", short)
+    httpx.post(service.address + "/classify", json={})
+    after = httpx.get(service.address + "/metrics").text
+    for name in (
+        f'lus_answers_total{{label="{label}"}}',
+        'lus_refusals_total{check="decode"}',
+        'lus_turned_away_total{status="415"}',
+        'lus_seconds_count{part="classify"}',
+    ):
+        assert count(after, name) == count(before, name) + 1, name
+
+
+def test_the_openapi_document_is_complete_and_has_examples(service: Service) -> None:
+    document = httpx.get(service.address + "/openapi.json").json()
+    assert set(document["paths"]) == {"/classify", "/classify/batch", "/explain", "/model"}
+    for path in ("/classify", "/classify/batch", "/explain"):
+        operation = document["paths"][path]["post"]
+        assert operation["description"]
+        assert {"200", "401", "408", "413", "415", "422", "503"} <= set(operation["responses"])
+        assert list(operation["responses"]["422"]["content"]) == ["application/problem+json"]
+        assert "multipart/form-data" in operation["requestBody"]["content"]
+    answer = document["components"]["schemas"]["Answer"]["properties"]
+    assert answer["label"]["examples"] == ["covid-19"]
+    assert answer["probabilities"]["examples"]
+    page = httpx.get(service.address + "/docs").text
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page):
+        assert address.startswith(("/static_content/", "data:")), address
+        if address.startswith("/"):
+            assert httpx.get(service.address + address).status_code == 200
+
+
+def test_no_file_and_no_name_is_left_behind(service: Service, clip: Path, short: Path) -> None:
+    for path in ("/classify", "/explain"):
+        service.post(path, clip)
+        service.post(path, short)
+    assert [one.name for one in service.scratch.iterdir() if one.name.startswith("lus-")] == []
+    assert "Doe" not in service.log.read_text()

@@ -3,12 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lus import gate, params
 from lus.classifier import Card
-from lus.gate import Facts, Parity
+from lus.compiled import Parity
+from lus.gate import Facts
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, predictions
 
@@ -79,12 +79,3 @@ def test_the_same_predictions_are_no_worse_within_the_margin_and_not_without_one
 
 def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
     assert _failed(champion=None, champion_predictions=None) == {}
-
-
-def test_parity_sees_what_an_engine_answers_otherwise() -> None:
-    stored = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
-    frames = np.zeros((2, 2, 32, 32, 3), np.uint8)
-    assert gate.compare_answers(lambda _: stored, frames, stored) == Parity(2, 0.0, 0)
-    found = gate.compare_answers(lambda _: stored[::-1], frames, stored)
-    assert (found.clips, found.other_labels) == (2, 2)
-    assert found.difference == pytest.approx(0.5)

@@ -54,11 +54,12 @@ LAYERS = [
     {"versions"},
     {"crossval"},
     {"candidates", "compare", "registry", "studies", "survey"},
-    {"gate", "modelcard"},
+    {"gate", "modelcard", "explain"},
+    {"compiled"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
-    {"training"},
+    {"training", "plainhead"},
     {"heads", "checks", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
     {"layouts"},
@@ -138,6 +139,10 @@ def test_what_a_bento_holds_needs_no_other_code_of_the_project_to_be_imported() 
     assert ROOT / "src/lus/service/app.py" in held
     needed = {path: _imports(path, at_once=True) - held for path in held}
     assert {path.name: missing for path, missing in needed.items() if missing} == {}
+    # And nothing that it does not need.
+    package = {path for path in held if path.parent == ROOT / "src/lus" and path.name != "__init__.py"}
+    imported = {one for path in held for one in _imports(path)}
+    assert {path.name for path in package - imported} == set()
 
 
 def test_compiled_files_do_not_count_as_dependencies() -> None:

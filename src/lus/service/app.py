@@ -1,87 +1,177 @@
-"""The BentoML service: a clip in, an answer out."""
+"""The BentoML service: a clip in, an answer with its reasons out."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from http import HTTPStatus
+import base64
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import bentoml
-from pydantic import BaseModel, Field
-from starlette.responses import JSONResponse
+from fastapi import FastAPI, File, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import FileResponse
 
-from lus import quiet
+from lus import classifier, explain
 from lus.classifier import Classifier
+from lus.compiled import Compiled
 from lus.errors import BadInput, Unusable
+from lus.service import answers, counters, problems
+from lus.service.answers import Answer, Batch, BatchItem, Explanation, ModelFacts
+from lus.service.guard import Guard
+from lus.service.settings import Settings
 
 SERVED = Path("build/served")
 """The classifier, from the folder in which BentoML starts the service: a Bento's `src`, or the project."""
-
-TEMPORARY_PREFIX = len("tmp") + 8
-"""BentoML stores an upload under `tmp`, eight random letters and the name that the sender gave it."""
-
-
+PAGE = Path(__file__).parent / "page"
 READERS = 2
 """Processes that decode clips beside the classifier."""
 
+# Mounted, and not BentoML's own `api`: that takes the address of a clip in its place, and would fetch it, keeps uploads
+# under the sender's names, and writes what it cannot read into its log.
+web = FastAPI(
+    title="lus-classifier",
+    version="1",
+    description="Classifies lung-ultrasound clips. For research, not for diagnosis.",
+    docs_url=None,
+    redoc_url=None,
+)
+Clip = Annotated[UploadFile, File(description="a video file, or an ultrasound DICOM file")]
 
-class Answer(BaseModel):
-    """What the classifier says of a clip."""
 
-    label: str = Field(description="the most probable label")
-    probabilities: dict[str, float] = Field(description="of each label")
-    frames: list[int] = Field(description="numbers of the frames that were looked at")
-    seconds: dict[str, float] = Field(
-        description="spent on reading the clip, of which on decoding and on checks, and on classification"
-    )
-    model: dict[str, str] = Field(description="name and version in the registry, and the lineage id for `lus show`")
+@web.exception_handler(RequestValidationError)
+def _not_understood(_: Request, error: RequestValidationError) -> Response:
+    names = ", ".join(dict.fromkeys(str(fault["loc"][-1]) for fault in error.errors()))
+    return problems.plain(422, f"{names}: missing or of the wrong kind; /openapi.json says what is expected")
 
 
-def problem(status: HTTPStatus, error: BadInput) -> JSONResponse:
-    """A refusal as a JSON problem body (RFC 9457); `findings` has each check that a clip did not pass."""
-    detail, findings = str(error), []
+@web.exception_handler(BadInput)
+def _refused(_: Request, error: BadInput) -> Response:
     if isinstance(error, Unusable):
-        # The sender's own name for the file, not that of its copy here.
-        detail = str(Unusable(error.name[TEMPORARY_PREFIX:] or "the clip", error.findings))
-        findings = [asdict(finding) for finding in error.findings]
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    return JSONResponse(body | {"findings": findings}, status_code=status.value, media_type="application/problem+json")
+        counters.not_usable(error.findings)
+    return problems.response(problems.of(error))
 
 
-@bentoml.service(name="lus-classifier", traffic={"timeout": 300, "concurrency": 8}, workers=1, threads=READERS)
+@contextmanager
+def _stored(upload: UploadFile) -> Iterator[Path]:
+    """An upload as a file, under a name that says nothing, while it is looked at."""
+    with tempfile.TemporaryDirectory(prefix="lus-") as folder:
+        path = Path(folder) / "clip"
+        with path.open("wb") as file:
+            shutil.copyfileobj(upload.file, file)
+        yield path
+
+
+@bentoml.service(name="lus-classifier", traffic={"timeout": 300}, workers=1)
+@bentoml.asgi_app(web, path="/")
 class LungUltrasound:
-    """Classify lung-ultrasound clips. For research, not for diagnosis."""
+    """Classifies lung-ultrasound clips. For research, not for diagnosis."""
 
     def __init__(self) -> None:
-        quiet.import_tensorflow()
-        self._classifier = Classifier.load(SERVED, readers=READERS)
-        # The first call builds the graph: seconds that no sender of a clip should wait for.
+        # Answers to stored clips are the warm-up: where they are not the registered model's, nothing is served.
+        self._compiled = Compiled.checked(SERVED)
+        self._classifier = Classifier(self._compiled.probabilities, self._compiled.card, READERS)
         self._classifier.warm_up()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def _close(self) -> None:
         self._classifier.close()
 
-    @bentoml.api  # type: ignore[untyped-decorator]
-    def classify(self, clip: Path, ctx: bentoml.Context) -> Answer:
-        """Classify one clip: any video file that FFmpeg decodes, as a multipart upload.
+    @web.post("/classify", responses=problems.RESPONSES, tags=["clips"])
+    def classify(self, clip: Clip, response: Response) -> Answer:
+        """Classify one clip.
 
-        A clip that cannot be decoded or breaks a limit gets a 422 with a JSON problem body: `detail` is a
-        sentence, and each of `findings` has `check`, `found`, `expected`, `advice` and `meaning`. The headers
-        `X-Model-Version` and `X-Model-Lineage` of an answer name the model too.
+        A clip that cannot be decoded or breaks a limit gets a 422 with a problem body: `detail` is a sentence, and each
+        of `findings` has what was found, what is expected and what to do.
         """
-        try:
-            answer = self._classifier.classify(clip)
-        except BadInput as error:
-            # Where a method takes the context, BentoML answers with the context's status.
-            ctx.response.status_code = HTTPStatus.UNPROCESSABLE_ENTITY
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error)  # type: ignore[return-value]
-        ctx.response.headers["X-Model-Version"] = answer.model["version"]
-        ctx.response.headers["X-Model-Lineage"] = answer.model["lineage"]
-        return Answer(**vars(answer))
+        self._name_model(response)
+        return self._answer(clip)
 
-    @bentoml.api  # type: ignore[untyped-decorator]
-    def model(self) -> dict[str, Any]:
-        """What the model is and where it comes from."""
-        return self._classifier.card.to_json()
+    @web.post("/classify/batch", responses=problems.RESPONSES, tags=["clips"])
+    def classify_batch(self, clips: Annotated[list[UploadFile], File()], response: Response) -> Batch:
+        """Classify several clips of one upload: an answer or a problem for each, in their order."""
+        if len(clips) > Settings.batch:
+            raise BadInput(f"{len(clips)} clips were sent, {Settings.batch} at most are expected; send several batches")
+        self._name_model(response)
+        return Batch(clips=[self._item(one) for one in clips])
+
+    @web.post("/explain", responses=problems.RESPONSES, tags=["clips"])
+    def explain(
+        self,
+        clip: Clip,
+        response: Response,
+        label: Annotated[str | None, Query(description="to explain; by default the most probable one")] = None,
+    ) -> Explanation:
+        """Classify one clip and say why: where the CNN looked, which frames mattered, how the answer came about."""
+        labels = self._classifier.card.labels
+        if label is not None and label not in labels:
+            raise BadInput(f"label: not one of this model's, {', '.join(labels)} are; name one of them")
+        with _stored(clip) as path:
+            examined = self._classifier.read(path)
+        frames, started = examined.sample.frames, time.perf_counter()
+        found = explain.explain(self._compiled, frames, labels.index(label) if label else None)
+        info = examined.sample.info
+        video = explain.overlay(frames, found.heat, info.width, info.height)
+        spent = {"explain": time.perf_counter() - started}
+        answer = classifier.answer(self._classifier.card, examined, found.probabilities, spent)
+        counters.answered(answer.label, answer.seconds)
+        self._name_model(response)
+        return answers.explanation(answer, found, labels, base64.b64encode(video).decode())
+
+    @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
+    def model(self) -> ModelFacts:
+        """What the model is, where it comes from, and its model card."""
+        return answers.facts(self._classifier.card, SERVED)
+
+    def _answer(self, clip: UploadFile) -> Answer:
+        with _stored(clip) as path:
+            answer = self._classifier.classify(path)
+        counters.answered(answer.label, answer.seconds)
+        return answers.of(answer)
+
+    def _item(self, clip: UploadFile) -> BatchItem:
+        try:
+            return BatchItem(answer=self._answer(clip))
+        except Unusable as error:
+            counters.not_usable(error.findings)
+            return BatchItem(problem=problems.of(error))
+
+    def _name_model(self, response: Response) -> None:
+        card = self._classifier.card
+        response.headers["X-Model-Version"] = card.version
+        response.headers["X-Model-Lineage"] = card.lineage.get("id", "")
+
+
+@web.get("/", include_in_schema=False)
+def page() -> FileResponse:
+    """The page for people."""
+    return FileResponse(PAGE / "index.html", headers={"Content-Security-Policy": CONTENT_POLICY})
+
+
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "media-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@web.get("/docs", include_in_schema=False)
+def docs() -> Response:
+    """The OpenAPI document as a page, with the files that BentoML brings along."""
+    static = "/static_content/swagger-ui"
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="lus-classifier",
+        swagger_js_url=f"{static}-bundle.js",
+        swagger_css_url=f"{static}.css",
+        swagger_favicon_url="data:,",
+    )
+
+
+web.mount("/page", StaticFiles(directory=PAGE), name="page")
+LungUltrasound.add_asgi_middleware(Guard)  # type: ignore[attr-defined]

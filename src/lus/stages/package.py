@@ -7,8 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from lus import registry, tracking
-from lus.classifier import MODEL_FILE
+from lus import registry
 from lus.errors import BadInput
 from lus.params import Package
 
@@ -26,7 +25,8 @@ def run(registered: Path, served: Path, out: Path, params: Package) -> str:
         A sentence with the tag.
 
     Raises:
-        BadInput: nothing is registered, no version bears the alias, or this is not the project's top folder.
+        BadInput: nothing is registered, no version bears the alias, the engine does not answer as the registered
+            model did, or this is not the project's top folder.
     """
     if not registered.is_file():
         raise BadInput(f"{registered}: not found; `dvc repro register` makes it")
@@ -35,10 +35,10 @@ def run(registered: Path, served: Path, out: Path, params: Package) -> str:
     version = registry.by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
-    registry.fetch(version, served)
+    registry.compile_into(version, params.engine, served).refuse_other_answers()
     lineage = registry.lineage_id(version)
-    # The digest tells two projects on one machine apart: their stores are one, and both have a version 1.
-    tag = f"{params.name}:v{version.version}-{tracking.sha256(served / MODEL_FILE)[:8]}"
+    # The lineage tells two projects on one machine apart: their stores are one, and both have a version 1.
+    tag = f"{params.name}:v{version.version}-{lineage[:8]}"
     _build(tag, {"model": name, "version": str(version.version), "alias": alias, "lineage": lineage})
     written = {"bento": tag, "name": name, "version": str(version.version), "alias": alias}
     out.write_text(json.dumps(written, indent=2) + "\n")

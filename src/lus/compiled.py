@@ -1,0 +1,160 @@
+"""The classifier as it is served: its CNN compiled for the CPU by OpenVINO, its head in NumPy; no TensorFlow is needed.
+
+It answers with the reference's answers or not at all: frames of stored clips and what the registered model answered to
+them lie beside it, and it is held to them where it is made, and on every machine on which it starts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lus import backbones, engines, plainhead
+from lus.arrays import FloatArray, Frames
+from lus.classifier import CARD_FILE, Card
+from lus.errors import BadInput
+from lus.plainhead import PlainHead
+
+if TYPE_CHECKING:
+    import keras
+
+CNN_FILE, ENGINE_FILE = "cnn.xml", "engine.json"
+EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
+"""Beside a model: frames, and what it answered to them when it was registered."""
+TOLERANCE = 0.01
+"""By how much the probabilities of one clip may differ between engines, or from those that were registered."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The answers of an engine beside those that were stored with the version.
+
+    Attributes:
+        clips: how many.
+        difference: the largest one between two probabilities.
+        other_labels: clips that are given another label.
+    """
+
+    clips: int
+    difference: float
+    other_labels: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the engine may answer for the model."""
+        return self.clips > 0 and self.other_labels == 0 and self.difference <= TOLERANCE
+
+    def __str__(self) -> str:
+        return f"{self.other_labels} of {self.clips} clips labelled otherwise, largest difference {self.difference:.2g}"
+
+
+def compare_answers(run: Callable[[Frames], FloatArray], frames: Frames, stored: FloatArray) -> Parity:
+    """Ask an engine what a version answered when it was registered.
+
+    Args:
+        run: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
+        frames: stored with the version.
+        stored: (n, labels), its answers.
+    """
+    given = run(frames)
+    return Parity(
+        len(frames),
+        float(np.abs(given - stored).max()),
+        int((given.argmax(axis=1) != stored.argmax(axis=1)).sum()),
+    )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the CNN makes of a clip.
+
+    Attributes:
+        features: (length, dim).
+        maps: (length, height, width, channels), what its last convolution gives.
+    """
+
+    features: FloatArray
+    maps: FloatArray
+
+
+class Compiled:
+    """A classifier without Keras: clips' frames -> probabilities, and what explains them; for several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load what `export` and the registry wrote, for this machine's CPU."""
+        self.card = Card.from_json(json.loads((folder / CARD_FILE).read_text()))
+        self.head = PlainHead.load(folder)
+        self._engine = engines.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
+        self._cnn = engines.load(folder / CNN_FILE, self._engine.removeprefix("openvino-"))
+        self._stored = [np.load(folder / name, allow_pickle=False) for name in (EXAMPLE_FILE, ANSWER_FILE)]
+        self._lock = Lock()
+
+    @classmethod
+    def checked(cls, folder: Path) -> Compiled:
+        """Load it, and hold it to the answers that the registered model gave.
+
+        Raises:
+            BadInput: it answers otherwise on this machine.
+        """
+        made = cls(folder)
+        made.refuse_other_answers()
+        return made
+
+    def parity(self) -> Parity:
+        """Its answers to the stored clips beside those of the registered model."""
+        return compare_answers(self.probabilities, *self._stored)
+
+    def refuse_other_answers(self) -> None:
+        """Refuse an engine that does not answer as the registered model did.
+
+        Raises:
+            BadInput: with the figures; nothing falls back to another engine by itself.
+        """
+        found = self.parity()
+        if not found.holds:
+            exact = self._engine == "openvino-f32"
+            advice = "register the model again" if exact else "set package.engine to openvino-f32 in params.yaml"
+            raise BadInput(
+                f"{self.card.name} version {self.card.version} does not answer on {self._engine} as it was registered: "
+                f"{found}; the same labels and probabilities within {TOLERANCE} are expected; {advice}"
+            )
+
+    def see(self, frames: Frames) -> Seen:
+        """Run the CNN over a clip's frames: (length, size, size, 3) uint8."""
+        # One clip at a time: the CNN takes all cores, and two at once would each take twice as long.
+        with self._lock:
+            maps, features = self._cnn(frames)
+        return Seen(features, maps)
+
+    def probabilities(self, frames: Frames) -> FloatArray:
+        """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
+        return self.head.probabilities(np.stack([self.see(one).features for one in frames]))
+
+
+def export(model: keras.Model, engine: str, folder: Path) -> None:
+    """Write what `Compiled` reads, but for the card and the stored answers.
+
+    Args:
+        model: a classifier of `classifier.assemble`.
+        engine: `openvino` or `openvino-f32`.
+        folder: made if missing.
+
+    Raises:
+        BadInput: the model is not a backbone and a head, or its head cannot be served.
+    """
+    import keras
+
+    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    if len(parts) != 2 or not parts[0].name.endswith("_backbone"):
+        raise BadInput("the classifier is not made of a backbone and a head; register it again to serve it")
+    backbone, head = parts
+    folder.mkdir(parents=True, exist_ok=True)
+    plainhead.of_keras(head).save(folder)
+    engines.save(backbones.with_maps(backbone), folder / CNN_FILE)
+    (folder / ENGINE_FILE).write_text(json.dumps({"engine": engine}) + "\n")

@@ -1,0 +1,122 @@
+"""What the service answers, as its users read it; the OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from lus import classifier
+from lus.classifier import Card
+from lus.explain import OVERLAY_TYPE
+from lus.explain import Explanation as Found
+from lus.service.problems import FindingBody, Problem
+
+MODEL_CARD = "card.md"
+LABELS = ["covid-19", "pneumonia", "healthy"]
+
+
+class ModelRef(BaseModel):
+    """The registered version that answers."""
+
+    name: str = Field(examples=["lus-classifier"])
+    version: str = Field(examples=["7"])
+    lineage: str = Field(description="`lus show` traces it back to data and code", examples=["6a3f09c1d2e4"])
+
+
+class Answer(BaseModel):
+    """What the classifier says of a clip."""
+
+    label: str = Field(description="the most probable label", examples=[LABELS[0]])
+    probabilities: dict[str, float] = Field(
+        description="of each label, calibrated", examples=[dict(zip(LABELS, (0.81, 0.13, 0.06), strict=True))]
+    )
+    frames: list[int] = Field(description="numbers of the frames that were looked at", examples=[[0, 2, 4]])
+    seconds: dict[str, float] = Field(
+        description="`read` in all, of which `decode` and `check`; and `classify` or `explain`",
+        examples=[{"read": 0.21, "decode": 0.15, "check": 0.02, "classify": 0.61}],
+    )
+    model: ModelRef
+    findings: list[FindingBody] = Field(description="what the checks report of the clip")
+
+
+class Overlay(BaseModel):
+    """The frames that were looked at, with the heat over them."""
+
+    media_type: str = OVERLAY_TYPE
+    data: str = Field(description="a video, in base64")
+
+
+class Explanation(Answer):
+    """What the classifier says of a clip, and why."""
+
+    explained: str = Field(description="the label that is explained", examples=[LABELS[0]])
+    heat: list[list[list[float]]] = Field(
+        description="frames x rows x columns, 0 to 1: where the CNN saw what speaks for the label (Grad-CAM)"
+    )
+    importance: list[float] = Field(
+        description="of each frame: by how much the label's probability falls when that frame is hidden"
+    )
+    course: list[dict[str, float]] = Field(description="the probabilities if the clip ended at each frame")
+    overlay: Overlay
+
+
+class BatchItem(BaseModel):
+    """One clip of a batch: an answer, or why there is none."""
+
+    answer: Answer | None = None
+    problem: Problem | None = None
+
+
+class Batch(BaseModel):
+    """The clips of a batch, in their order."""
+
+    clips: list[BatchItem]
+
+
+class ModelFacts(ModelRef):
+    """What the model is and where it comes from."""
+
+    labels: list[str]
+    length: int = Field(description="frames that are looked at")
+    size: int = Field(description="pixels a side at which they are")
+    feature_set: str = Field(description="CNN and length", examples=["xception-20"])
+    limits: dict[str, Any] = Field(description="of a usable clip, as they were when the model was made")
+    made_from: dict[str, str] = Field(description="git commit, hashes of the data and the parameters, and the like")
+    card: str = Field(description="the model card, in Markdown")
+
+
+def of(answer: classifier.Answer) -> Answer:
+    """An answer as the service gives it."""
+    return Answer(**asdict(answer))
+
+
+def explanation(answer: classifier.Answer, found: Found, labels: tuple[str, ...], video: str) -> Explanation:
+    """An explained answer as the service gives it."""
+    return Explanation(
+        **asdict(answer),
+        explained=labels[found.label],
+        heat=found.heat.round(3).tolist(),
+        importance=found.importance.round(5).tolist(),
+        course=[dict(zip(labels, row, strict=True)) for row in found.course.round(5).tolist()],
+        overlay=Overlay(data=video),
+    )
+
+
+def facts(card: Card, folder: Path) -> ModelFacts:
+    """What `GET /model` says; the folder has the model card."""
+    file = folder / MODEL_CARD
+    return ModelFacts(
+        name=card.name,
+        version=card.version,
+        lineage=card.lineage.get("id", ""),
+        labels=list(card.labels),
+        length=card.length,
+        size=card.size,
+        feature_set=card.feature_set,
+        limits=card.limits.model_dump(),
+        made_from={key: value for key, value in card.lineage.items() if key != "machine"},
+        card=file.read_text() if file.is_file() else "",
+    )

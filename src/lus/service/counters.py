@@ -1,0 +1,56 @@
+"""What the service counts for Prometheus, beside BentoML's own counts of requests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lus.errors import Finding
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
+
+SECONDS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+
+
+@dataclass(frozen=True)
+class Counters:
+    """The counts."""
+
+    answers: Counter
+    refusals: Counter
+    turned_away: Counter
+    seconds: Histogram
+
+
+@functools.cache
+def _counters() -> Counters:
+    # BentoML says where counts are kept when a process of it has started, and not before this is imported.
+    from prometheus_client import Counter, Histogram
+
+    return Counters(
+        Counter("lus_answers", "clips answered, by label", ["label"]),
+        Counter("lus_refusals", "clips refused, by the check that they do not pass", ["check"]),
+        Counter("lus_turned_away", "requests without an answer, by status", ["status"]),
+        Histogram("lus_seconds", "seconds of a clip, by part", ["part"], buckets=SECONDS),
+    )
+
+
+def answered(label: str, seconds: Mapping[str, float]) -> None:
+    """Count an answer."""
+    _counters().answers.labels(label).inc()
+    for part, spent in seconds.items():
+        _counters().seconds.labels(part).observe(spent)
+
+
+def not_usable(findings: Sequence[Finding]) -> None:
+    """Count a clip that is not usable, once for each check."""
+    for check in {one.check for one in findings}:
+        _counters().refusals.labels(check).inc()
+
+
+def refused(status: str) -> None:
+    """Count a request that was turned away."""
+    _counters().turned_away.labels(status).inc()

@@ -1,0 +1,79 @@
+"""Refusals as JSON problem bodies (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse
+
+from lus.errors import BadInput, Finding, Unusable
+
+MEDIA_TYPE = "application/problem+json"
+THE_CLIP = "the clip"
+"""A file's name may be a patient's, so that answers do not repeat it."""
+
+
+class FindingBody(BaseModel):
+    """A check that a clip does not pass, or that reports something of it."""
+
+    check: str = Field(description="its name", examples=["frames"])
+    found: str = Field(examples=["12"])
+    expected: str = Field(examples=["at least 20"])
+    advice: str = Field(description="what to do", examples=["record a longer clip"])
+    meaning: str = Field("", description="of the number that was found", examples=["the number of frames"])
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(
+        description="a sentence: what was found, what is expected, what to do",
+        examples=["the clip: the number of frames is 12, at least 20 is expected; record a longer clip"],
+    )
+    findings: list[FindingBody] = Field([], description="each check that a clip does not pass")
+
+
+def of(error: BadInput) -> Problem:
+    """The problem that a refused clip is."""
+    if not isinstance(error, Unusable):
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(Unusable(THE_CLIP, error.findings)), error.findings)
+
+
+def _problem(status: HTTPStatus, detail: str, findings: Sequence[Finding] = ()) -> Problem:
+    bodies = [FindingBody(**asdict(one)) for one in findings]
+    return Problem(title=status.phrase, status=status.value, detail=detail, findings=bodies)
+
+
+def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem as an HTTP response."""
+    return JSONResponse(problem.model_dump(), problem.status, dict(headers or {}), MEDIA_TYPE)
+
+
+def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem that is not a clip's."""
+    return response(_problem(HTTPStatus(status), detail), headers)
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": text,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, text in {
+        401: "no API key, or one that is not known",
+        408: "the clip did not arrive in time",
+        413: "the upload is too large",
+        415: "no multipart upload",
+        422: "the clip cannot be decoded, breaks a limit, or is missing",
+        503: "too many clips at once; `Retry-After` says when to come again",
+    }.items()
+}
+"""For the OpenAPI document."""
