@@ -17,6 +17,7 @@ import httpx
 
 from container import engine, layers
 from container.engine import HARDENED, LATEST, Engine
+from lus.classifier import Answer
 from lus.errors import BadInput
 
 PYTHON = "/app/.venv/bin/python"
@@ -66,6 +67,7 @@ def main() -> None:
     if not chosen.has(options.image):
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
     checks = _of_the_image(chosen, options.image)
+    expected = _expected(chosen, options.image, clips) if options.compare else {}
     started = time.monotonic()
     with _running(chosen, options.image) as container:
         _wait_until_ready(container, started)
@@ -73,7 +75,7 @@ def main() -> None:
         checks.append(Check(f"ready within {MAX_START:.0f} s", f"{seconds:.1f} s", seconds <= MAX_START))
         before = container.look_inside()
         checks += _privileges(before) + _contents(before)
-        checks += _answers(container, clips, options.compare)
+        checks += _answers(container, clips, expected)
         checks += _afterwards(container, before)
         checks.append(_stop(container))
     _print(checks, f"{options.image} with {chosen.program}")
@@ -125,8 +127,7 @@ def _wait_until_ready(container: Container, started: float, seconds: float = 120
 def _of_the_image(chosen: Engine, image: str) -> list[Check]:
     (described,) = json.loads(chosen.call("image", "inspect", image).stdout)
     size, user = int(described["Size"]), str(described["Config"]["User"])
-    labels = described["Config"]["Labels"]
-    version, revision = (labels.get(f"org.opencontainers.image.{one}", "") for one in ("version", "revision"))
+    version, revision = (_label(chosen, image, one) for one in ("version", "revision"))
     searched, found = layers.addresses_in(chosen, image)
     return [
         Check(f"image of at most {MAX_SIZE / 1e6:.0f} MB", f"{size / 1e6:.0f} MB", size <= MAX_SIZE),
@@ -134,6 +135,11 @@ def _of_the_image(chosen: Engine, image: str) -> list[Check]:
         Check("labels name version and commit", f"v{version}, {revision[:12]}", bool(version and revision)),
         Check("no index's address in a layer or the history", found or searched, not found),
     ]
+
+
+def _label(chosen: Engine, image: str, name: str) -> str:
+    (described,) = json.loads(chosen.call("image", "inspect", image).stdout)
+    return str((described["Config"]["Labels"] or {}).get(f"org.opencontainers.image.{name}", ""))
 
 
 def _privileges(inside: dict[str, Any]) -> list[Check]:
@@ -161,11 +167,11 @@ def _contents(inside: dict[str, Any]) -> list[Check]:
     ]
 
 
-def _answers(container: Container, clips: list[Path], compare: bool) -> list[Check]:
+def _answers(container: Container, clips: list[Path], expected: dict[Path, Answer]) -> list[Check]:
     with httpx.Client(base_url=container.address, timeout=60) as client:
         counted = _counts(client)
         card = client.get("/model").raise_for_status().json()
-        checks = [_answer(client, clip, card, compare) for clip in clips]
+        checks = [_answer(client, clip, card, expected.get(clip)) for clip in clips]
         checks += [
             _refusal(client, *bad)
             for bad in (("notes.txt", b"no clip\n" * 40), ("cut.avi", clips[0].read_bytes()[:2000]))
@@ -190,7 +196,7 @@ def _answers(container: Container, clips: list[Path], compare: bool) -> list[Che
     ]
 
 
-def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], compare: bool) -> Check:
+def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Answer | None) -> Check:
     started = time.monotonic()
     response = client.post("/classify", files={"clip": (clip.name, clip.read_bytes())})
     seconds = time.monotonic() - started
@@ -201,19 +207,25 @@ def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], compare: boo
     best = max(probabilities, key=probabilities.__getitem__)
     kept = set(probabilities) == set(card["labels"]) and label == best and abs(sum(probabilities.values()) - 1) < 1e-3
     found = f"{label} {probabilities[label]:.3f}, {seconds:.2f} s"
-    if compare:
-        difference = _difference(clip, answer)
+    if expected is not None:
+        difference = _difference(expected, answer)
         kept, found = kept and difference <= TOLERANCE, f"{found}, {difference:.4f} from lus classify"
     return Check(f"{clip.name} is answered", found, kept)
 
 
-def _difference(clip: Path, answer: dict[str, Any]) -> float:
-    """The largest difference of a probability from the answer of the registered version; 1 for another label."""
-    from lus import quiet, registry
+def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Answer]:
+    """What the registered version of which the image is says of the clips."""
+    from lus import params, quiet, registry
 
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    with registry.load(registry.by_number(answer["model"]["name"], answer["model"]["version"])) as classifier:
-        expected = classifier.classify(clip)
+    version = registry.by_number(params.load().register_.name, _label(chosen, image, "version"))
+    with registry.load(version) as classifier:
+        return {clip: classifier.classify(clip) for clip in clips}
+
+
+def _difference(expected: Answer, answer: dict[str, Any]) -> float:
+    """The largest difference of a probability; 1 for another label."""
     if expected.label != answer["label"]:
         return 1.0
     return float(max(abs(value - answer["probabilities"][label]) for label, value in expected.probabilities.items()))
