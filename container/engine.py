@@ -20,18 +20,24 @@ SCRATCH = ROOT / ".container"
 NAME = "lus-classifier"
 LATEST = f"{NAME}:latest"
 
+TMP = 640 << 20
+"""Bytes of /tmp: each upload under way is there twice, as it arrived and as the file that is decoded."""
+MEMORY = 3 << 30
+"""Bytes, of /tmp too; eight clips at once took 1.7 GiB."""
+PROCESSES = 256
+
 HARDENED = (
     "--read-only",
     "--tmpfs",
-    "/tmp:rw,noexec,nosuid,nodev,size=256m",
+    f"/tmp:rw,noexec,nosuid,nodev,size={TMP >> 20}m",
     "--cap-drop",
     "ALL",
     "--security-opt",
     "no-new-privileges",
     "--memory",
-    "1g",
+    f"{MEMORY >> 30}g",
     "--pids-limit",
-    "256",
+    str(PROCESSES),
 )
 """How the image is meant to run: what the smoke test starts, and what `make image` and the README show."""
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 from container import base, engine, indexes, layers, sbom
-from container.engine import HARDENED, Engine
+from container.engine import HARDENED, MEMORY, TMP, Engine
 
 from lus.errors import BadInput
+from lus.service.settings import Settings
 from tests.conftest import ROOT
 
 
@@ -124,6 +125,10 @@ def test_an_address_is_found_wherever_it_lies_in_a_layer(
 def test_the_readme_runs_the_image_as_the_smoke_test_does() -> None:
     text = " ".join((ROOT / "README.md").read_text().replace("\\\n", " ").split())
     assert f"docker run --rm -p 127.0.0.1:3000:3000 {' '.join(HARDENED)} lus-classifier" in text
+
+
+def test_tmp_has_room_for_all_the_uploads_that_the_service_takes_at_once() -> None:
+    assert 2 * Settings.requests * Settings.upload < TMP < MEMORY / 2
 
 
 def test_the_uv_of_the_image_is_that_of_the_lock() -> None:
