@@ -366,6 +366,18 @@ def serve(
     os.execv(program, [str(program), "serve", tag, "--host", host, "--port", str(port)])
 
 
+@app.command("api-key", rich_help_panel=MODELS)
+def api_key(name: Annotated[str, typer.Argument(help="whose key it is; kept beside its hash")]) -> None:
+    """Make an API key for the service: the key for its holder, the hash for LUS_API_KEYS or LUS_API_KEYS_FILE."""
+    from lus.service import settings
+
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise BadInput(f"{name!r}: letters, digits, - and _ are expected; name the key otherwise")
+    key, digest = settings.new_key()
+    print(f"{name}:{digest}")
+    print(f"the key, shown this once: {key}", file=sys.stderr)
+
+
 @app.command(rich_help_panel=MODELS)
 def ui(port: Annotated[int, typer.Option(help="TCP port")] = 5000) -> None:
     """Open MLflow's pages on this project's runs and models; ends with Ctrl-C."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 
 OPTIMISERS = ("adam", "rmsprop", "sgd")
+INPUTS = ("frames", "changes")
+CHANGES = "changes"
+"""The name of the part of a head that turns features into changes."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class HeadParams:
         learning_rate: of the optimiser.
         batch: clips of one gradient step.
         optimiser: `adam`, `rmsprop` or `sgd` (with a momentum of 0.9).
+        inputs: what the LSTM reads: the features of each frame (`frames`, as published), or how much each of them
+            differs from that of the frame before (`changes`), where what tells labels apart is motion alone.
     """
 
     units: int = 512
@@ -35,6 +40,7 @@ class HeadParams:
     learning_rate: float = 0.0003
     batch: int = 16
     optimiser: str = "adam"
+    inputs: str = "frames"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON holds them."""
@@ -85,7 +91,7 @@ def build(
         params: the layers.
         length, dim: shape of the features of a clip, (length, dim) float32.
         labels: probabilities of an answer.
-        mean, variance: (dim,) float32.
+        mean, variance: (dim,) float32, of what the LSTM reads (`given`).
 
     Returns:
         A model (n, length, dim) -> (n, labels).
@@ -95,12 +101,32 @@ def build(
     layers = keras.layers
     model = keras.Sequential(name="head")
     model.add(keras.Input((length, dim), name="features"))
+    if params.inputs == "changes":
+        model.add(_changes(length, dim))
     model.add(layers.Normalization(mean=mean, variance=variance, name="standardise"))
     model.add(layers.LSTM(params.units, dropout=params.dropout, name="lstm"))
     for number, units in enumerate(params.dense, start=1):
         model.add(layers.Dense(units, activation="relu", name=f"dense_{number}"))
     model.add(layers.Dense(labels, activation="softmax", name="probabilities"))
     return model
+
+
+def _changes(length: int, dim: int) -> keras.Model:
+    """What `given` does, in layers that any Keras knows."""
+    import keras
+
+    features, layers = keras.Input((length, dim)), keras.layers
+    later, before = layers.Cropping1D((1, 0))(features), layers.Cropping1D((0, 1))(features)
+    return keras.Model(features, layers.ZeroPadding1D((1, 0))(keras.ops.abs(later - before)), name=CHANGES)
+
+
+def given(params: HeadParams, features: FloatArray) -> FloatArray:
+    """What the LSTM reads: (n, length, dim) -> (n, length, dim); of changes, the first frame has none."""
+    if params.inputs != "changes":
+        return features
+    changes = np.zeros_like(features)
+    changes[:, 1:] = np.abs(np.diff(features, axis=1))
+    return changes
 
 
 def feature_moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -189,6 +189,9 @@ class Search(Section):
     learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
     batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
     optimiser: tuple[Literal["adam", "rmsprop", "sgd"], ...] = Field(min_length=1, description="choices")
+    inputs: tuple[Literal["frames", "changes"], ...] = Field(
+        min_length=1, description="choices: features of each frame, or how much they differ from those before"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Search:

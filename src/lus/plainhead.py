@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lus import heads
 from lus.arrays import FloatArray
 from lus.errors import BadInput
 
@@ -69,7 +70,7 @@ class Layer:
     """One layer of a head.
 
     Attributes:
-        kind: `standardise`, `lstm`, `dense` or `activation`.
+        kind: `changes`, `standardise`, `lstm`, `dense` or `activation`.
         arguments: `activation`; of an LSTM `recurrent_activation` and `sequences` too.
         weights: mean and deviation; kernel, recurrent kernel and bias; or kernel and bias.
     """
@@ -85,6 +86,8 @@ class Layer:
             x: (n, length, dim), or (n, dim) after the last LSTM.
             sequences: let an LSTM answer after each frame, whatever its arguments say.
         """
+        if self.kind == "changes":
+            return _changes(x)
         if self.kind == "lstm":
             return self._lstm(x, sequences or self.arguments["sequences"])
         function, back = ACTIVATIONS[self.arguments.get("activation", "linear")]
@@ -136,6 +139,20 @@ class Layer:
             return np.asarray(dtaken @ kernel.T)
 
         return (hidden if sequences else hidden[:, -1]), back
+
+
+def _changes(x: FloatArray) -> tuple[FloatArray, Backward]:
+    """As `heads.given` does, and the way back through it."""
+    steps = np.diff(x, axis=1)
+    y = np.concatenate([np.zeros_like(x[:, :1]), np.abs(steps)], axis=1)
+
+    def back(dy: FloatArray) -> FloatArray:
+        signed, dx = dy[:, 1:] * np.sign(steps), np.zeros_like(x)
+        dx[:, 1:] += signed
+        dx[:, :-1] -= signed
+        return dx
+
+    return y, back
 
 
 @dataclass(frozen=True)
@@ -200,7 +217,7 @@ class PlainHead:
             )
 
 
-_WEIGHTS = {"standardise": 2, "lstm": 3, "dense": 2, "activation": 0}
+_WEIGHTS = {"changes": 0, "standardise": 2, "lstm": 3, "dense": 2, "activation": 0}
 
 
 def of_keras(head: keras.Model) -> PlainHead:
@@ -217,6 +234,8 @@ def of_keras(head: keras.Model) -> PlainHead:
 
 
 def _layer(layer: keras.Layer) -> Layer:
+    if layer.name == heads.CHANGES:
+        return Layer("changes", {})
     kind, config = type(layer).__name__, layer.get_config()
     weights = [np.asarray(one, np.float32) for one in layer.get_weights()]
     arguments = {

@@ -185,11 +185,12 @@ class TrialRun:
         dense = " ".join(map(str, head.dense))
         tags = {"kind": "trial", "trial": str(trial.number), "owner": tracking.owner()} | dict(search.tags)
         note = (
-            f"Trial {place} of `{search.data.name}` for part `{search.part.name}`: LSTM of {head.units} units, dropout "
-            f"{head.dropout:.2g}, dense {dense}, {head.optimiser} at {head.learning_rate:.2g}, "
+            f"Trial {place} of `{search.data.name}` for part `{search.part.name}`: LSTM of {head.units} units on "
+            f"{head.inputs}, dropout {head.dropout:.2g}, dense {dense}, {head.optimiser} at {head.learning_rate:.2g}, "
             f"{head.batch} clips a step."
         )
-        name = f"{search.part.name} {place:02d}: LSTM {head.units}, dense {dense}, {head.optimiser}"
+        of = "" if head.inputs == "frames" else f" of {head.inputs}"
+        name = f"{search.part.name} {place:02d}: LSTM {head.units}{of}, dense {dense}, {head.optimiser}"
         nested = {"mlflow.parentRunId": search.run_id, "mlflow.note.content": note}
         self._run_id = _create(name, tracking.prefixed(tags) | nested)
         values = head.to_dict() | {"dense_layers": len(head.dense), "feature_set": search.data.name}

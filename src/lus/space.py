@@ -21,6 +21,7 @@ def suggest(trial: optuna.trial.BaseTrial, space: Search) -> HeadParams:
         learning_rate=trial.suggest_float("learning_rate", *space.learning_rate, log=True),
         batch=trial.suggest_categorical("batch", list(space.batch)),
         optimiser=trial.suggest_categorical("optimiser", list(space.optimiser)),
+        inputs=trial.suggest_categorical("inputs", list(space.inputs)),
     )
 
 
@@ -33,6 +34,7 @@ def as_suggestion(head: HeadParams) -> dict[str, Any]:
         "learning_rate": head.learning_rate,
         "batch": head.batch,
         "optimiser": head.optimiser,
+        "inputs": head.inputs,
     }
     return plain | {"dense_layers": len(head.dense)} | dense
 
@@ -45,6 +47,7 @@ def fits(head: HeadParams, space: Search) -> bool:
         and 1 <= len(head.dense) <= space.max_dense_layers
         and head.batch in space.batch
         and head.optimiser in space.optimiser
+        and head.inputs in space.inputs
         and space.dropout[0] <= head.dropout <= space.dropout[1]
         and space.learning_rate[0] <= head.learning_rate <= space.learning_rate[1]
     )

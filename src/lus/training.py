@@ -59,7 +59,7 @@ class Trained:
     Attributes:
         params: the head.
         weights: in the order of `trainable_variables` of the model that `heads.build` makes.
-        mean, variance: (dim,) by which features are standardised.
+        mean, variance: (dim,) by which what the LSTM reads is standardised.
         history: of the training.
         probabilities: (n, labels) of the validation clips at the best epoch; none without a validation part.
     """
@@ -91,7 +91,7 @@ class Trained:
         """Probabilities: (n, length, dim) float32 -> (n, labels) float32, as those of `model`."""
         loop = loop_for(len(self.params.dense), self.params.optimiser)
         loop.start(self.weights)
-        return loop.probabilities(standardise(features, self.mean, self.variance))
+        return loop.probabilities(standardise(heads.given(self.params, features), self.mean, self.variance))
 
     @property
     def digest(self) -> str:
@@ -119,7 +119,7 @@ def untrained(
         seed: of the weights.
         weights: to begin with, in place of fresh ones.
     """
-    mean, variance = heads.feature_moments(features)
+    mean, variance = heads.feature_moments(heads.given(params, features))
     first = fresh_weights(params, features.shape[2], labels, seed) if weights is None else weights
     return Trained(params, tuple(first), mean, variance, History((), ()), None)
 
@@ -154,8 +154,8 @@ def train(
     """
     start = untrained(params, features, labels, seed, weights)
     mean, variance = start.mean, start.variance
-    inputs = standardise(features, mean, variance)
-    held_out = (standardise(validation[0], mean, variance), validation[1]) if validation else None
+    inputs = standardise(heads.given(params, features), mean, variance)
+    held_out = (standardise(heads.given(params, validation[0]), mean, variance), validation[1]) if validation else None
     loop = loop_for(len(params.dense), params.optimiser)
     loop.start(start.weights)
     order = np.random.default_rng(seed)

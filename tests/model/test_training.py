@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lus import heads, training
+from lus import heads, plainhead, training
 from lus.heads import HeadParams
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
@@ -189,3 +192,38 @@ def test_what_the_watch_raises_ends_the_training() -> None:
 
     with pytest.raises(TimeoutError):
         training.train(SMALL, features, targets, 2, epochs=9, seed=1, validation=(features, targets), watch=watch)
+
+
+def _motion(seed: int, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    """Features that stay or jump about; each frame alone, and their mean, are the same for both labels."""
+    rng = np.random.default_rng(seed)
+    targets = np.arange(count) % 2
+    still = np.repeat(rng.normal(size=(count, 1, 12)), 6, axis=1)
+    moving = rng.normal(size=(count, 6, 12))
+    return np.where(targets[:, None, None] == 1, moving, still).astype(np.float32), targets.astype(np.int64)
+
+
+def test_a_head_that_is_given_changes_finds_motion_and_is_the_same_in_keras_in_a_file_and_without_keras(
+    tmp_path: Path,
+) -> None:
+    (features, targets), (new, expected) = _motion(0), _motion(1)
+    params = replace(SMALL, inputs="changes")
+    trained = training.train(params, features, targets, 2, epochs=12, seed=1)
+    found = trained.predict(new)
+    assert (found.argmax(axis=1) == expected).mean() > 0.95
+    model = trained.model(6)
+    model.save(tmp_path / "head.keras")
+    again = keras.saving.load_model(tmp_path / "head.keras", compile=False, safe_mode=True)
+    for one in (model, again):
+        np.testing.assert_allclose(np.asarray(one(new)), found, atol=1e-5)
+    plain = plainhead.of_keras(again)
+    np.testing.assert_allclose(plain.probabilities(new), found, atol=1e-5)
+    with tf.GradientTape() as tape:
+        taken = tf.constant(new[1:2])
+        tape.watch(taken)
+        score = tf.math.log(model(taken)[0])
+        difference = score[1] - score[0]
+    ours = plain.gradient(new[1], 1) - plain.gradient(new[1], 0)
+    theirs = tape.gradient(difference, taken)[0].numpy()
+    assert np.abs(theirs).max() > 1e-4
+    np.testing.assert_allclose(ours, theirs, atol=1e-3 * np.abs(theirs).max())

@@ -102,7 +102,9 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     """What is to be done, in order: the outer folds, then the whole cohort."""
     data = featureset.read(folder)
+    # With the inputs that are searched, where they are others than the published ones.
     published = heads.published(data.name)
+    published = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
     first = published if space.fits(published, params) else None
     rule = protocols.of(cut)
     tasks = []

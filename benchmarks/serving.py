@@ -1,0 +1,126 @@
+"""A clip answered by the service, by `mlflow models serve` of the same version, and by the bare engine, in one run.
+
+    python benchmarks/serving.py            after `make repro`
+
+The service is sent a clip's file. MLflow's server cannot decode one: it is sent the frames as JSON, made beforehand and
+not counted. The bare engine is the compiled model in this process, with decoding and checks before it, one clip after
+another. The three take turns, round by round, so that a busy machine slows each alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import httpx
+import numpy as np
+from served import clips, free_port, program, running, service
+
+from lus import checks, tracking
+from lus.compiled import Compiled
+
+SERVED = Path("build/served")
+
+
+def asked(client: httpx.Client, address: str, body: Callable[[], dict[str, object]]) -> tuple[float, float]:
+    """Seconds of one answer, and the largest probability in it."""
+    started = time.perf_counter()
+    response = client.post(address, timeout=600, **body())  # type: ignore[arg-type]
+    while response.status_code == 503 and "retry-after" in response.headers:
+        time.sleep(float(response.headers["retry-after"]) / 10)
+        response = client.post(address, timeout=600, **body())  # type: ignore[arg-type]
+    response.raise_for_status()
+    spent, answer = time.perf_counter() - started, response.json()
+    values = answer["probabilities"].values() if "probabilities" in answer else np.array(answer["predictions"]).ravel()
+    return spent, float(max(values))
+
+
+def crowd(clients: int, requests: int, one: Callable[[int], tuple[float, float]]) -> tuple[list[float], float]:
+    """Seconds of each answer, and of all, where so many clients ask at once."""
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        spent = [seconds for seconds, _ in pool.map(one, range(requests))]
+    return spent, time.perf_counter() - started
+
+
+def row(name: str, clients: int, spent: list[float], whole: float) -> None:
+    """One line of the table."""
+    ordered = np.sort(spent)
+    print(
+        f"| {name} | {clients} | {len(spent)} | {np.percentile(ordered, 50):.2f} | {np.percentile(ordered, 95):.2f} | "
+        f"{len(spent) / whole:.2f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=Path, default=Path("phantom"), help="folder of usable clips")
+    parser.add_argument("--rounds", type=int, default=8, help="of one client, in which the three take turns")
+    parser.add_argument("--requests", type=int, default=32, help="of 4 and of 16 clients")
+    parser.add_argument("--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow")
+    options = parser.parse_args()
+    facts = json.loads(Path("build/package.json").read_text())
+    made = Compiled(SERVED)
+    found = clips(options.clips, 8)
+    card = made.card
+
+    def bare(number: int) -> tuple[float, float]:
+        started = time.perf_counter()
+        examined = checks.examine(found[number % len(found)], [card.length], card.size, card.limits)
+        answer = made.probabilities(examined.sample.frames[None])[0]
+        return time.perf_counter() - started, float(answer.max())
+
+    files = [one.read_bytes() for one in found]
+    bodies = []
+    for one in found[:4]:
+        frames = checks.examine(one, [card.length], card.size, card.limits).sample.frames
+        bodies.append(json.dumps({"inputs": frames[None].tolist()}).encode())
+    ports = free_port(), free_port()
+    mlflow = [program("mlflow"), "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
+    mlflow += ["--port", str(ports[1]), "--model-uri", f"models:/{facts['name']}/{facts['version']}"]
+    tracked = {"MLFLOW_TRACKING_URI": tracking.address(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with (
+        running(service(ports[0]), ports[0], "/readyz") as ours,
+        running(mlflow, ports[1], "/ping", tracked) as theirs,
+        httpx.Client() as client,
+    ):
+        print(f"start to ready: the service {ours.seconds:.1f} s, MLflow's server {theirs.seconds:.1f} s")
+
+        def served(number: int) -> tuple[float, float]:
+            files_ = {"clip": ("clip", files[number % len(files)])}
+            return asked(client, ours.address + "/classify", lambda: {"files": files_})
+
+        def scored(number: int) -> tuple[float, float]:
+            body = {"content": bodies[number % len(bodies)], "headers": {"content-type": "application/json"}}
+            return asked(client, theirs.address + "/invocations", lambda: dict(body))
+
+        ways = {"bare engine, decoding and checks": bare, "the service": served, "mlflow models serve": scored}
+        answers = {name: [way(number)[1] for number in range(2)] for name, way in ways.items()}
+        print("largest probability of two clips:", {name: np.round(one, 4).tolist() for name, one in answers.items()})
+        alone: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(options.rounds):
+            for name, way in ways.items():
+                alone[name].append(way(number)[0])
+        print("| answered by | clients | clips | p50 (s) | p95 (s) | clips/s |\n|---|---|---|---|---|---|")
+        for name, spent in alone.items():
+            row(name, 1, spent, sum(spent))
+        for clients in (4, 16):
+            row("the service", clients, *crowd(clients, options.requests, served))
+            row("mlflow models serve", clients, *crowd(clients, options.mlflow_requests, scored))
+        ratios = [one / two for one, two in zip(alone["the service"], alone[next(iter(ways))], strict=True)]
+        print(f"one clip: the service takes {statistics.median(ratios):.2f} times what the bare engine takes")
+        print(f"memory: the service {ours.memory():.0f} MiB, MLflow's server {theirs.memory():.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
