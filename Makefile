@@ -74,5 +74,5 @@ lint: $(READY) ## check format, style and types
 lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
 
-clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs and registered models
+clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs, registered models and images
 	rm -rf build phantom .phantom.* .lus .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis
