@@ -16,7 +16,7 @@ export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro data test fuzz ui serve image bench lint clean lock
+.PHONY: help setup repro data test fuzz ui serve image smoke sbom bench lint clean lock
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
 
@@ -52,9 +52,14 @@ ui: $(READY) ## MLflow's pages on 127.0.0.1:5000
 serve: $(READY) ## answer clips on 127.0.0.1:3000
 	lus serve
 
-image: $(READY) ## the Bento as a container image (needs docker or podman)
-	@test -f build/package.json || { echo "no Bento yet: run make repro first"; exit 1; }
-	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" --backend $(if $(shell command -v docker),docker,podman) -t lus-classifier:latest $(ARGS)
+image: $(READY) ## the Bento as a hardened container image (docker, or podman: ENGINE names one)
+	python -m container.build $(ARGS)
+
+smoke: $(READY) ## start the image, send it clips, hold it to its promises, stop it (ARGS='--clips folder --compare')
+	python -m container.smoke $(ARGS)
+
+sbom: $(READY) ## list what the image is made of, as CycloneDX in build/image.cdx.json
+	python -m container.sbom build/image.cdx.json $(ARGS)
 
 bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/features.py
@@ -69,5 +74,5 @@ lint: $(READY) ## check format, style and types
 lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
 
-clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs and registered models
+clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs, registered models and images
 	rm -rf build phantom .phantom.* .lus .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis
