@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,7 +238,9 @@ def test_the_service_answers_a_clip_as_the_command_line_does(built: Project, ser
     assert set(probabilities) == {"covid-19", "healthy", "pneumonia"}
     table = built.run("lus", "classify", str(clip))
     assert "lus-classifier version 1 (challenger)" in table
-    for value in probabilities.values():
+    (same,) = json.loads(built.run("lus", "classify", "--json", str(clip)))
+    assert probabilities == pytest.approx(same["answer"]["probabilities"], abs=1e-3)
+    for value in same["answer"]["probabilities"].values():
         assert f"{value:.3f}" in table
 
 
@@ -248,7 +249,7 @@ def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) ->
     assert (status, content_type) == (422, "application/problem+json")
     assert problem["title"] == "Unprocessable Entity"
     assert problem["detail"] == (
-        "params.yaml: nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
+        "the clip: nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
     )
     assert problem["findings"][0]["check"] == "decode"
 
@@ -257,11 +258,11 @@ def test_the_service_holds_a_clip_to_the_pipelines_limits(served: str, tmp_path:
     still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 5), 24, axis=0))
     status, content_type, problem = _send(served, still)
     assert (status, content_type) == (422, "application/problem+json")
-    assert "still.avi: the share of identical neighbouring frames is 1, at most 0.5" in str(problem["detail"])
+    assert "the clip: the share of identical neighbouring frames is 1, at most 0.5" in str(problem["detail"])
     assert [one["check"] for one in problem["findings"]] == ["still_share", "coverage", "extent"]
     short = write_video(tmp_path / "short.avi", draw_frames(9, 120, 104, 5))
     assert _send(served, short)[2]["detail"] == (
-        "short.avi: the number of frames is 9, at least 20 is expected; record a longer clip"
+        "the clip: the number of frames is 9, at least 20 is expected; record a longer clip"
     )
 
 
@@ -290,10 +291,8 @@ def test_the_service_goes_on_after_a_refusal_and_says_where_its_model_comes_from
     clip = _a_clip(built)
     assert _send(served, ROOT / "Makefile")[0] == 422
     assert _send(served, clip)[0] == 200
-    request = urllib.request.Request(f"{served}/model", method="POST")
-    with urllib.request.urlopen(request, timeout=30) as response:
-        card = json.load(response)
-    assert card["lineage"]["git_commit"] == built.run("git", "rev-parse", "HEAD").strip()
+    facts = httpx.get(f"{served}/model", timeout=30).json()
+    assert facts["made_from"]["git_commit"] == built.run("git", "rev-parse", "HEAD").strip()
 
 
 def test_promotion_changes_what_the_next_package_holds(built: Project) -> None:

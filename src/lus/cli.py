@@ -323,6 +323,7 @@ app.add_typer(cli_registry.app)
 def classify(
     clips: Annotated[list[Path], typer.Argument(help="video files")],
     version: Annotated[str | None, typer.Option(help="version; default: the champion, else the challenger")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Classify clips with a registered version."""
     from lus import params, quiet, registry, show
@@ -336,7 +337,7 @@ def classify(
     )
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
     with registry.load(chosen) as classifier:
-        refused = show.answers(classifier, clips, title)
+        refused = show.answers_json(classifier, clips) if as_json else show.answers(classifier, clips, title)
     if refused:
         raise BadInput("; ".join(refused))
 

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,20 @@ def answers(classifier: Classifier, clips: Sequence[Path], title: str) -> list[s
         )
     if table.row_count:
         Console().print(table)
+    return refused
+
+
+def answers_json(classifier: Classifier, clips: Sequence[Path]) -> list[str]:
+    """Classify clips and print the answers as a JSON array; returns the refusals of clips that are not usable."""
+    rows: list[dict[str, object]] = []
+    refused: list[str] = []
+    for clip, answer in zip(clips, classifier.classify_all(clips), strict=True):
+        if isinstance(answer, Unusable):
+            refused.append(str(answer))
+            rows.append({"clip": str(clip), "answer": None, "problem": str(answer)})
+        else:
+            rows.append({"clip": str(clip), "answer": asdict(answer), "problem": None})
+    print_json(rows)
     return refused
 
 
@@ -165,8 +180,8 @@ def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:
     return [vars(one) | {"evidence": dict(one.evidence)} for one in found]
 
 
-def print_json(body: dict[str, object]) -> None:
-    """Print one JSON object."""
+def print_json(body: dict[str, object] | list[dict[str, object]]) -> None:
+    """Print a JSON object or array."""
     json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 

@@ -57,8 +57,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
 
 
 @contextmanager
-def serving(project: Path, home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """Start the service, and end it."""
+def serving(
+    project: Path, home: Path, environment: Mapping[str, str] | None = None, ready: bool = True
+) -> Iterator[Service]:
+    """Start the service, wait until it is ready if it is to be, and end it."""
     scratch = home / "scratch"
     scratch.mkdir(parents=True)
     port, log = free_port(), home / "service.log"
@@ -75,7 +77,8 @@ def serving(project: Path, home: Path, environment: Mapping[str, str] | None = N
         )
         try:
             try:
-                wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
+                if ready:
+                    wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
             except AssertionError as error:
                 raise AssertionError(f"{error}; {log.read_text()[-3000:]}") from None
             yield Service(f"http://127.0.0.1:{port}", scratch, log, server.pid)
