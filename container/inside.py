@@ -45,6 +45,14 @@ def first_of(files: tuple[str, ...]) -> str:
     return next((Path(one).read_text().strip() for one in files if Path(one).is_file()), "")
 
 
+def cpu_seconds() -> float:
+    """Seconds of processors that the container has had."""
+    counted = first_of(("/sys/fs/cgroup/cpuacct/cpuacct.usage",))
+    if counted:
+        return int(counted) / 1e9
+    return int(first_of(("/sys/fs/cgroup/cpu.stat",)).split()[1]) / 1e6
+
+
 def left_in_tmp() -> list[str]:
     """Files under /tmp but BentoML's own."""
     return sorted(
@@ -65,6 +73,7 @@ if __name__ == "__main__":
         "packages": [one for one in UNWANTED if importlib.util.find_spec(one)],
         "indexes": index_settings(),
         "tmp": left_in_tmp(),
+        "cpu_seconds": cpu_seconds(),
         "limits": {name: first_of(files) for name, files in LIMITS.items()},
     }
     print(json.dumps(report))

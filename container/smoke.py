@@ -73,10 +73,10 @@ def main() -> None:
     with _running(chosen, options.image) as container:
         _wait_until_ready(container, started)
         seconds = time.monotonic() - started
-        checks.append(
-            Check(f"ready within {options.max_start:.0f} s", f"{seconds:.1f} s", seconds <= options.max_start)
-        )
         before = container.look_inside()
+        # With other work on the machine it waits: what it had of the processors tells that from a slow start.
+        found = f"{seconds:.1f} s, with {before['cpu_seconds']:.1f} s of processors"
+        checks.append(Check(f"ready within {options.max_start:.0f} s", found, seconds <= options.max_start))
         checks += _privileges(before) + _contents(before)
         checks += _answers(container, clips, expected)
         checks += _afterwards(container, before)
