@@ -135,12 +135,9 @@ function hide(...names) {
   for (const name of names) byId(name).hidden = true;
 }
 
-byId("file").addEventListener("change", (event) => {
-  const files = [...event.target.files];
-  // So that the same file can be chosen again.
-  event.target.value = "";
-  if (files.length) take(files);
-});
+byId("file").addEventListener("change", (event) => event.target.files.length && take([...event.target.files]));
+// So that the same file can be chosen again.
+byId("file").addEventListener("click", (event) => (event.target.value = ""));
 byId("cancel").addEventListener("click", () => asked.ends.abort());
 byId("retry").addEventListener("click", () => look(asked.clip, asked.label));
 byId("key-form").addEventListener("submit", (event) => {
@@ -162,6 +159,7 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   byId("zone").classList.remove("over");
+  byId("file").value = "";
   take([...event.dataTransfer.files]);
 });
 introduce();

@@ -32,12 +32,14 @@ export function show(answer, name, explain) {
     ? "The clip passed; the checks report of it:"
     : "The clip passed all checks, and they report nothing of it.";
   findings(byId("findings"), answer.findings);
-  byId("times").textContent = Object.entries(answer.seconds)
-    .map(([part, seconds]) => `${part} ${seconds.toFixed(2)} s`)
-    .join(", ");
+  const { read, decode, check, explain: answering } = answer.seconds;
+  const reading = `${seconds(read)} to read the clip (${seconds(decode)} to decode and ${seconds(check)} to check it)`;
+  byId("times").textContent = `${reading}, ${seconds(answering)} to answer and explain.`;
   byId("result").hidden = false;
   timeline(answer, labels);
 }
+
+const seconds = (value) => `${value.toFixed(2)} s`;
 
 function bars(answer, labels) {
   const rows = labels.map((label, place) => {
