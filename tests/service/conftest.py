@@ -13,10 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
 
 from lus import registry
+from tests.browser import browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, wait_until_ready
+from tests.service import pages
 from tests.versions import NAME, add
 
 
@@ -105,3 +108,17 @@ def short(clip: Path) -> Path:
     path = clip.with_name("John-Doe.avi")
     path.write_bytes(b"nothing that can be decoded" * 40)
     return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser. Playwright has one at a time, so that it ends with the file of tests."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser, service: Service) -> Iterator[Page]:
+    """The service's page."""
+    with pages.opened(chromium, service.address) as opened:
+        yield opened
