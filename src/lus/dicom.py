@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus import codestream, dicom_header
+from lus import codestream, dicom_header, quiet
 from lus.arrays import Frames
 from lus.dicom_header import RLE, UNCOMPRESSED, Header, damaged, quoting_nothing
 
@@ -33,7 +33,8 @@ def opened(path: Path) -> Iterator[Recording]:
         Unusable: as `dicom_header.read` says.
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
-    with warnings.catch_warnings(), path.open("rb") as file:
+    # The JPEG decoders within GDCM write what they think of each frame to the terminal.
+    with quiet.standard_error(), warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")
         yield Recording(path, file, dicom_header.read(path, file))
 
