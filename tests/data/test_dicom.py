@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -33,7 +33,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lus import checks, clip, cohort, dicom, leaks, params
+from lus import checks, clip, cohort, dicom, leaks, params, pool
 from lus.errors import Unusable
 from lus.stages import frames as frames_stage
 from tests.conftest import ROOT, draw_frames, write_video
@@ -292,8 +292,6 @@ def test_a_file_cut_off_gives_the_whole_frames_that_are_left(tmp_path: Path, syn
 def _halves(made: Dataset, table: bool) -> Dataset:
     """Each frame in two fragments, with or without a table of where frames begin."""
     made = compressed(made, JPEGLosslessSV1)
-    from pydicom.encaps import generate_frames
-
     codes = list(generate_frames(made.PixelData, number_of_frames=COUNT))
     made.PixelData = encapsulate(codes, fragments_per_frame=2, has_bot=table)
     return made
@@ -310,8 +308,6 @@ def test_frames_in_several_fragments_are_put_together(tmp_path: Path, table: boo
 
 def test_a_frame_that_cannot_be_decoded_is_no_end_of_the_clip(tmp_path: Path) -> None:
     made = compressed(dataset(FRAMES), RLELossless)
-    from pydicom.encaps import generate_frames
-
     codes = list(generate_frames(made.PixelData, number_of_frames=COUNT))
     codes[11] = codes[11][:64] + bytes([128] * (len(codes[11]) - 64))
     said = _refused(save(encapsulated(made, codes, RLELossless), tmp_path / "a.dcm"))
@@ -329,6 +325,35 @@ def test_code_of_another_size_than_the_header_says_reaches_no_decoder(tmp_path: 
     )
     made.Rows, made.Columns = HEIGHT // 2, WIDTH
     assert "a frame that cannot be decoded" in _refused(save(made, tmp_path / "a.dcm"))
+
+
+def _said(path: Path) -> str:
+    try:
+        return str(clip.inspect(path, LIMITS))
+    except Unusable as error:
+        return str(error)
+
+
+def _said_in_a_guarded_process(path: Path) -> str:
+    guard: pool.Guard[Path, str] = pool.Guard(20, lambda _, what: what)
+    return pool.run(_said, [path], workers=1, guard=guard)[0]
+
+
+def test_an_element_that_says_to_be_huge_takes_no_memory(tmp_path: Path) -> None:
+    path = save(dataset(FRAMES, FrameTimeVector=["0", "40"]), tmp_path / "a.dcm")
+    head = b"\x18\x00\x65\x10"
+    content = path.read_bytes()
+    assert content.count(head + b"DS\x04\x00") == 1
+    path.write_bytes(content.replace(head + b"DS\x04\x00", head + b"OB\x00\x00\xf0\xff\xff\xff"))
+    assert "a DICOM file without pixels" in _said_in_a_guarded_process(path)
+
+
+def test_a_jpeg_frame_without_its_tables_ends_no_process(tmp_path: Path) -> None:
+    made = dataset(FRAMES)
+    codes = list(generate_frames(compressed(made, JPEGLosslessSV1).PixelData, number_of_frames=COUNT))
+    codes[0] = codes[0].replace(b"\xff\xc4", b"\xfe\xc4", 1)
+    path = save(encapsulated(made, codes, JPEGLosslessSV1), tmp_path / "a.dcm")
+    assert "a frame that cannot be decoded" in _said_in_a_guarded_process(path)
 
 
 def _deflated(path: Path) -> Path:
