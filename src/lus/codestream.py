@@ -13,8 +13,12 @@ from typing import Any, BinaryIO
 ITEM = struct.pack("<HH", 0xFFFE, 0xE000)
 IMAGE = b"\xff\xd8"
 """What the code of a frame begins with in JPEG and JPEG-LS."""
-FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-"""Second bytes of the markers before the size of a JPEG or JPEG-LS frame (ISO 10918-1, B.2.2; ISO 14495-1, C.2.2)."""
+PROCESSES = {50: (0xC0,), 51: (0xC0, 0xC1), 57: (0xC3,), 70: (0xC3,), 80: (0xF7,), 81: (0xF7,)}
+"""Second bytes of the markers before the size of a frame (ISO 10918-1, B.2.2; ISO 14495-1, C.2.2) that each JPEG and
+JPEG-LS transfer syntax, by the end of its UID, may have: baseline, extended, lossless, JPEG-LS."""
+HUFFMAN, SCAN, JPEG_LS = 0xC4, 0xDA, 0xF7
+FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {HUFFMAN, 0xC8, 0xCC} | {JPEG_LS}
+NOTHING = (0, 0, 0, 0, 0)
 SIZE_2000 = b"\xff\x4f\xff\x51"
 """What a JPEG 2000 codestream begins with: its size follows (ISO 15444-1, A.5.1)."""
 
@@ -97,41 +101,50 @@ def frames(file: BinaryIO, start: int, end: int, *, apart: bool) -> Iterator[lis
         yield frame
 
 
-def check(code: bytes, width: int, height: int, options: Mapping[str, Any]) -> None:
-    """Hold a JPEG, JPEG-LS or JPEG 2000 frame to the header: a decoder takes memory for the size that the code says.
+def check(code: bytes, syntax: str, width: int, height: int, options: Mapping[str, Any]) -> None:
+    """Hold a JPEG, JPEG-LS or JPEG 2000 frame to the header.
+
+    A decoder takes memory for the size that the code says, and GDCM ends the process at a code of another kind.
 
     Args:
         code: of the frame.
+        syntax: the transfer syntax's UID.
         width, height: as the header declares them.
         options: samples a pixel and bits, as pydicom's decoders want them.
 
     Raises:
-        ValueError: the code says another size, or none.
+        ValueError: the code is of another kind or says another size.
     """
     declared = (width, height, options["samples_per_pixel"])
-    if _size_2000(code) == declared:
-        return
-    found = _size(code)
-    if found is None or found[:3] != declared or (found[3] > 8) != (options["bits_allocated"] > 8):
-        raise ValueError("the code of a frame has another size than the header declares")
+    kinds = PROCESSES.get(int(syntax.rpartition(".")[2]))
+    if kinds is None:
+        fits = _size_2000(code) == declared
+    else:
+        kind, bits, *size = _size(code)
+        fits = kind in kinds and tuple(size) == declared and (bits > 8) == (options["bits_allocated"] > 8)
+    if not fits:
+        raise ValueError("the code of a frame is not what the header declares")
 
 
-def _size_2000(code: bytes) -> tuple[int, int, int] | None:
-    """Width, height and samples that a JPEG 2000 codestream says."""
+def _size_2000(code: bytes) -> tuple[int, ...]:
+    """Width, height and samples that a JPEG 2000 codestream says; nothing where it says none."""
     if not code.startswith(SIZE_2000) or len(code) < 42:
-        return None
+        return ()
     right, bottom, left, top = struct.unpack(">4L", code[8:24])
-    (samples,) = struct.unpack(">H", code[40:42])
-    return right - left, bottom - top, samples
+    return right - left, bottom - top, int.from_bytes(code[40:42])
 
 
-def _size(code: bytes) -> tuple[int, int, int, int] | None:
-    """Width, height, samples and bits that a JPEG or JPEG-LS frame says."""
-    place = 2
+def _size(code: bytes) -> tuple[int, ...]:
+    """Kind, bits, width, height and samples that a JPEG or JPEG-LS frame says; zeros where its head is not whole."""
+    place, found, tables = 2, NOTHING, False
     while code.startswith(IMAGE) and place + 10 <= len(code) and code[place] == 0xFF:
-        if code[place + 1] in FRAME_HEADERS:
+        marker = code[place + 1]
+        if marker == SCAN:
+            return found if tables or found[0] == JPEG_LS else NOTHING
+        if marker in FRAME_HEADERS:
             bits, height, width, samples = struct.unpack(">BHHB", code[place + 4 : place + 10])
-            return width, height, samples, bits
+            found = (marker, bits, width, height, samples)
+        tables |= marker == HUFFMAN
         # A marker may have fill bytes in front of it.
-        place += 1 if code[place + 1] == 0xFF else 2 + int.from_bytes(code[place + 2 : place + 4])
-    return None
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(code[place + 2 : place + 4])
+    return NOTHING

@@ -106,7 +106,7 @@ class Recording:
                 # One decoder for each syntax: the service has no other, and decoders need not agree on each grey level.
                 plugin = "pydicom" if header.syntax == RLE else "gdcm"
                 if plugin == "gdcm":
-                    codestream.check(encoded, self.width, self.height, header.options)
+                    codestream.check(encoded, header.syntax, self.width, self.height, header.options)
                 encoded = encapsulate([encoded], has_bot=False)
             decoder = get_decoder(UID(header.syntax))
             pixels, shown = decoder.as_array(encoded, index=0, raw=True, decoding_plugin=plugin, **header.options)

@@ -6,12 +6,13 @@ pydicom's warnings, logs and errors may quote any element, a patient's name amon
 
 from __future__ import annotations
 
+import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,8 @@ VIDEO = tuple(f"1.2.840.10008.1.2.4.{end}{part}" for end in range(100, 109) for 
 TISSUE_2D = 1
 """Of an ultrasound region: its spatial format and its data type (PS3.3, C.8.5.5.1.1 and C.8.5.5.1.2)."""
 CORNERS = tuple(f"RegionLocation{corner}" for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1"))
+PIXELS = 0x7FE00008
+"""The first of the elements that may hold pixels."""
 UNDEFINED = 0xFFFFFFFF
 """A length that only the end of the pixels tells."""
 
@@ -138,15 +141,12 @@ def read(path: Path, file: BinaryIO) -> Header:
         Unusable: it is no ultrasound, cannot be read, or says nothing sensible of what it shows.
     """
     with quoting_nothing(path, "a DICOM header that cannot be read", "a whole one"):
-        syntax = _syntax(path)
-        from pydicom import dcmread
-
-        elements = dcmread(file, stop_before_pixels=True, specific_tags=list(ELEMENTS))
+        syntax, elements, place = _read(path, file)
         if str(elements.get("Modality", "")) != "US":
             raise refusal(
                 path, "modality", "a DICOM file of another modality", "ultrasound (US)", "take an ultrasound clip"
             )
-        start, length, representation = _find_pixels(path, file, syntax)
+        start, length, representation = _find_pixels(path, file, place, syntax)
         width, height = _whole(path, elements, "Columns"), _whole(path, elements, "Rows")
         video = syntax in VIDEO
         options = {} if video else _options(path, elements) | {"pixel_vr": representation}
@@ -163,23 +163,42 @@ def read(path: Path, file: BinaryIO) -> Header:
         )
 
 
-def _syntax(path: Path) -> str:
-    from pydicom.filereader import read_file_meta_info
+def _read(path: Path, file: BinaryIO) -> tuple[str, Dataset, int]:
+    """The transfer syntax, the elements, and the place where the pixels begin."""
+    # Of a file, pydicom would take the memory for as many bytes as an element says it has.
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        content.seek(132)
+        # The group of the transfer syntax has a form of its own (PS3.10, 7.1).
+        meta = _elements(content, EXPLICIT, ["TransferSyntaxUID"], 0x00030000)
+        syntax = str(meta.get("TransferSyntaxUID", ""))
+        _refuse_syntax(path, syntax)
+        return syntax, _elements(content, syntax, ELEMENTS, PIXELS), content.tell()
+
+
+def _elements(content: mmap.mmap, syntax: str, keywords: Sequence[str], end: int) -> Dataset:
+    """Those elements that have the keywords, from here to the first tag that is not below `end`."""
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import BaseTag, Tag
+
+    def stop(tag: BaseTag, *_: object) -> bool:
+        return int(tag) >= end
+
+    wanted: list[BaseTag | int] = [Tag(keyword) for keyword in keywords]
+    file = cast(BinaryIO, content)
+    return read_dataset(file, syntax == IMPLICIT, syntax != BIG_ENDIAN, stop_when=stop, specific_tags=wanted)
+
+
+def _refuse_syntax(path: Path, syntax: str) -> None:
+    """Refuse what cannot be decoded before more is read: a deflated file would have to be inflated whole."""
     from pydicom.uid import UID
 
-    syntax = str(read_file_meta_info(path).get("TransferSyntaxUID", ""))
     if syntax in (*UNCOMPRESSED, RLE, *COMPRESSED, *VIDEO):
-        return syntax
-    # The others are told apart before more is read: a deflated file would be inflated whole, whatever its size.
+        return
     # An unknown one could be any text.
     name = UID(syntax).name
-    raise refusal(
-        path,
-        "decode",
-        "an unknown transfer syntax" if name == syntax else f"the transfer syntax {name}",
-        "an uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000 or MPEG one",
-        "export it in another",
-    )
+    found = "an unknown transfer syntax" if name == syntax else f"the transfer syntax {name}"
+    expected = "an uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000 or MPEG one"
+    raise refusal(path, "decode", found, expected, "export it in another")
 
 
 def _number(elements: Dataset, keyword: str) -> float | None:
@@ -265,13 +284,14 @@ def _box(region: Dataset, width: int, height: int) -> Box:
     return Box(left, top, min(right + 1, width), min(bottom + 1, height))
 
 
-def _find_pixels(path: Path, file: BinaryIO, syntax: str) -> tuple[int, int, str]:
+def _find_pixels(path: Path, file: BinaryIO, place: int, syntax: str) -> tuple[int, int, str]:
     """Where the pixels start, how many bytes of them are there at most, and their value representation.
 
     The element's head is in explicit or in implicit form (PS3.5, 7.1), whatever the syntax says: an even length
     does not look like a representation.
     """
     order = ">" if syntax == BIG_ENDIAN else "<"
+    file.seek(place)
     head = file.read(8)
     if head[:4] != struct.pack(f"{order}HH", 0x7FE0, 0x0010) or len(head) < 8:
         raise damaged(path, "a DICOM file without pixels", "an ultrasound clip")
