@@ -47,13 +47,13 @@ def test_make_alone_lists_the_targets() -> None:
 
 LAYERS = [
     {"cli"},
-    {"cli_registry"},
-    {"show_registry"},
+    {"cli_registry", "cli_stages"},
+    {"show_doctor", "show_registry"},
     {"stages", "service", "show"},
     {"adoption", "promotions", "reports", "reproduce", "runs"},
     {"versions"},
     {"crossval"},
-    {"candidates", "compare", "registry", "studies", "survey"},
+    {"candidates", "compare", "doctor", "registry", "studies", "survey"},
     {"gate", "modelcard", "explain"},
     {"compiled"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
