@@ -262,7 +262,7 @@ def test_a_busy_service_is_asked_again_after_a_while(
         )
         choose(page, clip)
         status = page.get_by_role("status")
-        expect(status).to_contain_text("The service is busy (1 clips are under way")
+        expect(status).to_contain_text("The service is busy (clips under way: 1")
         expect(status).to_contain_text("try 2 of 6 follows in 2 s")
         other.close()
         expect(page.locator("#result")).to_be_focused()
