@@ -16,9 +16,9 @@ export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro data test fuzz ui serve image smoke sbom bench lint clean lock
+.PHONY: help setup repro data test fuzz ui serve image smoke sbom bench lint docs clean lock audit-deps
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
 setup: $(READY) ## make the environment in .venv (the targets below do it by themselves)
 
@@ -71,8 +71,17 @@ lint: $(READY) ## check format, style and types
 	ruff check .
 	mypy
 
+docs: $(READY) ## write the made parts of the documents, and the pages in build/site (a dead link is an error)
+	python docs/generate.py
+	rm -rf build/site
+	sphinx-build --quiet --fail-on-warning --keep-going -c docs -d build/site/.doctrees . build/site
+	@echo build/site/docs/index.html
+
 lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
+
+audit-deps: $(READY) ## ask the public database about known weaknesses of the packages in the locks (needs a network)
+	pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach lock,$(wildcard requirements/*.txt),-r $(lock))
 
 clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs, registered models and images
 	rm -rf build phantom .phantom.* .lus .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from lus import cli_registry
+from lus import cli_registry, cli_stages
+from lus.cli_stages import BUILD
 from lus.errors import BadInput
 
 ENVIRONMENT = {
@@ -29,8 +29,6 @@ ENVIRONMENT = {
 }
 NO_FAULT_OF_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 """Errors of the system about a place that the user has named."""
-BUILD = Path("build")
-Result = TypeVar("Result")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
 )
-PROJECT, STAGES, MODELS = "Project", "Stages of the pipeline, in order", cli_registry.MODELS
+PROJECT, MODELS = "Project", cli_registry.MODELS
 
 
 def main() -> None:
@@ -57,13 +55,6 @@ def main() -> None:
         where = error.filename or "the disk"
         print(f"lus: {where}: {error.strerror}; make it possible or name another place", file=sys.stderr)
         sys.exit(2)
-
-
-def _with_bar(description: str, work: Callable[[Callable[[int, int], None]], Result]) -> Result:
-    from lus import progress
-
-    with progress.bar(description) as report:
-        return work(report)
 
 
 @app.command(rich_help_panel=PROJECT)
@@ -107,6 +98,24 @@ def use(
 
 
 @app.command(rich_help_panel=PROJECT)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Look at what this machine and this clone have of what the project needs; nothing is changed.
+
+    The exit status is 2 when something that is needed is missing.
+    """
+    from lus import doctor as looking
+    from lus import show_doctor
+
+    found = looking.run(looking.Place())
+    show_doctor.results_json(found) if as_json else show_doctor.results(found)
+    missing = [one.name for one in found if one.state == "missing"]
+    if missing:
+        raise BadInput(f"needed and missing: {', '.join(missing)}; each has what to do beside it")
+
+
+@app.command(rich_help_panel=PROJECT)
 def check(
     clips: Annotated[list[Path], typer.Argument(help="video files, folders of them, or a cohort's folder")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
@@ -117,10 +126,10 @@ def check(
     looked at too, and what could give labels away: near-duplicate clips of different patients or labels, and
     properties of the files. The exit status is 2 when a clip is not usable.
     """
-    from lus import params, show, survey
+    from lus import params, progress, show, survey
 
     loaded = params.load()
-    found = _with_bar("check", lambda report: survey.run(clips, loaded, report))
+    found = progress.with_bar("check", lambda report: survey.run(clips, loaded, report))
     show.survey_json(found) if as_json else show.survey_tables(found)
     if found.refused:
         raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")
@@ -159,137 +168,8 @@ def audit(
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
 
 
-@app.command(rich_help_panel=STAGES)
-def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path("phantom")) -> None:
-    """Simulate the phantom cohort: clips and clips.csv."""
-    from lus import params
-    from lus.stages import simulate as stage
-
-    section = params.load().simulate
-    print(_with_bar("simulate", lambda report: stage.run(out, section, report)))
-
-
-@app.command(rich_help_panel=STAGES)
-def cohort(
-    folder: Annotated[Path | None, typer.Argument(help="clips; default: cohort.folder of params.yaml")] = None,
-    out: Annotated[Path, typer.Argument(help="table to write")] = BUILD / "cohort.csv",
-) -> None:
-    """Make the cohort table of a folder of clips.
-
-    The folder holds a clips.csv (path, label, patient, optionally source, probe, licence), or has the layout of
-    covid19_ultrasound, or is a folder of clips for each label. Clips left out are listed beside the table.
-    """
-    from lus import params
-    from lus.stages import cohort as stage
-
-    loaded = params.load()
-    clips = folder or Path(loaded.cohort.folder)
-    print(_with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report)))
-
-
-@app.command(rich_help_panel=STAGES)
-def frames(
-    table: Annotated[Path, typer.Argument(help="cohort table")] = BUILD / "cohort.csv",
-    out: Annotated[Path, typer.Argument(help="folder for the frames")] = BUILD / "frames",
-    report: Annotated[Path, typer.Argument(help="folder for the checks' results")] = BUILD / "checks",
-) -> None:
-    """Sample frames, check every clip, quarantine what is not usable, look for leaks."""
-    from lus import params
-    from lus.stages import frames as stage
-
-    loaded = params.load()
-    print(_with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick)))
-
-
-@app.command(rich_help_panel=STAGES)
-def pretrain(
-    out: Annotated[Path, typer.Argument(help="folder to make; its name is the backbone's")],
-    sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
-) -> None:
-    """Train a backbone on the cohort's frames, as in `lus pretrain build/pretrain/mobilenetv2`.
-
-    One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are
-    others (features.weights), there is nothing to train.
-    """
-    from lus import backbones, params, quiet
-    from lus.stages import pretrain as stage
-
-    loaded = params.load()
-    if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
-        quiet.import_tensorflow()
-    print(_with_bar(f"pretrain {out.name}", lambda report: stage.run(sampled, out, loaded, report)))
-
-
-@app.command(rich_help_panel=STAGES)
-def features(
-    out: Annotated[Path, typer.Argument(help="folder to make; its name says backbone and length")],
-    sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
-) -> None:
-    """Run a backbone over the frames, as in `lus features build/features/xception-20`."""
-    from lus import params, quiet
-    from lus.stages import features as stage
-
-    quiet.import_tensorflow()
-    section = params.load().features
-    print(
-        _with_bar(f"features {out.name}", lambda report: stage.run(sampled, BUILD / "pretrain", out, section, report))
-    )
-
-
-@app.command(rich_help_panel=STAGES)
-def search(
-    folder: Annotated[Path, typer.Argument(help="feature set")],
-    out: Annotated[Path, typer.Argument(help="folder for the trials")],
-) -> None:
-    """Search the head of a feature set with Optuna; every trial is a nested MLflow run."""
-    from lus import params, quiet
-    from lus.stages import search as stage
-
-    quiet.import_tensorflow()
-    loaded = params.load()
-    print(
-        _with_bar(f"search {folder.name}", lambda report: stage.run(folder, out, loaded.search, loaded.folds, report))
-    )
-
-
-@app.command(rich_help_panel=STAGES)
-def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation") -> None:
-    """Test the chosen heads on patients that nothing was trained or chosen on."""
-    from lus import featureset, params, quiet
-    from lus.stages import evaluate as stage
-
-    quiet.import_tensorflow()
-    loaded = params.load()
-    names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
-    print(_with_bar("evaluate", lambda report: stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, report)))
-
-
-@app.command(rich_help_panel=STAGES)
-def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json") -> None:
-    """Train the chosen classifier on the whole cohort and register it as the challenger."""
-    from lus import params, quiet
-    from lus.stages import register as stage
-
-    quiet.import_tensorflow()
-    section = params.load().register_
-    print(stage.run(BUILD, out, section))
-
-
-@app.command(rich_help_panel=STAGES)
-def package(
-    out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "package.json",
-    alias: Annotated[
-        str | None, typer.Option(help="champion, challenger, previous, ...; default: package.alias of params.yaml")
-    ] = None,
-) -> None:
-    """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
-    from lus import params, quiet
-    from lus.stages import package as stage
-
-    quiet.import_tensorflow()
-    section = params.load().package
-    chosen = section.model_copy(update={"alias": alias}) if alias else section
-    print(stage.run(BUILD / "register.json", BUILD / "served", out, chosen))
+# Not as a group of its own, which would come last in the help.
+app.registered_commands += cli_stages.app.registered_commands
 
 
 @app.command(rich_help_panel=MODELS)

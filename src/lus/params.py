@@ -30,7 +30,7 @@ class Section(BaseModel):
 class Simulate(Section):
     """The phantom cohort."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the simulated patients and clips")
     patients: Positive = Field(description="patients of each label")
     clips: Positive = Field(description="clips of each patient")
     frames: Annotated[int, Field(ge=24)] = Field(description="frames of a clip, on average over the patients")
@@ -121,7 +121,7 @@ class Pretrain(Section):
     epochs: Positive = Field(description="at most, of one training")
     patience: Positive = Field(description="epochs without a better validation loss before a training ends")
     batch: Positive = Field(description="frames of one gradient step")
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0)] = Field(description="of the gradient steps")
 
     @field_validator("start")
     @classmethod
@@ -155,7 +155,7 @@ class Folds(Section):
 
     protocol: Protocol = Field("nested-patient", description="the rule by which it is cut (`lus.protocols`)")
     file: str = Field("folds/published.json", description="the folds of `published` and `published-fresh`, in folds/")
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the cut")
     outer: Annotated[int, Field(ge=2)] = Field(description="folds; each keeps its own test patients unseen")
     inner: Annotated[int, Field(ge=2)] = Field(
         description="folds into which the training patients of an outer fold, and all patients, are cut to choose by"
@@ -174,7 +174,7 @@ class Folds(Section):
 class Search(Section):
     """The Optuna search for the head."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the search and of the heads' first weights")
     trials: Positive = Field(description="of each part of the cohort")
     seconds: Annotated[float, Field(gt=0)] | None = Field(
         description="after which no trial of a part is begun; null: no such limit"
@@ -184,7 +184,7 @@ class Search(Section):
     patience: Positive = Field(description="epochs without a better validation loss before a training ends")
     units: tuple[Positive, ...] = Field(min_length=1, description="choices: LSTM units")
     dense: tuple[Positive, ...] = Field(min_length=1, description="choices: units of a dense layer")
-    max_dense_layers: Annotated[int, Field(ge=1, le=5)]
+    max_dense_layers: Annotated[int, Field(ge=1, le=5)] = Field(description="dense layers after the LSTM at most")
     dropout: tuple[Fraction, Fraction] = Field(description="range")
     learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
     batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
@@ -203,7 +203,7 @@ class Search(Section):
 class Evaluate(Section):
     """The figures of the chosen classifier."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)] = Field(description="of the resampling")
     bootstrap: Annotated[int, Field(ge=100)] = Field(description="resamples of the patients for an interval")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="level of the intervals")
 
