@@ -25,6 +25,8 @@ MAX_SIZE = 900e6
 """Bytes of the image."""
 MAX_START, MAX_STOP = 10.0, 5.0
 """Seconds from `run` to ready, and from SIGTERM to the end."""
+BUSY = 0.25
+"""Share of the machine's processors from which on others are in the way."""
 CLIPS = 3
 TOLERANCE = 0.01
 """By which a probability may differ from that of `lus classify`, which computes with Keras."""
@@ -69,14 +71,14 @@ def main() -> None:
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
     checks = _of_the_image(chosen, options.image)
     expected = _expected(chosen, options.image, clips) if options.compare else {}
-    started = time.monotonic()
+    started, worked = time.monotonic(), _worked()
     with _running(chosen, options.image) as container:
         _wait_until_ready(container, started)
         seconds = time.monotonic() - started
+        worked = _worked() - worked
         before = container.look_inside()
-        # With other work on the machine it waits: what it had of the processors tells that from a slow start.
-        found = f"{seconds:.1f} s, with {before['cpu_seconds']:.1f} s of processors"
-        checks.append(Check(f"ready within {options.max_start:.0f} s", found, seconds <= options.max_start))
+        others = worked - before["cpu_seconds"]
+        checks.append(start(seconds, before["cpu_seconds"], others, options.max_start))
         checks += _privileges(before) + _contents(before)
         checks += _answers(container, clips, expected)
         checks += _afterwards(container, before)
@@ -84,6 +86,28 @@ def main() -> None:
     _print(checks, f"{options.image} with {chosen.program}")
     if not all(check.kept for check in checks):
         raise SystemExit(1)
+
+
+def _worked() -> float:
+    """Seconds that the machine's processors have worked, for anybody."""
+    user, nice, system, _, _, interrupts, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def start(seconds: float, own: float, others: float, limit: float) -> Check:
+    """Whether it was ready in time.
+
+    Where others keep the machine busy it waits for its turn; there the seconds that it computed are held to the limit.
+
+    Args:
+        seconds: from `run` to ready.
+        own: seconds of processors that the container had by then.
+        others: seconds of processors that all else had.
+        limit: seconds.
+    """
+    busy = others / (seconds * (os.cpu_count() or 1))
+    found = f"{seconds:.1f} s, {own:.1f} s of processors; others kept {min(1.0, busy):.0%} of the machine busy"
+    return Check(f"ready within {limit:.0f} s", found, seconds <= limit or (busy >= BUSY and own <= limit))
 
 
 def _clips(folder: Path) -> list[Path]:

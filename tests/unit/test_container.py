@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from container import base, engine, indexes, layers, sbom
+from container import base, engine, indexes, layers, sbom, smoke
 from container.engine import HARDENED, MEMORY, TMP, Engine
 
 from lus.errors import BadInput
@@ -129,6 +129,15 @@ def test_the_readme_runs_the_image_as_the_smoke_test_does() -> None:
 
 def test_tmp_has_room_for_all_the_uploads_that_the_service_takes_at_once() -> None:
     assert 2 * Settings.requests * Settings.upload < TMP < MEMORY / 2
+
+
+def test_a_late_start_is_excused_by_the_work_of_others_alone() -> None:
+    cores = os.cpu_count() or 1
+    assert smoke.start(seconds=9, own=12, others=0, limit=10).kept
+    assert not smoke.start(seconds=11, own=9, others=0, limit=10).kept
+    assert not smoke.start(seconds=11, own=9, others=2 * cores, limit=10).kept
+    assert smoke.start(seconds=30, own=9, others=20 * cores, limit=10).kept
+    assert not smoke.start(seconds=30, own=11, others=20 * cores, limit=10).kept
 
 
 def test_the_uv_of_the_image_is_that_of_the_lock() -> None:
