@@ -145,6 +145,7 @@ def reproduce(
     folder: Annotated[
         Path | None, typer.Option(help="to be made and kept; default: a temporary one that is removed")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Rebuild what a version was made from in another place, and compare the figures.
 
@@ -160,9 +161,13 @@ def reproduce(
     name = params.load().register_.name
     with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch:
         found = rebuilding.run(name, version, folder or Path(scratch) / "project")
-    show_registry.figures(found, f"{name} {version}: figures as stored, and as rebuilt")
+    if as_json:
+        show_registry.figures_json(found, name, version)
+    else:
+        show_registry.figures(found, f"{name} {version}: figures as stored, and as rebuilt")
     far = [one for one in found if one.difference > rebuilding.TOLERANCE]
     exact = sum(one.difference == 0 for one in found)
     if far:
         raise BadInput(f"{len(far)} of {len(found)} figures differ by more than {rebuilding.TOLERANCE}; each is listed")
-    print(f"{exact} of {len(found)} figures are exactly those stored, the others within {rebuilding.TOLERANCE}")
+    if not as_json:
+        print(f"{exact} of {len(found)} figures are exactly those stored, the others within {rebuilding.TOLERANCE}")

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -213,47 +213,57 @@ def runs_table(found: Sequence[Shown]) -> None:
 
 def best_table(found: Sequence[Shown]) -> None:
     """Print the best trial of each feature set, a row each."""
-    names = (
-        "feature set",
-        "run",
-        "loss",
-        "accuracy",
-        "epochs",
-        "LSTM",
-        "inputs",
-        "dropout",
-        "dense",
-        "optimiser",
-        "rate",
-        "batch",
-    )
-    table = Table(*names, title="Best trial of each feature set: mean over the validation folds of the whole cohort")
-    for one in found:
-        values, params = one.metrics, one.params
-        table.add_row(
-            escape(one.about["feature_set"]),
-            one.run_id[:8],
-            f"{values['loss']:.3f}",
-            f"{values['accuracy']:.2f}",
-            f"{values['epochs']:.0f}",
-            params["units"],
-            params.get("inputs", "frames"),
-            f"{float(params['dropout']):.2f}",
-            escape(params["dense"]),
-            params["optimiser"],
-            f"{float(params['learning_rate']):.2g}",
-            params["batch"],
-        )
-    Console().print(table)
+    rows = [
+        {
+            "feature set": one.about["feature_set"],
+            "run": one.run_id[:8],
+            "loss": f"{one.metrics['loss']:.3f}",
+            "accuracy": f"{one.metrics['accuracy']:.2f}",
+            "LSTM": one.params["units"],
+            "dense": one.params["dense"],
+            "epochs": f"{one.metrics['epochs']:.0f}",
+            "inputs": one.params.get("inputs", "frames"),
+            "dropout": f"{float(one.params['dropout']):.2f}",
+            "optimiser": one.params["optimiser"],
+            "rate": f"{float(one.params['learning_rate']):.2g}",
+            "batch": one.params["batch"],
+        }
+        for one in found
+    ]
+    title = "Best trial of each feature set: mean over the validation folds of the whole cohort"
+    print_fitting(rows, ("inputs", "epochs", "batch", "dropout", "rate", "optimiser"), title)
+
+
+def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title: str) -> None:
+    """Print a table; where the terminal is too narrow for it, columns are left out and named below.
+
+    Args:
+        rows: cells by column; all rows have the same columns.
+        spare: columns that may be left out, the first of them first.
+        title: above the table.
+    """
+    console = Console()
+    for count in range(len(spare) + 1):
+        left_out = spare[:count]
+        heads = [head for head in rows[0] if head not in left_out]
+        caption = f"too wide for this terminal: {', '.join(left_out)}; --json has all" if left_out else None
+        table = Table(*(Column(head, overflow="fold") for head in heads), title=escape(title), caption=caption)
+        for row in rows:
+            table.add_row(*(escape(row[head]) for head in heads))
+        # What a table needs does not count its title.
+        if console.measure(table, options=console.options.update(width=1000)).maximum <= console.width:
+            break
+    console.print(table)
 
 
 def runs_json(found: Sequence[Shown]) -> None:
     """Print runs as a JSON array."""
     # A loss may be infinite where a training diverged: JSON knows no such number.
-    body = [vars(one) | {"metrics": {name: _finite(value) for name, value in one.metrics.items()}} for one in found]
+    body = [vars(one) | {"metrics": {name: finite(value) for name, value in one.metrics.items()}} for one in found]
     json.dump(body, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it: None for what is not finite."""
     return value if math.isfinite(value) else None

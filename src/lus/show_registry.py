@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 from lus.gate import Condition
 from lus.journal import Act
-from lus.reproduce import Figure
-from lus.show import COLOURS, print_json
+from lus.reproduce import TOLERANCE, Figure
+from lus.show import COLOURS, finite, print_fitting, print_json
 from lus.versions import Lineage, Row
 
 
@@ -28,14 +28,22 @@ def conditions(found: Sequence[Condition], title: str) -> None:
 
 def versions(found: Sequence[Row], name: str) -> None:
     """Print the versions, a row each."""
-    heads = ("version", "alias", "accuracy", "balanced", "protocol", "audit", "data", "commit", "lineage", "age")
-    table = Table(*(Column(head, overflow="fold") for head in heads), title=f"Versions of {escape(name)}")
-    for one in found:
-        interval = f" ({one.interval})" if one.interval else ""
-        cells = (f"{one.accuracy}{interval}", one.balanced_accuracy, one.protocol, one.audit)
-        hashes = (one.data[:8], one.commit[:8], one.lineage)
-        table.add_row(one.version, ", ".join(one.aliases), *map(escape, cells), *hashes, one.age)
-    Console().print(table)
+    rows = [
+        {
+            "version": one.version,
+            "alias": ", ".join(one.aliases),
+            "accuracy": f"{one.accuracy} ({one.interval})" if one.interval else one.accuracy,
+            "balanced": one.balanced_accuracy,
+            "protocol": one.protocol,
+            "audit": one.audit,
+            "data": one.data[:8],
+            "commit": one.commit[:8],
+            "lineage": one.lineage,
+            "age": one.age,
+        }
+        for one in found
+    ]
+    print_fitting(rows, ("data", "balanced", "commit", "protocol", "lineage"), f"Versions of {name}")
 
 
 def versions_json(found: Sequence[Row], name: str) -> None:
@@ -87,6 +95,12 @@ def figures(found: Sequence[Figure], title: str) -> None:
         table.add_row(escape(one.name), str(one.stored), str(one.now), f"{one.difference:.2g}")
     if table.row_count:
         Console().print(table)
+
+
+def figures_json(found: Sequence[Figure], name: str, version: str) -> None:
+    """Print all figures as one JSON object, those that do not differ too; a difference is null where one is missing."""
+    rows = [asdict(one) | {"difference": finite(one.difference)} for one in found]
+    print_json({"name": name, "version": version, "tolerance": TOLERANCE, "figures": rows})
 
 
 def _pairs(console: Console, title: str, values: Mapping[str, str]) -> None:
