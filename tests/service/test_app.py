@@ -10,8 +10,11 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from pydicom.uid import JPEGLosslessSV1
 
 from lus import registry
+from tests.conftest import draw_frames
+from tests.data import dicom_files
 from tests.service.conftest import Service
 from tests.versions import LABELS, LENGTH
 
@@ -188,3 +191,21 @@ def test_no_file_and_no_name_is_left_behind(service: Service, clip: Path, short:
         service.post(path, short)
     assert [one.name for one in service.scratch.iterdir() if one.name.startswith("lus-")] == []
     assert "Doe" not in service.log.read_text()
+
+
+def test_a_dicom_file_is_a_clip_whose_header_is_told_to_nobody(service: Service, tmp_path: Path) -> None:
+    frames = draw_frames(24, 160, 120, 3)
+    box = dicom_files.region(20, 10, 139, 113)
+    whose = {"PatientName": "Doe^Jane", "PatientID": "4711-0815", "InstitutionName": "Doe's Hospital"}
+    made = dicom_files.dataset(frames, SequenceOfUltrasoundRegions=[box], **whose)
+    lossless = dicom_files.save(dicom_files.compressed(made, JPEGLosslessSV1), tmp_path / "one.dcm")
+    plain = dicom_files.save(dicom_files.dataset(frames[:, 10:114, 20:140].copy(), **whose), tmp_path / "two.dcm")
+    whole, cut = service.post("/classify", lossless), service.post("/classify", plain)
+    assert whole.status_code == 200, whole.text
+    assert whole.json()["probabilities"] == pytest.approx(cut.json()["probabilities"])
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(lossless.read_bytes()[:1500])
+    refused = service.post("/explain", broken)
+    assert refused.status_code == 422
+    for text in (whole.text, refused.text, service.log.read_text()):
+        assert not re.search("Doe|4711|Hospital", text)
