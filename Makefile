@@ -16,7 +16,7 @@ export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro data test fuzz ui serve image bench lint docs clean lock audit-deps
+.PHONY: help setup repro data test fuzz ui serve image smoke sbom bench lint docs clean lock audit-deps
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
@@ -52,9 +52,14 @@ ui: $(READY) ## MLflow's pages on 127.0.0.1:5000
 serve: $(READY) ## answer clips on 127.0.0.1:3000
 	lus serve
 
-image: $(READY) ## the Bento as a container image (needs docker or podman)
-	@test -f build/package.json || { echo "no Bento yet: run make repro first"; exit 1; }
-	bentoml containerize "$$(python -c 'import json; print(json.load(open("build/package.json"))["bento"])')" --backend $(if $(shell command -v docker),docker,podman) -t lus-classifier:latest $(ARGS)
+image: $(READY) ## the Bento as a hardened container image (docker, or podman: ENGINE names one)
+	python -m container.build $(ARGS)
+
+smoke: $(READY) ## start the image, send it clips, hold it to its promises, stop it (ARGS='--clips folder --compare')
+	python -m container.smoke $(ARGS)
+
+sbom: $(READY) ## list what the image is made of, as CycloneDX in build/image.cdx.json
+	python -m container.sbom build/image.cdx.json $(ARGS)
 
 bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/features.py
@@ -78,5 +83,5 @@ lock: $(READY) ## resolve the locks anew from pyproject.toml
 audit-deps: $(READY) ## ask the public database about known weaknesses of the packages in the locks (needs a network)
 	pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach lock,$(wildcard requirements/*.txt),-r $(lock))
 
-clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs and registered models
+clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs, registered models and images
 	rm -rf build phantom .phantom.* .lus .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""One clip: a video file -> its frames.
+"""One clip: a video or DICOM file -> its frames.
 
 Containers declare frame counts that are wrong often enough to matter, so a clip is decoded to its end and
 its frames are counted.
@@ -7,26 +7,30 @@ its frames are counted.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus import files
+from lus import dicom, files
 from lus.arrays import Frames, Thumbnails
 from lus.errors import Finding, Unusable
 from lus.params import Limits
 
-SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+SUFFIXES = frozenset(
+    {".avi", ".dcm", ".dicom", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
+)
 """File name endings by which a folder is searched for clips, in lower case."""
 
 
 _OPTIONS = "protocol_whitelist;file|format_whitelist;avi,mov,mp4,m4v,matroska,webm,mpeg,mpegts,mpegvideo,gif,asf"
 """For FFmpeg: a clip is one file of a video format, and neither an address nor a list of other files."""
+_STREAM_OPTIONS = f"{_OPTIONS},h264,hevc"
+"""A stream in a DICOM file may have no container."""
 THUMBNAIL = 32
 """Pixels a side of a thumbnail."""
 
@@ -45,6 +49,24 @@ class ClipInfo:
     fps: float
     width: int
     height: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A clip that is being decoded.
+
+    Attributes:
+        width, height: pixels of a frame as the file declares them, before anything is cut off: what decoding costs.
+        fps: frames a second as the file declares them.
+        read: decodes the next frame: whether there was one, and its pixels, (height, width, 3) uint8 BGR.
+        grab: goes past the next frame: whether there was one.
+    """
+
+    width: int
+    height: int
+    fps: float
+    read: Callable[[], tuple[bool, Frames]]
+    grab: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,8 @@ def _over(path: Path, check: str, meaning: str, found: int, limit: int, advice: 
     return Unusable(shown(path.name), [Finding(check, f"{more}{found}", f"at most {limit}", advice, meaning)])
 
 
-def _refuse_unreadable(path: Path) -> None:
+def _refuse_unreadable(path: Path) -> bytes:
+    """The first bytes of a file that can be read."""
     if shown(path) != str(path):
         # OpenCV would end the process.
         raise _unusable(path, "a name that is not UTF-8", "a name in UTF-8", "rename it")
@@ -90,7 +113,7 @@ def _refuse_unreadable(path: Path) -> None:
         if not path.is_file() and path.stat():
             raise _unusable(path, "not a file", "a video file", "name a file")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            head = file.read(132)
     except PermissionError:
         raise _unusable(
             path, "a file that this user may not read", "a readable video file", "change its permissions"
@@ -101,22 +124,42 @@ def _refuse_unreadable(path: Path) -> None:
         dangling = os.path.islink(path)  # noqa: PTH114 - Path.is_symlink raises for the names that come here
         what = "a link to a file that is not there" if dangling else f"nothing to open ({reason})"
         raise _unusable(path, what, "a video file", "put the file where its name says") from None
-    if empty:
+    if not head:
         raise _unusable(path, "an empty file", "a video file", "fetch it again")
+    return head
 
 
 @contextmanager
-def _capture(path: Path) -> Iterator[cv2.VideoCapture]:
-    _refuse_unreadable(path)
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = _OPTIONS  # the only way to hand options through OpenCV
+def _opened(path: Path) -> Iterator[Source]:
+    if not dicom.recognised(_refuse_unreadable(path)):
+        # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
+        with _capture(path, os.fspath(path.absolute()), _OPTIONS) as source:
+            yield source
+        return
+    with dicom.opened(path) as recording:
+        if not recording.is_video:
+            yield Source(recording.width, recording.height, recording.fps, recording.read, recording.grab)
+            return
+        with recording.unwrapped() as stream, _capture(path, stream, _STREAM_OPTIONS) as video:
+
+            def read() -> tuple[bool, Frames]:
+                ok, frame = video.read()
+                return ok, recording.cut(frame) if ok else frame
+
+            yield replace(video, fps=recording.fps or video.fps, read=read)
+
+
+@contextmanager
+def _capture(path: Path, address: str, options: str) -> Iterator[Source]:
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options  # the only way to hand options through OpenCV
     # FFmpeg by name: other backends would take a name with `%d` in it for a series of images.
-    # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
     # One thread: with more, what is shown in the place of damaged parts depends on which of them is first.
-    capture = cv2.VideoCapture(os.fspath(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
             raise _unusable(path, "nothing that can be decoded", "a video file", "convert it, for example to .mp4")
-        yield capture
+        width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        yield Source(width, height, capture.get(cv2.CAP_PROP_FPS), capture.read, capture.grab)
     finally:
         capture.release()
 
@@ -138,19 +181,18 @@ def inspect(path: Path, limits: Limits) -> ClipInfo:
     Raises:
         Unusable: the file cannot be read, holds no frame, or passes a limit.
     """
-    with _capture(path) as capture:
+    with _opened(path) as source:
         # What is declared comes first: a decoder spends the memory of a frame before it shows the frame.
-        declared = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        _refuse_large(path, *declared, limits)
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        ok, first = capture.read()
+        _refuse_large(path, source.width, source.height, limits)
+        fps = source.fps
+        ok, first = source.read()
         if not ok:
             raise _unusable(path, "no frame that can be decoded", "a video file", "fetch or convert it again")
         height, width = first.shape[:2]
         _refuse_large(path, width, height, limits)
         allowed = min(limits.max_frames, limits.max_clip_pixels // (width * height))
         count = 1
-        while capture.grab():
+        while source.grab():
             count += 1
             if count > limits.max_frames:
                 raise _over(
@@ -204,9 +246,9 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Fram
     count = int(indices[-1]) + 1
     frames = np.empty((len(indices), size, size, 3), np.uint8)
     thumbnails = np.empty((count, THUMBNAIL, THUMBNAIL), np.uint8)
-    with _capture(path) as capture:
+    with _opened(path) as source:
         for position in range(count):
-            ok, frame = capture.read()
+            ok, frame = source.read()
             if not ok:
                 found = f"an end after {position} frames"
                 raise _unusable(path, found, f"a frame number {count}", "fetch it again")

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from tests.conftest import draw_frames, write_video
+from tests.data import dicom_files
 
 USABLE = "usable"
 Make = Callable[[Path], Path]
@@ -178,6 +180,30 @@ def _playlist(folder: Path) -> Path:
     return _content("list.mp4", text.encode())(folder)
 
 
+def _dicom(name: str, count: int = 24, share: float = 1.0, **elements: object) -> Make:
+    """An ultrasound DICOM file, a share of it."""
+
+    def make(folder: Path) -> Path:
+        path = dicom_files.save(dicom_files.dataset(draw_frames(count, 160, 120, 0), **elements), folder / name)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * share)])
+        return path
+
+    return make
+
+
+def _other_code(folder: Path) -> Path:
+    """JPEG frames of another size than the header declares."""
+    frames = draw_frames(24, 160, 120, 0)
+    return dicom_files.save(dicom_files.baseline(dicom_files.dataset(frames), frames[:, :60]), folder / "code.dcm")
+
+
+def _deflated(folder: Path) -> Path:
+    made = dicom_files.dataset(draw_frames(24, 160, 120, 0))
+    made.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    return dicom_files.save(made, folder / "deflated.dcm")
+
+
 SHORT = "the number of frames is {}, at least 20 is expected; record a longer clip"
 ULTRASOUND = "take the picture of a lung-ultrasound clip alone"
 
@@ -298,6 +324,63 @@ CLIPS = (
         _playlist,
         "list.mp4: nothing that can be decoded, a video file is expected; convert it, for example to .mp4",
         "no other file is opened",
+    ),
+    Case(
+        "an ultrasound DICOM file",
+        _dicom("clip.dcm", SequenceOfUltrasoundRegions=[dicom_files.region(20, 0, 139, 119)], BurnedInAnnotation="YES"),
+        USABLE,
+        "its frames are cut to its region of tissue; the rest of the picture goes nowhere",
+    ),
+    Case("a DICOM file that was cut off", _dicom("part.dcm", 40, 0.6), USABLE, "as other clips"),
+    Case(
+        "a DICOM file that declares a wrong number of frames",
+        _dicom("count.dcm", NumberOfFrames=900),
+        USABLE,
+        "as other clips",
+    ),
+    Case("a DICOM file with one picture", _dicom("one.dcm", 1), "one.dcm: " + SHORT.format(1)),
+    Case(
+        "a DICOM file that is no ultrasound",
+        _dicom("ct.dcm", Modality="CT"),
+        "ct.dcm: a DICOM file of another modality, ultrasound (US) is expected; take an ultrasound clip",
+    ),
+    Case(
+        "a DICOM file with burnt-in text, and no region to cut it to",
+        _dicom("text.dcm", BurnedInAnnotation="YES"),
+        "text.dcm: text burnt into the picture and no ultrasound region to cut it to, a DICOM file with its ultrasound "
+        "regions, or without burnt-in text is expected; export it anonymised",
+        "by what the file declares of itself",
+    ),
+    Case(
+        "a DICOM file whose region is not in the picture",
+        _dicom("away.dcm", SequenceOfUltrasoundRegions=[dicom_files.region(300, 0, 500, 100)]),
+        "away.dcm: an ultrasound region that is empty or outside of the picture, one within 160 x 120 pixels is "
+        "expected; export it again",
+    ),
+    Case(
+        "a DICOM file of spectral Doppler",
+        _dicom("doppler.dcm", SequenceOfUltrasoundRegions=[dicom_files.region(0, 0, 159, 119, form=3, kind=3)]),
+        "doppler.dcm: ultrasound regions of which none shows tissue in two dimensions, a B-mode clip is expected; take "
+        "a B-mode clip",
+    ),
+    Case(
+        "a deflated DICOM file",
+        _deflated,
+        "deflated.dcm: the transfer syntax Deflated Explicit VR Little Endian, an uncompressed, RLE, JPEG, JPEG-LS, "
+        "JPEG 2000 or MPEG one is expected; export it in another",
+        "nothing is inflated",
+    ),
+    Case(
+        "a DICOM file whose frames are of another size than it declares",
+        _other_code,
+        "code.dcm: a frame that cannot be decoded, a frame as the header declares it is expected; fetch or export it "
+        "again",
+        "refused before a decoder sees them",
+    ),
+    Case(
+        "a DICOM file without pixels",
+        _dicom("hollow.dcm", PixelData=None),
+        "hollow.dcm: a DICOM file without pixels, an ultrasound clip is expected; fetch or export it again",
     ),
     *(
         Case(f"a name with {what}", _named(name), USABLE)

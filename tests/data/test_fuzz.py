@@ -20,7 +20,15 @@ from tests.fuzz import run as fuzz
 
 LIMITS = params.load(ROOT / "params.yaml").limits
 DIES, HANGS, RAISES, TOO_LARGE = "00002-", "00005-", "00007-", "00011-"
-MAGIC = (b"", b"RIFF\0\1\0\0AVI LIST", b"\0\0\0\x14ftypqt  ", b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"GIF89a")
+MAGIC = (
+    b"",
+    b"RIFF\0\1\0\0AVI LIST",
+    b"\0\0\0\x14ftypqt  ",
+    b"\x1aE\xdf\xa3",
+    b"\0\0\1\xba",
+    b"GIF89a",
+    b"\0" * 128 + b"DICM",
+)
 _hoard: list[bytes] = []
 
 
@@ -48,7 +56,7 @@ def _look_and_hoard(path: Path) -> list[str]:
 
 def test_whole_clips_of_every_container_are_usable(wholes: list[Path]) -> None:
     suffixes = {path.suffix for path in wholes}
-    assert suffixes == {".avi", ".gif", ".mkv", ".mov", ".mp4", ".mpeg", ".webm", ".wmv"}
+    assert suffixes == {".avi", ".dcm", ".gif", ".mkv", ".mov", ".mp4", ".mpeg", ".webm", ".wmv"}
     assert {path.name: fuzz.examine(path) for path in wholes} == {path.name: [] for path in wholes}
 
 
@@ -75,7 +83,7 @@ def test_a_small_run_finds_nothing(
     monkeypatch.setattr(fuzz, "make_wholes", lambda folder, upstream: wholes)
     assert fuzz.main(["--clips", "34", "--seed", "3", "--workers", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "34 damaged clips of 10 whole ones" in printed
+    assert "34 damaged clips of 13 whole ones" in printed
     assert all(kind in printed for kind in mutations.KINDS)
 
 

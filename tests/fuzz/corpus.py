@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import Dataset
+from pydicom.uid import JPEG2000Lossless
 
-from lus import params
+from lus import params, quiet
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import clip_name, plan, write_video
+from tests.data import dicom_files
 from tests.fuzz import mutations
 
 ROOT = Path(__file__).parents[2]
@@ -68,13 +69,15 @@ def make_wholes(folder: Path, upstream: Path | None = None) -> list[Path]:
     simulate = params.load(ROOT / "params.yaml").simulate.model_copy(update={"patients": 4, "clips": 1, "frames": 36})
     # The smallest picture comes last and is the one that is written in the other containers.
     patients = {patient.device.name: patient for patient in plan(simulate)}.values()
-    with _quiet():
+    # OpenCV writes notices on codec tags.
+    with quiet.standard_error():
         for patient in sorted(patients, key=lambda one: -one.device.width * one.device.height):
             frames, device = simulate_clip(patient, 0), patient.device
             write_video(frames, folder / clip_name(patient, 0), device.codec, device.fps)
         for suffix, codec in CONTAINERS.items():
             write_video(frames, folder / f"phantom.{suffix}", codec, 20)
     _write_gif(frames, folder / "phantom.gif")
+    _write_dicom(frames, folder)
     return sorted(folder.iterdir()) + (_smallest(upstream / REAL) if upstream else [])
 
 
@@ -83,22 +86,23 @@ def _write_gif(frames: NDArray[np.uint8], path: Path) -> None:
     small[0].save(path, save_all=True, append_images=small[1:], duration=50)
 
 
+def _write_dicom(frames: NDArray[np.uint8], folder: Path) -> None:
+    """Uncompressed, and in the codes that are used most; small, for these take the longest to decode."""
+    small = np.stack([cv2.resize(frame, None, fx=0.5, fy=0.5) for frame in frames])
+    height, width = small.shape[1:3]
+    whole = [dicom_files.region(0, 0, width - 1, height - 1)]
+
+    def made() -> Dataset:
+        return dicom_files.dataset(small, SequenceOfUltrasoundRegions=whole)
+
+    dicom_files.save(made(), folder / "phantom-plain.dcm")
+    dicom_files.save(dicom_files.baseline(made(), small), folder / "phantom-jpeg.dcm")
+    dicom_files.save(dicom_files.compressed(made(), JPEG2000Lossless), folder / "phantom-jpeg2000.dcm")
+
+
 def _smallest(folder: Path, each: int = 2) -> list[Path]:
     """Of every container."""
     by_suffix: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
         by_suffix[path.suffix.lower()].append(path)
     return [path for suffix in sorted(by_suffix) for path in by_suffix[suffix][:each]]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """OpenCV writes notices on codec tags past Python's own streams."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

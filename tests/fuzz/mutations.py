@@ -26,6 +26,9 @@ SIDES = {
     re.compile(rb"[\xb0\xba]\x82"): ">u2",  # WebM, Matroska
     re.compile(rb"\x9d\x01\x2a"): "<u2",  # a key frame of VP8
     re.compile(rb"(?s:GIF8[79]a|\x2c.{4}(?=.{4}[\x00\x80-\x87]))"): "<u2",  # GIF, and a frame of it
+    re.compile(rb"\x28\0[\x02\x10\x11]\0US\x02\0"): "<u2",  # DICOM: samples, rows, columns
+    re.compile(rb"\x18\0[\x18\x1a\x1c\x1e]\x60UL\x04\0"): "<u4",  # a corner of a DICOM region
+    re.compile(rb"(?s:\xff\x4f\xff\x51.{4})"): ">u4",  # a frame of JPEG 2000
 }
 """What stands in front of the width and the height of a frame, and how these are written."""
 

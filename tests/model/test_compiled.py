@@ -52,6 +52,15 @@ def test_another_answer_than_the_registered_model_gave_is_an_error_with_figures(
         Compiled.checked(served)
 
 
+def test_a_start_looks_at_one_stored_clip_and_packaging_at_all(served: Path) -> None:
+    answers = np.load(served / compiled.ANSWER_FILE)
+    answers[1:] += np.array([0.02, -0.02], np.float32)
+    np.save(served / compiled.ANSWER_FILE, answers)
+    made = Compiled.checked(served)
+    with pytest.raises(BadInput, match=r"0 of 2 clips labelled otherwise, largest difference 0.02"):
+        made.refuse_other_answers()
+
+
 def test_parity_sees_what_an_engine_answers_otherwise() -> None:
     stored = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
     frames = np.zeros((2, 2, 32, 32, 3), np.uint8)

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from lus import cli, journal, promotions, registry
 from lus.errors import BadInput
+from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, make_database, mlflow_server, postgres, wait_until_ready
 from tests.versions import LEAK, NAME, add
@@ -29,8 +30,6 @@ from tests.versions import LEAK, NAME, add
 pytestmark = pytest.mark.slow
 
 ADMINISTRATOR, USER = ("administrator", "a long password"), ("someone", "another long password")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture
@@ -67,10 +66,7 @@ def _aliases() -> dict[str, str]:
 
 def _move_in_browser(server: str, version: str, alias: str) -> None:
     """Give an alias to a version in MLflow's pages, with a real browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+    with browser() as chromium:
         page = chromium.new_context(http_credentials={"username": USER[0], "password": USER[1]}).new_page()
         try:
             page.goto(f"{server}/#/models/{NAME}/versions/{version}")
@@ -86,8 +82,6 @@ def _move_in_browser(server: str, version: str, alias: str) -> None:
         except Exception:
             page.screenshot(path="browser.png")  # in the test's own folder
             raise
-        finally:
-            chromium.close()
 
 
 def _answer(folder: Path) -> httpx.Response:
@@ -115,7 +109,7 @@ def _project_files(project: Path) -> None:
     (project / "build/register.json").write_text(json.dumps({"name": NAME}))
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium: install Debian's package chromium")
+@needs_browser
 def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     project: Path, shared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

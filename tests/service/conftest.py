@@ -13,10 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, Page
 
 from lus import registry
+from tests.browser import browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, wait_until_ready
+from tests.service import pages
 from tests.versions import NAME, add
 
 
@@ -57,8 +60,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
 
 
 @contextmanager
-def serving(project: Path, home: Path, environment: Mapping[str, str] | None = None) -> Iterator[Service]:
-    """Start the service, and end it."""
+def serving(
+    project: Path, home: Path, environment: Mapping[str, str] | None = None, ready: bool = True
+) -> Iterator[Service]:
+    """Start the service, wait until it is ready if it is to be, and end it."""
     scratch = home / "scratch"
     scratch.mkdir(parents=True)
     port, log = free_port(), home / "service.log"
@@ -75,7 +80,8 @@ def serving(project: Path, home: Path, environment: Mapping[str, str] | None = N
         )
         try:
             try:
-                wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
+                if ready:
+                    wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
             except AssertionError as error:
                 raise AssertionError(f"{error}; {log.read_text()[-3000:]}") from None
             yield Service(f"http://127.0.0.1:{port}", scratch, log, server.pid)
@@ -102,3 +108,17 @@ def short(clip: Path) -> Path:
     path = clip.with_name("John-Doe.avi")
     path.write_bytes(b"nothing that can be decoded" * 40)
     return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser. Playwright has one at a time, so that it ends with the file of tests."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser, service: Service) -> Iterator[Page]:
+    """The service's page."""
+    with pages.opened(chromium, service.address) as opened:
+        yield opened

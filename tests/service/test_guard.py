@@ -101,7 +101,7 @@ def test_more_clips_at_once_than_there_may_be_are_asked_to_come_again() -> None:
     # Looking at the service's health is always possible, and room becomes free again.
     assert [one.status_code for one in found] == [200, 200, 503, 200, 200, 200]
     assert found[2].headers["retry-after"] == "2"
-    assert "2 clips are under way" in found[2].json()["detail"]
+    assert "clips under way: 2" in found[2].json()["detail"]
 
 
 def test_what_is_no_multipart_upload_is_refused_before_it_is_read() -> None:

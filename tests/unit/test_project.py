@@ -65,6 +65,8 @@ LAYERS = [
     {"layouts"},
     {"journal"},
     {"clip", "tracking"},
+    {"dicom"},
+    {"codestream", "dicom_header"},
     {"params", "pool", "progress", "quiet"},
     {"arrays", "files"},
     {"errors"},

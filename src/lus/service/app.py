@@ -68,7 +68,15 @@ def _stored(upload: UploadFile) -> Iterator[Path]:
         yield path
 
 
-@bentoml.service(name="lus-classifier", traffic={"timeout": 300}, workers=1)
+UV = "uv==0.13.9"
+"""What installs the lock in a container image whose base does not have it; as in `requirements/uv.txt`."""
+IMAGE = bentoml.images.Image(base_image="python:3.11-slim", distro="slim").run(
+    f"sh -c 'command -v uv || pip install --no-cache-dir {UV}'"
+)
+"""For a distribution that it knows BentoML installs compilers first: 500 MB that wheels have no need of."""
+
+
+@bentoml.service(name="lus-classifier", image=IMAGE, traffic={"timeout": 300}, workers=1)
 @bentoml.asgi_app(web, path="/")
 class LungUltrasound:
     """Classifies lung-ultrasound clips. For research, not for diagnosis."""

@@ -77,7 +77,7 @@ class Guard:
         if self._under_way >= self._bounds.requests:
             return problems.plain(
                 503,
-                f"{self._under_way} clips are under way, as many as there may be; come again in {RETRY_SECONDS} s",
+                f"clips under way: {self._under_way}, as many as there may be; come again in {RETRY_SECONDS} s",
                 {"Retry-After": str(RETRY_SECONDS)},
             )
         return None
