@@ -8,12 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.conftest import ROOT
-
-WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
 
 def _generate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -89,18 +86,3 @@ def test_the_hooks_before_a_commit_run_what_lint_runs() -> None:
     assert called == [line for line in listed.stdout.splitlines() if line.startswith(("ruff", "mypy"))]
     checked = [sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml"]
     assert subprocess.run(checked, cwd=ROOT, check=False).returncode == 0
-
-
-@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_may_only_read_and_names_its_actions_by_commit(workflow: Path) -> None:
-    content = yaml.safe_load(workflow.read_text())
-    assert content["permissions"] == {"contents": "read"}
-    steps = [step for job in content["jobs"].values() for step in job["steps"]]
-    pinned = {step["uses"].split("@")[0]: step["uses"].split("@")[1] for step in steps if "uses" in step}
-    assert pinned
-    assert all(re.fullmatch(r"[0-9a-f]{40}", commit) for commit in pinned.values())
-    # One action, one commit, in all workflows.
-    everywhere = re.findall(r"uses: (\S+)@(\S+)", "".join(one.read_text() for one in WORKFLOWS))
-    assert {action: {commit for name, commit in everywhere if name == action} for action in pinned} == {
-        action: {commit} for action, commit in pinned.items()
-    }
