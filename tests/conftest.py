@@ -22,6 +22,11 @@ ROOT = Path(__file__).parent.parent
 CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".webm": "VP80"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The file that takes longest comes first, so that it is not what a run of several processes ends with."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 def draw_frames(count: int, width: int, height: int, seed: int, stripes: int = 0) -> np.ndarray:
     """Moving grey speckle, with `stripes` bright lines that tell labels apart: (count, height, width, 3)."""
     rng = np.random.default_rng(seed)
