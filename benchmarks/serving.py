@@ -32,12 +32,14 @@ SERVED = Path("build/served")
 
 
 def asked(client: httpx.Client, address: str, body: Callable[[], dict[str, object]]) -> tuple[float, float]:
-    """Seconds of one answer, and the largest probability in it."""
+    """Seconds of one answer, and the largest probability in it; no numbers where the server gave none."""
     started = time.perf_counter()
     response = client.post(address, timeout=600, **body())  # type: ignore[arg-type]
     while response.status_code == 503 and "retry-after" in response.headers:
         time.sleep(float(response.headers["retry-after"]) / 10)
         response = client.post(address, timeout=600, **body())  # type: ignore[arg-type]
+    if response.status_code >= 500:
+        return float("nan"), float("nan")
     response.raise_for_status()
     spent, answer = time.perf_counter() - started, response.json()
     values = answer["probabilities"].values() if "probabilities" in answer else np.array(answer["predictions"]).ravel()
@@ -54,12 +56,10 @@ def crowd(clients: int, requests: int, one: Callable[[int], tuple[float, float]]
 
 def row(name: str, clients: int, spent: list[float], whole: float) -> None:
     """One line of the table."""
-    ordered = np.sort(spent)
-    print(
-        f"| {name} | {clients} | {len(spent)} | {np.percentile(ordered, 50):.2f} | {np.percentile(ordered, 95):.2f} | "
-        f"{len(spent) / whole:.2f} |",
-        flush=True,
-    )
+    given = [one for one in spent if not np.isnan(one)]
+    middle, late = np.percentile(given, [50, 95]) if given else (np.nan, np.nan)
+    of = f"{len(given)} of {len(spent)}" if len(given) < len(spent) else str(len(spent))
+    print(f"| {name} | {clients} | {of} | {middle:.2f} | {late:.2f} | {len(given) / whole:.2f} |", flush=True)
 
 
 def main() -> None:
