@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=Path("phantom"), help="folder of usable clips")
     parser.add_argument("--rounds", type=int, default=8, help="of one client, in which the three take turns")
     parser.add_argument("--requests", type=int, default=32, help="of 4 and of 16 clients")
-    parser.add_argument("--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow")
+    parser.add_argument("--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow; 0: none")
     options = parser.parse_args()
     facts = json.loads(Path("build/package.json").read_text())
     made = Compiled(SERVED)
@@ -116,7 +116,8 @@ def main() -> None:
             row(name, 1, spent, sum(spent))
         for clients in (4, 16):
             row("the service", clients, *crowd(clients, options.requests, served))
-            row("mlflow models serve", clients, *crowd(clients, options.mlflow_requests, scored))
+            if options.mlflow_requests:
+                row("mlflow models serve", clients, *crowd(clients, options.mlflow_requests, scored))
         ratios = [one / two for one, two in zip(alone["the service"], alone[next(iter(ways))], strict=True)]
         print(f"one clip: the service takes {statistics.median(ratios):.2f} times what the bare engine takes")
         print(f"memory: the service {ours.memory():.0f} MiB, MLflow's server {theirs.memory():.0f} MiB")
