@@ -432,9 +432,8 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     assert version.tags["clips_sha256"] == tracking.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
     assert version.tags["trials_sha256"] == tracking.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
-    stored = registry.stored_answers(version)
-    assert stored is not None
-    assert (stored[0].shape, stored[1].shape) == ((2, LENGTH, SIZE, SIZE, 3), (2, 2))
+    parity = registry.compile_into(version, "openvino-f32", tmp_path / "served").parity()
+    assert (parity.clips, parity.holds) == (2, True)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
 
