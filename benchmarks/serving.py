@@ -67,7 +67,9 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, default=Path("phantom"), help="folder of usable clips")
     parser.add_argument("--rounds", type=int, default=8, help="of one client, in which the three take turns")
     parser.add_argument("--requests", type=int, default=32, help="of 4 and of 16 clients")
-    parser.add_argument("--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow; 0: none")
+    parser.add_argument(
+        "--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow; 0: none"
+    )
     options = parser.parse_args()
     facts = json.loads(Path("build/package.json").read_text())
     made = Compiled(SERVED)
