@@ -55,7 +55,7 @@ def ensure(engine: Engine, fresh: bool = False) -> str:
     kept = SCRATCH / f"base-{recipe}.tar"
     young = kept.is_file() and time.time() - kept.stat().st_mtime < MAX_AGE
     if engine.has(IMAGE) and not fresh:
-        made = _label(engine)
+        made = engine.labels(IMAGE).get(MADE)
         if made is None:
             return "python:3.11-slim was pulled before"
         if made == recipe and young:
@@ -69,12 +69,6 @@ def ensure(engine: Engine, fresh: bool = False) -> str:
     change = ("--change", f"LABEL {MADE}={recipe}", "--change", 'CMD ["python3.11"]')
     engine.call("import", "--quiet", *change, str(kept), IMAGE)
     return "no image registry answers: the base image is made from Debian's packages"
-
-
-def _label(engine: Engine) -> str | None:
-    (described,) = json.loads(engine.call("image", "inspect", IMAGE).stdout)
-    labels = described["Config"].get("Labels") or {}
-    return None if MADE not in labels else str(labels[MADE])
 
 
 def _need_what_makes_it(engine: Engine, said: str) -> None:

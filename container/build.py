@@ -37,7 +37,7 @@ def main() -> None:
     if chosen.own:
         # What an earlier build called by these names takes room, and nobody else's images are kept here.
         chosen.call("image", "prune", "--force")
-    size = int(chosen.call("image", "inspect", "--format", "{{.Size}}", LATEST).stdout)
+    size = int(chosen.described(LATEST)["Size"])
     holds = f"{packaged['name']} version {packaged['version']}"
     print(f"\n{LATEST}, {numbered}: {size / 1e6:.0f} MB, {holds}. It runs with:\n")
     print(chosen.shown("run", "--rm", "-p", "127.0.0.1:3000:3000", *chosen.running, *HARDENED, numbered))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lus.errors import BadInput
 
@@ -19,6 +21,10 @@ SCRATCH = ROOT / ".container"
 
 NAME = "lus-classifier"
 LATEST = f"{NAME}:latest"
+PYTHON = "/app/.venv/bin/python"
+"""Of the image."""
+VERSION, REVISION = (f"org.opencontainers.image.{name}" for name in ("version", "revision"))
+"""Labels of the image: of the model, and the commit."""
 
 TMP = 640 << 20
 """Bytes of /tmp: each upload under way is there twice, as it arrived and as the file that is decoded."""
@@ -95,6 +101,19 @@ class Engine:
     def has(self, image: str) -> bool:
         """Whether it has an image of that name."""
         return self.attempt("image", "inspect", image).returncode == 0
+
+    def described(self, image: str) -> dict[str, Any]:
+        """What it knows of an image.
+
+        Raises:
+            BadInput: there is none of that name.
+        """
+        (found,) = json.loads(self.call("image", "inspect", image).stdout)
+        return dict(found)
+
+    def labels(self, image: str) -> dict[str, str]:
+        """The labels of an image."""
+        return dict(self.described(image)["Config"].get("Labels") or {})
 
     def shown(self, *arguments: str) -> str:
         """A command as one would type it."""

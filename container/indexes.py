@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pip._internal.models.index import PyPI
+
 Addresses = tuple[str, tuple[str, ...]]
 """The default index (empty: PyPI) and further ones."""
 
@@ -33,7 +35,7 @@ def environment() -> dict[str, str]:
 def addresses() -> list[str]:
     """Each address of an index that this machine is set to use, but PyPI's, which uv itself holds."""
     found = {one for name, value in environment().items() if "INDEX" in name for one in value.split()}
-    return sorted(one for one in found if urlsplit(one).hostname != "pypi.org")
+    return sorted(one for one in found if urlsplit(one).hostname != PyPI.netloc)
 
 
 def _of_uv() -> Addresses:

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import json
 import os
+import pwd
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,11 @@ UNWANTED = ("tensorflow", "keras", "mlflow", "torch")
 FOLDERS = ("/", "/etc", "/usr", "/home", "/app/.venv")
 """Of the root; podman puts memory of its own in the place of /run and /var/tmp."""
 STATUS = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
-INDEX_FILES = ("/etc/pip.conf", "/etc/uv", "/etc/xdg/pip", "/app/.venv/pip.conf", "/root/.config", "/root/.pip")
+ROOTS_HOME = pwd.getpwuid(0).pw_dir
+INDEX_FILES = (
+    *("/etc/pip.conf", "/etc/uv", "/etc/xdg/pip", "/app/.venv/pip.conf"),
+    *(f"{ROOTS_HOME}/{name}" for name in (".config", ".pip")),
+)
 LIMITS = {
     "memory": ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"),
     "memory_peak": ("/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in_bytes"),

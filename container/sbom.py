@@ -21,10 +21,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from container import engine
-from container.engine import HARDENED, LATEST, NAME, Engine
+from container.engine import HARDENED, LATEST, NAME, PYTHON, VERSION, Engine
 from lus.errors import BadInput
-
-PYTHON = "/app/.venv/bin/python"
 
 
 def main() -> None:
@@ -36,11 +34,10 @@ def main() -> None:
     chosen = engine.choose()
     if not chosen.has(options.image):
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
-    (described,) = json.loads(chosen.call("image", "inspect", options.image).stdout)
-    version = described["Config"]["Labels"]["org.opencontainers.image.version"]
+    version, number = chosen.labels(options.image)[VERSION], str(chosen.described(options.image)["Id"])
     found = _installed(chosen, options.image)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(write(bill(found, version, described["Id"])))
+    options.out.write_text(write(bill(found, version, number)))
     print(f"{options.out}: {', '.join(f'{len(parts)} of {kind}' for kind, parts in found.items())}")
 
 

@@ -16,11 +16,10 @@ from typing import Any
 import httpx
 
 from container import engine, layers
-from container.engine import HARDENED, LATEST, MEMORY, PROCESSES, Engine
+from container.engine import HARDENED, LATEST, MEMORY, PROCESSES, PYTHON, REVISION, VERSION, Engine
 from lus.classifier import Answer
 from lus.errors import BadInput
 
-PYTHON = "/app/.venv/bin/python"
 MAX_SIZE = 900e6
 """Bytes of the image."""
 MAX_START, MAX_STOP = 10.0, 5.0
@@ -152,9 +151,10 @@ def _wait_until_ready(container: Container, started: float, seconds: float = 120
 
 
 def _of_the_image(chosen: Engine, image: str) -> list[Check]:
-    (described,) = json.loads(chosen.call("image", "inspect", image).stdout)
+    described = chosen.described(image)
     size, user = int(described["Size"]), str(described["Config"]["User"])
-    version, revision = (_label(chosen, image, one) for one in ("version", "revision"))
+    labels = chosen.labels(image)
+    version, revision = labels.get(VERSION, ""), labels.get(REVISION, "")
     searched, found = layers.addresses_in(chosen, image)
     return [
         Check(f"image of at most {MAX_SIZE / 1e6:.0f} MB", f"{size / 1e6:.0f} MB", size <= MAX_SIZE),
@@ -162,11 +162,6 @@ def _of_the_image(chosen: Engine, image: str) -> list[Check]:
         Check("labels name version and commit", f"v{version}, {revision[:12]}", bool(version and revision)),
         Check("no index's address in a layer or the history", found or searched, not found),
     ]
-
-
-def _label(chosen: Engine, image: str, name: str) -> str:
-    (described,) = json.loads(chosen.call("image", "inspect", image).stdout)
-    return str((described["Config"]["Labels"] or {}).get(f"org.opencontainers.image.{name}", ""))
 
 
 def _privileges(inside: dict[str, Any]) -> list[Check]:
@@ -246,7 +241,7 @@ def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Answe
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = registry.by_number(params.load().register_.name, _label(chosen, image, "version"))
+    version = registry.by_number(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
     with registry.load(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 
@@ -279,7 +274,7 @@ def _counts(client: httpx.Client) -> dict[str, float]:
 
 def _health_check(container: Container) -> list[str]:
     """The command of the image's HEALTHCHECK."""
-    (described,) = json.loads(container.engine.call("image", "inspect", container.image).stdout)
+    described = container.engine.described(container.image)
     settings = described["Config"].get("Healthcheck") or described.get("Healthcheck") or {"Test": ["CMD", "false"]}
     return [str(word) for word in settings["Test"][1:]]
 

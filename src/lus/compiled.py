@@ -24,7 +24,7 @@ from lus.plainhead import PlainHead
 if TYPE_CHECKING:
     import keras
 
-CNN_FILE, ENGINE_FILE = "cnn.xml", "engine.json"
+CNN_FILE, ENGINE_FILE, MODEL_CARD = "cnn.xml", "engine.json", "card.md"
 EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
 """Beside a model: frames, and what it answered to them when it was registered."""
 TOLERANCE = 0.01
@@ -92,8 +92,7 @@ class Compiled:
         self.head = PlainHead.load(folder)
         self._engine = engines.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
         self._cnn = engines.load(folder / CNN_FILE, self._engine.removeprefix("openvino-"))
-        self._stored = [np.load(folder / name, allow_pickle=False) for name in (EXAMPLE_FILE, ANSWER_FILE)]
-        self._lock = Lock()
+        self._folder, self._lock = folder, Lock()
 
     @classmethod
     def checked(cls, folder: Path) -> Compiled:
@@ -111,7 +110,8 @@ class Compiled:
 
     def parity(self, clips: int | None = None) -> Parity:
         """Its answers to the first so many stored clips, or to all, beside those of the registered model."""
-        frames, answers = (part[:clips] for part in self._stored)
+        stored = [np.load(self._folder / name, allow_pickle=False) for name in (EXAMPLE_FILE, ANSWER_FILE)]
+        frames, answers = (part[:clips] for part in stored)
         return compare_answers(self.probabilities, frames, answers)
 
     def refuse_other_answers(self, clips: int | None = None) -> None:

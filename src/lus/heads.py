@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 
 OPTIMISERS = ("adam", "rmsprop", "sgd")
-INPUTS = ("frames", "changes")
 CHANGES = "changes"
-"""The name of the part of a head that turns features into changes."""
+"""What a head of changes reads, and the name of the part of it that makes them of features."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,8 @@ def build(
     layers = keras.layers
     model = keras.Sequential(name="head")
     model.add(keras.Input((length, dim), name="features"))
-    if params.inputs == "changes":
-        model.add(_changes(length, dim))
+    if params.inputs == CHANGES:
+        model.add(_changes_layer(length, dim))
     model.add(layers.Normalization(mean=mean, variance=variance, name="standardise"))
     model.add(layers.LSTM(params.units, dropout=params.dropout, name="lstm"))
     for number, units in enumerate(params.dense, start=1):
@@ -111,8 +110,8 @@ def build(
     return model
 
 
-def _changes(length: int, dim: int) -> keras.Model:
-    """What `given` does, in layers that any Keras knows."""
+def _changes_layer(length: int, dim: int) -> keras.Model:
+    """What `changes` does, in layers that any Keras knows."""
     import keras
 
     features, layers = keras.Input((length, dim)), keras.layers
@@ -121,12 +120,15 @@ def _changes(length: int, dim: int) -> keras.Model:
 
 
 def given(params: HeadParams, features: FloatArray) -> FloatArray:
-    """What the LSTM reads: (n, length, dim) -> (n, length, dim); of changes, the first frame has none."""
-    if params.inputs != "changes":
-        return features
-    changes = np.zeros_like(features)
-    changes[:, 1:] = np.abs(np.diff(features, axis=1))
-    return changes
+    """What the LSTM reads: (n, length, dim) -> (n, length, dim)."""
+    return changes(features) if params.inputs == CHANGES else features
+
+
+def changes(features: FloatArray) -> FloatArray:
+    """How much features differ from those of the frame before, which the first has not: shape as given."""
+    changed = np.zeros_like(features)
+    changed[:, 1:] = np.abs(np.diff(features, axis=1))
+    return changed
 
 
 def feature_moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -142,17 +142,13 @@ class Layer:
 
 
 def _changes(x: FloatArray) -> tuple[FloatArray, Backward]:
-    """As `heads.given` does, and the way back through it."""
-    steps = np.diff(x, axis=1)
-    y = np.concatenate([np.zeros_like(x[:, :1]), np.abs(steps)], axis=1)
-
     def back(dy: FloatArray) -> FloatArray:
-        signed, dx = dy[:, 1:] * np.sign(steps), np.zeros_like(x)
+        signed, dx = dy[:, 1:] * np.sign(np.diff(x, axis=1)), np.zeros_like(x)
         dx[:, 1:] += signed
         dx[:, :-1] -= signed
         return dx
 
-    return y, back
+    return heads.changes(x), back
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lus import backbones, classifier, compiled, journal, tracking
 from lus.arrays import Frames
 from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
-from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, Compiled
+from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, Compiled
 from lus.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 LINEAGE = "lineage"
 """The folder beside a registered model with the files that it was made by."""
-MODEL_CARD = "card.md"
 EVALUATION = "evaluation"
 """The folder of a version's run with its evaluation's files."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -227,7 +226,7 @@ def artifacts(version: ModelVersion, folder: str) -> Path | None:
 
 
 def fetch(version: ModelVersion, folder: Path) -> Card:
-    """Download a version: the model and its card, as `Classifier.load` reads them.
+    """Download a version: the model and its card.
 
     Args:
         version: which one.

@@ -259,9 +259,10 @@ def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title
 def runs_json(found: Sequence[Shown]) -> None:
     """Print runs as a JSON array."""
     # A loss may be infinite where a training diverged: JSON knows no such number.
-    body = [vars(one) | {"metrics": {name: finite(value) for name, value in one.metrics.items()}} for one in found]
-    json.dump(body, sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+    body: list[dict[str, object]] = [
+        vars(one) | {"metrics": {name: finite(value) for name, value in one.metrics.items()}} for one in found
+    ]
+    print_json(body)
 
 
 def finite(value: float) -> float | None:

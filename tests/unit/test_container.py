@@ -15,6 +15,7 @@ import pytest
 import yaml
 from container import base, engine, indexes, layers, sbom, smoke
 from container.engine import HARDENED, MEMORY, TMP, Engine
+from pip._internal.models.index import PyPI
 
 from lus.errors import BadInput
 from lus.service.settings import Settings
@@ -101,7 +102,7 @@ def test_an_index_in_a_file_reaches_the_build(machine: Path) -> None:
 
 
 def test_pypi_itself_is_not_looked_for_in_the_image(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://pypi.org/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", PyPI.simple_url)
     assert indexes.addresses() == []
 
 

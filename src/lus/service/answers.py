@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from lus import classifier
 from lus.classifier import Card
+from lus.compiled import MODEL_CARD
 from lus.explain import OVERLAY_TYPE
 from lus.explain import Explanation as Found
 from lus.service.problems import FindingBody, Problem
 
-MODEL_CARD = "card.md"
 LABELS = ["covid-19", "pneumonia", "healthy"]
 
 
