@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lus import datadocs
 from lus.checks import Rule
 from lus.params import Cohort, Limits
 
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 """What a broken expectation does: stops the pipeline, quarantines clips, or is reported."""
+RUN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of every validation, as it stands in the paths of the pages: the same clips give the same files."""
 
 
 def cohort_table(clips: pd.DataFrame) -> pd.DataFrame:
@@ -26,20 +31,30 @@ def cohort_table(clips: pd.DataFrame) -> pd.DataFrame:
 def _cohort_suite(params: Cohort, limits: Limits, length: int) -> list[Any]:
     from great_expectations import expectations as gxe
 
+    between, unique = gxe.ExpectColumnValuesToBeBetween, gxe.ExpectColumnValuesToBeUnique
     present = [
-        gxe.ExpectColumnValuesToNotBeNull(column=name, severity=CRITICAL) for name in ("path", "label", "patient")
+        gxe.ExpectColumnValuesToNotBeNull(column=name, severity=CRITICAL, description=f"every clip has a {name}")
+        for name in ("path", "label", "patient")
     ]
-    known = [gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(params.labels), severity=CRITICAL)]
-    between = gxe.ExpectColumnValuesToBeBetween
+    known = [
+        gxe.ExpectColumnValuesToBeInSet(
+            column="label",
+            value_set=list(params.labels),
+            severity=CRITICAL,
+            description=f"each label is one of {', '.join(params.labels)}",
+        )
+    ]
     return [
         *present,
         *(known if params.labels else []),
-        gxe.ExpectColumnValuesToBeUnique(column="path", severity=CRITICAL),
-        gxe.ExpectColumnValuesToBeUnique(
-            column="clip_id", severity=CRITICAL, description="no clip's content stands there twice"
+        unique(column="path", severity=CRITICAL, description="no clip stands there twice"),
+        unique(column="clip_id", severity=CRITICAL, description="no clip's content stands there twice"),
+        gxe.ExpectColumnValueLengthsToEqual(
+            column="clip_id", value=64, severity=CRITICAL, description="each clip's name by its content is a SHA-256"
         ),
-        gxe.ExpectColumnValueLengthsToEqual(column="clip_id", value=64, severity=CRITICAL),
-        gxe.ExpectColumnUniqueValueCountToBeBetween(column="label", min_value=2, severity=CRITICAL),
+        gxe.ExpectColumnUniqueValueCountToBeBetween(
+            column="label", min_value=2, severity=CRITICAL, description="there are two labels or more"
+        ),
         between(
             column="patients_of_label",
             min_value=params.min_patients,
@@ -47,10 +62,21 @@ def _cohort_suite(params: Cohort, limits: Limits, length: int) -> list[Any]:
             description=f"each label has clips of {params.min_patients} patients or more",
         ),
         between(column="labels_of_patient", max_value=1, severity=INFO, description="no patient has two labels"),
-        between(column="frames", min_value=length, max_value=limits.max_frames, severity=WARNING),
-        between(column="width", min_value=limits.min_side, max_value=limits.max_pixels, severity=WARNING),
-        between(column="height", min_value=limits.min_side, max_value=limits.max_pixels, severity=WARNING),
-        between(column="fps", min_value=0, max_value=limits.max_fps, severity=WARNING),
+        *(
+            between(
+                column=name,
+                min_value=low,
+                max_value=high,
+                severity=WARNING,
+                description=f"{meaning} is at least {low} and at most {high}",
+            )
+            for name, low, high, meaning in (
+                ("frames", length, limits.max_frames, "the number of frames in the table"),
+                ("width", limits.min_side, limits.max_pixels, "the width in pixels"),
+                ("height", limits.min_side, limits.max_pixels, "the height in pixels"),
+                ("fps", 0, limits.max_fps, "the declared number of frames a second"),
+            )
+        ),
     ]
 
 
@@ -70,7 +96,8 @@ def _clip_suite(table: Sequence[Rule]) -> list[Any]:
                 min_value=rule.low,
                 max_value=rule.high,
                 severity=severity,
-                description=f"{rule.meaning} is {rule.between}; else: {rule.advice}",
+                description=f"{rule.meaning} is {rule.between}",
+                notes=rule.advice + (f", or, where it is too high, {rule.advice_high}" if rule.advice_high else ""),
             )
         )
     return found
@@ -93,8 +120,17 @@ def _frame_suite(limits: Limits) -> list[Any]:
         expectation
         for name, (low, high) in bounds.items()
         for expectation in (
-            gxe.ExpectColumnValuesToNotBeNull(column=name, severity=INFO),
-            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high, severity=INFO),
+            gxe.ExpectColumnValuesToNotBeNull(
+                column=name, severity=INFO, description=f"every frame has a number for {name}"
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column=name,
+                min_value=low,
+                max_value=high,
+                severity=INFO,
+                description=f"{name} of each frame is at least {low}"
+                + ("" if high is None else f" and at most {high}"),
+            ),
         )
     ]
 
@@ -131,6 +167,7 @@ def validate(
         "frames": (frames, _frame_suite(limits)),
     }
     import great_expectations as gx
+    from great_expectations.core.run_identifier import RunIdentifier
 
     context = _context(docs)
     source = context.data_sources.add_pandas("lus")
@@ -144,9 +181,16 @@ def validate(
         result = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": rows.reset_index(drop=True)},
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["path"]},
+            run_id=RunIdentifier(run_name="checks", run_time=RUN_TIME),
         )
         results[name] = _plain(result)
     context.build_data_docs()
+    # It logs what keeps it from writing a page, and goes on; the first page is empty then.
+    written = {page.parts[-4] for page in (docs / "validations").rglob("*.html")}
+    if written != set(results) or not (docs / "index.html").stat().st_size:
+        raise RuntimeError(f"Great Expectations could not write the pages of its results in {docs}")
+    # Fonts and pictures of Great Expectations' own pages, which ours do without.
+    shutil.rmtree(docs / "static")
     return results
 
 
@@ -159,12 +203,7 @@ def _context(docs: Path) -> Any:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)
-    site = {
-        "class_name": "SiteBuilder",
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.absolute())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    context.add_data_docs_site("data_docs", site)
+    context.add_data_docs_site("data_docs", datadocs.site(str(docs.absolute())))
     return context
 
 

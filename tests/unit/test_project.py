@@ -60,7 +60,7 @@ LAYERS = [
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
     {"training", "plainhead"},
-    {"heads", "checks", "legacy"},
+    {"heads", "checks", "datadocs", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
     {"layouts"},
     {"journal"},
@@ -103,6 +103,8 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
+PACKAGES = {"phantom", "datadocs"}
+"""Packages that a stage depends on as a whole: one with all its modules, one with its templates."""
 WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "reports", "runs", "tracking", "journal"}
 """Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
 
@@ -116,9 +118,9 @@ def _code_behind(stage: str) -> set[str]:
             seen.add(path)
             waiting += _imports(path)
     return {
-        "src/lus/phantom" if _part(path) == "phantom" else path.relative_to(ROOT).as_posix()
+        f"src/lus/{_part(path)}" if _part(path) in PACKAGES else path.relative_to(ROOT).as_posix()
         for path in seen
-        if path.name != "__init__.py" or _part(path) == "phantom"
+        if path.name != "__init__.py" or _part(path) in PACKAGES
     }
 
 
