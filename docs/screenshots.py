@@ -1,21 +1,36 @@
-"""Pictures for the README, in a real browser: MLflow's pages on this project's runs, and the service's own page.
+"""Pictures for the README, in a real browser: MLflow's pages on this project's runs, the service's own page, the page
+of the checks, and what `lus audit` prints.
 
 make ui                                    # in one terminal, after `dvc repro`
 make serve                                 # in another
 python docs/screenshots.py                 # in a third; needs Debian's chromium
 python docs/screenshots.py --only service --clip phantom/p05-c1.avi
+python docs/screenshots.py --only checks   # makes a phantom with damaged clips; needs neither server
+python docs/screenshots.py --only audit    # makes an evaluation that leaks, in minutes; needs neither server
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import json
+import os
+import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 import cv2
+import numpy as np
+import pandas as pd
+import yaml
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
 
 FLAGS = [
     "--no-sandbox",
@@ -64,10 +79,17 @@ def take_mlflow(page: Page, folder: Path, address: str) -> None:
     page.screenshot(path=folder / "mlflow-compare.png")
 
 
-def cut(clip: Path, frames: int, out: Path) -> Path:
-    """The beginning of a clip, as a clip of its own."""
+def read(clip: Path) -> list[np.ndarray]:
+    """The frames of a clip."""
     video = cv2.VideoCapture(str(clip))
-    pictures = [video.read()[1] for _ in range(frames)]
+    pictures = []
+    while (taken := video.read())[0]:
+        pictures.append(taken[1])
+    return pictures
+
+
+def write(pictures: Sequence[np.ndarray], out: Path) -> Path:
+    """Frames as a clip."""
     height, width = pictures[0].shape[:2]
     writer = cv2.VideoWriter(str(out), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 20, (width, height))
     for picture in pictures:
@@ -79,6 +101,19 @@ def cut(clip: Path, frames: int, out: Path) -> Path:
 def store(page: Page, path: Path) -> None:
     """The whole page as a picture, in a palette's colours: a third of the bytes."""
     page.screenshot(path=path, full_page=True)
+    quantize(path)
+
+
+def store_top(page: Page, path: Path, last: str) -> None:
+    """The page down to the end of an element, in a palette's colours."""
+    bottom = page.locator(last).evaluate("element => element.getBoundingClientRect().bottom + scrollY")
+    width = page.evaluate("innerWidth")
+    page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": bottom + 16})
+    quantize(path)
+
+
+def quantize(path: Path) -> None:
+    """Store a picture in a palette's colours."""
     with Image.open(path) as picture:
         smaller = picture.convert("RGB").quantize(256)
     smaller.save(path, optimize=True)
@@ -97,9 +132,94 @@ def take_service(page: Page, folder: Path, address: str, clip: Path) -> None:
     page.wait_for_timeout(1000)
     store(page, folder / "service.png")
     with tempfile.TemporaryDirectory() as scratch:
-        page.locator("#file").set_input_files(cut(clip, 8, Path(scratch) / "short.avi"))
+        page.locator("#file").set_input_files(write(read(clip)[:8], Path(scratch) / "short.avi"))
         page.locator("#problem").wait_for(timeout=60_000)
     store(page, folder / "service-refusal.png")
+
+
+def lus(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a verb in a folder, with nothing of the user's tracking; what it printed."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "OPTUNA_"))}
+    command = [str(Path(sys.executable).with_name("lus")), *words]
+    return subprocess.run(
+        command, cwd=folder, env=own | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+
+
+def build(folder: Path, stages: Sequence[str]) -> None:
+    """Run stages in a folder."""
+    for stage in stages:
+        done = lus(folder, *stage.split())
+        if done.returncode:
+            raise SystemExit(f"lus {stage}: {done.stdout}")
+
+
+def parameters(folder: Path, **changes: dict[str, object]) -> None:
+    """The project's parameters, with changes, into a folder."""
+    params = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+    for section, values in changes.items():
+        params[section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def damaged(folder: Path) -> None:
+    """The checks of a phantom with four damaged clips: too short, still, dark, and with a cut."""
+    parameters(folder)
+    build(folder, ["simulate clips"])
+    clips = sorted((folder / "clips").glob("*.avi"))
+    write(read(clips[4])[:9], clips[4])
+    write(read(clips[21])[:1] * 28, clips[21])
+    write([(picture * 0.05).astype(np.uint8) for picture in read(clips[40])], clips[40])
+    whole = read(clips[60])
+    other = [cv2.resize(picture, whole[0].shape[1::-1]) for picture in read(clips[75])]
+    write(whole[:14] + other[:14], clips[60])
+    build(folder, ["cohort clips build/cohort.csv", "frames build/cohort.csv build/frames build/checks"])
+
+
+def leaking(folder: Path) -> None:
+    """An evaluation by the rule of the published one: folds by clip, and one head carried through them."""
+    parameters(
+        folder,
+        simulate={"patients": 10, "clips": 3, "frames": 24},
+        frames={"size": 71},
+        features={"seen": 71},
+        search={"trials": 2, "epochs": 6, "units": [32], "dense": [32], "max_dense_layers": 1},
+        folds={"protocol": "published"},
+        evaluate={"bootstrap": 200},
+    )
+    build(folder, ["simulate phantom", "cohort phantom build/cohort.csv"])
+    names = sorted(Path(path).name for path in pd.read_csv(folder / "build/cohort.csv")["path"])
+    tests = {str(fold): names[fold::5] for fold in range(5)}
+    folds = {fold: {"train": sorted(set(names) - set(test)), "test": test} for fold, test in tests.items()}
+    (folder / "folds").mkdir()
+    (folder / "folds/published.json").write_text(json.dumps(folds))
+    features = "build/features/xception-20"
+    build(folder, ["frames build/cohort.csv build/frames build/checks", f"features {features} build/frames"])
+    build(folder, [f"search {features} build/search/xception-20", "evaluate build/evaluation"])
+
+
+def take_checks(page: Page, folder: Path) -> None:
+    """Store the page of the checks, down to the last clip that is left out."""
+    with tempfile.TemporaryDirectory() as scratch:
+        damaged(Path(scratch))
+        page.set_viewport_size({"width": 1200, "height": 800})
+        page.goto((Path(scratch) / "build/checks/index.html").as_uri())
+        store_top(page, folder / "checks.png", "section:has(> .wide)")
+
+
+def take_audit(page: Page, folder: Path) -> None:
+    """Store what `lus audit` prints of an evaluation that leaks."""
+    columns = 110
+    with tempfile.TemporaryDirectory() as scratch:
+        leaking(Path(scratch))
+        printed = lus(Path(scratch), "audit", FORCE_COLOR="1", COLUMNS=str(columns)).stdout
+    console = Console(record=True, width=columns, file=io.StringIO())
+    console.print(Text.from_ansi(f"$ lus audit\n{printed}"))
+    style = "margin: 16px 20px 0; font: 15px monospace; color: {foreground}"
+    form = f'<body style="margin: 0; background: {{background}}"><pre style="{style}">{{code}}</pre></body>'
+    page.set_viewport_size({"width": 1040, "height": 300})
+    page.set_content(console.export_html(theme=MONOKAI, code_format=form, inline_styles=True))
+    store_top(page, folder / "audit.png", "pre")
 
 
 def main() -> None:
@@ -107,7 +227,7 @@ def main() -> None:
     parser.add_argument("--address", default="http://127.0.0.1:5000")
     parser.add_argument("--service", default="http://127.0.0.1:3000")
     parser.add_argument("--clip", type=Path, default=Path("phantom/p01-c1.avi"))
-    parser.add_argument("--only", choices=["mlflow", "service"])
+    parser.add_argument("--only", choices=["mlflow", "service", "checks", "audit"])
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent)
     parser.add_argument("--browser", default="/usr/bin/chromium")
     arguments = parser.parse_args()
@@ -116,10 +236,14 @@ def main() -> None:
             profile, executable_path=arguments.browser, args=FLAGS, viewport={"width": WIDTH, "height": HEIGHT}
         )
         page = context.pages[0]
-        if arguments.only != "service":
+        if arguments.only in {None, "mlflow"}:
             take_mlflow(page, arguments.folder, arguments.address)
-        if arguments.only != "mlflow":
+        if arguments.only in {None, "service"}:
             take_service(page, arguments.folder, arguments.service, arguments.clip)
+        if arguments.only in {None, "checks"}:
+            take_checks(page, arguments.folder)
+        if arguments.only in {None, "audit"}:
+            take_audit(page, arguments.folder)
         context.close()
 
 
