@@ -174,14 +174,17 @@ app.registered_commands += cli_stages.app.registered_commands
 
 @app.command(rich_help_panel=MODELS)
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="for each its MLflow id or name, or the beginning of it")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="for each its MLflow id or name, or the beginning of it; none: the newest search's best"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Show trials, searches or evaluations side by side: parameters, figures, what they were run on."""
     from lus import compare as comparison
     from lus import show
 
-    found = comparison.runs(runs)
+    found = comparison.runs(runs) if runs else comparison.leading()
     show.runs_json(found) if as_json else show.runs_table(found)
 
 

@@ -1,4 +1,4 @@
-"""Runs side by side: those that a user names, and the best trial of each feature set."""
+"""Runs side by side: those that a user names, the best trials of a search, and the best of each feature set."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ TAGS = ("kind", "state", "feature_set", "part", "protocol", "leaking", "cohort",
 """This project's tags that tell what a run is and what it was run on."""
 LISTED = 5
 """Runs that are named where a name fits several."""
+LEADING = 3
+"""Trials that are compared where no run is named."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,35 @@ def best() -> list[Shown]:
     Raises:
         BadInput: nothing has been searched yet.
     """
-    tracking.connect()
     newest: dict[str, Run] = {}
-    finished = f"tags.`lus.kind` = 'search' and tags.`lus.part` = '{ALL}' and attributes.status = 'FINISHED'"
-    for search in _search(finished, order="attributes.start_time DESC"):
+    for search in _searches():
         newest.setdefault(search.data.tags["lus.feature_set"], search)
-    found = []
-    for search in newest.values():
-        nested = f"tags.`mlflow.parentRunId` = '{search.info.run_id}' and tags.`lus.state` = 'finished'"
-        found += _search(nested, order="metrics.loss ASC")[:1]
+    found = [trial for search in newest.values() for trial in _trials(search)[:1]]
+    return sorted(map(_shown, found), key=lambda one: one.metrics["loss"])
+
+
+def leading() -> list[Shown]:
+    """The three best trials of the newest search on the whole cohort, the lowest loss first.
+
+    Raises:
+        BadInput: nothing has been searched yet.
+    """
+    return [_shown(trial) for trial in _trials(_searches()[0])[:LEADING]]
+
+
+def _searches() -> list[Run]:
+    """Finished searches on the whole cohort, the newest first; at least one."""
+    tracking.connect()
+    finished = f"tags.`lus.kind` = 'search' and tags.`lus.part` = '{ALL}' and attributes.status = 'FINISHED'"
+    found = [one for one in _search(finished, order="attributes.start_time DESC") if _trials(one)]
     if not found:
         raise BadInput("no finished search in MLflow; `dvc repro search` makes one")
-    return sorted(map(_shown, found), key=lambda one: one.metrics["loss"])
+    return found
+
+
+def _trials(search: Run) -> list[Run]:
+    nested = f"tags.`mlflow.parentRunId` = '{search.info.run_id}' and tags.`lus.state` = 'finished'"
+    return _search(nested, order="metrics.loss ASC")
 
 
 def _search(condition: str, order: str) -> list[Run]:

@@ -46,6 +46,15 @@ def test_the_best_finished_trial_of_each_feature_sets_newest_search_is_shown(
     assert [one["metrics"]["loss"] for one in json.loads(capsys.readouterr().out)] == [0.4, 0.5]
 
 
+def test_without_a_name_the_three_best_trials_of_the_newest_search_are_compared(project: Path) -> None:
+    with pytest.raises(BadInput, match="no finished search"):
+        compare.leading()
+    _search("aaa-20", [0.01, 0.02, 0.03])
+    first, second, third, *_ = _search("bbb-5", [0.5, 0.4, 0.7, 0.9, 0.1])
+    _search("bbb-5", [0.001, 0.002, 0.003], part="fold-0")
+    assert [one.run_id for one in compare.leading()] == [second, first, third]
+
+
 def test_runs_are_found_by_id_by_the_beginning_of_it_and_by_name(project: Path) -> None:
     tracking.connect()
     first, second, _ = _search("aaa-20", [0.9, float("inf"), 0.1])
