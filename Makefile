@@ -16,7 +16,7 @@ export KERAS_BACKEND := tensorflow
 # uv reads the machine's own certificates, as pip and git do.
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: help setup repro data test fuzz ui serve image smoke sbom bench lint docs clean lock audit-deps
+.PHONY: help setup repro data test fuzz readme ui serve image smoke sbom bench lint docs clean lock audit-deps
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
 
@@ -45,6 +45,9 @@ test: $(READY) ## run the tests (make test ARGS='-k name' for some of them)
 
 fuzz: $(READY) ## run 2,000 damaged clips through the guards (ARGS='--clips 200 --seed 7')
 	python -m tests.fuzz --clips 2000 --seed 1 $(ARGS)
+
+readme: $(READY) ## follow README.md in a fresh clone: every command, in its order (ARGS=--no-container)
+	python -m tests.readme $(ARGS)
 
 ui: $(READY) ## MLflow's pages on 127.0.0.1:5000
 	lus ui

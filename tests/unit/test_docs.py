@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import typer
 import yaml
 
+from lus import cli
 from tests.conftest import ROOT
 
 
@@ -86,3 +89,29 @@ def test_the_hooks_before_a_commit_run_what_lint_runs() -> None:
     assert called == [line for line in listed.stdout.splitlines() if line.startswith(("ruff", "mypy"))]
     checked = [sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml"]
     assert subprocess.run(checked, cwd=ROOT, check=False).returncode == 0
+
+
+def _documented() -> list[tuple[str, list[str]]]:
+    """Commands of this project in the documents' blocks, each with its document."""
+    found = []
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for line in re.findall(r"^(?: {4}(?:\$ )?|)((?:lus|make) [a-z].*)$", document.read_text(), re.MULTILINE):
+            command = re.split(r" {2,}#|\s[&|>;]", line)[0].rstrip("\\")
+            found.append((document.name, shlex.split(command)))
+    return found
+
+
+def test_every_verb_option_and_target_in_the_documents_exists() -> None:
+    verbs = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    unknown = []
+    for document, (program, verb, *words) in _documented():
+        if program == "make":
+            known = verb in targets
+        else:
+            options = {option for one in verbs[verb].params for option in one.opts} if verb in verbs else set()
+            known = verb in verbs and {word for word in words if word.startswith("--")} <= options
+        if not known:
+            unknown.append((document, program, verb, *words))
+    assert unknown == []
+    assert len(_documented()) > 40
