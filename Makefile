@@ -69,10 +69,11 @@ bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/checks.py
 	python benchmarks/search.py
 
-lint: $(READY) ## check format, style and types
+lint: $(READY) ## check format, style, types, and what is unsafe in the workflows
 	ruff format --check .
 	ruff check .
 	mypy
+	zizmor --offline --quiet .github
 
 docs: $(READY) ## write the made parts of the documents, and the pages in build/site (a dead link is an error)
 	python docs/generate.py

@@ -86,7 +86,7 @@ def test_the_hooks_before_a_commit_run_what_lint_runs() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [one["repo"] for one in hooks] == ["local"]
     called = [hook["entry"].removeprefix(".venv/bin/") for hook in hooks[0]["hooks"]]
-    assert called == [line for line in listed.stdout.splitlines() if line.startswith(("ruff", "mypy"))]
+    assert called == [line for line in listed.stdout.splitlines() if line.startswith(("ruff", "mypy", "zizmor"))]
     checked = [sys.executable, "-m", "pre_commit", "validate-config", ".pre-commit-config.yaml"]
     assert subprocess.run(checked, cwd=ROOT, check=False).returncode == 0
 
