@@ -19,7 +19,9 @@ import httpx
 import psycopg
 import pytest
 
-POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) if Path("/usr/lib/postgresql").is_dir() else []
+from lus import doctor
+
+POSTGRES = sorted(doctor.POSTGRES.glob("*/bin"))
 
 
 def free_port() -> int:
