@@ -14,6 +14,7 @@ from pathlib import Path
 
 from container import base, engine, indexes
 from container.engine import HARDENED, LATEST, NAME, ROOT, SCRATCH, Engine
+from lus import progress
 from lus.errors import BadInput
 
 PACKAGED = Path("build/package.json")
@@ -27,16 +28,20 @@ def main() -> None:
     options = parser.parse_args()
     packaged = _packaged()
     chosen = engine.choose()
-    started = time.monotonic()
-    print(f"{base.ensure(chosen, options.fresh)} ({time.monotonic() - started:.0f} s)", flush=True)
-    started = time.monotonic()
-    _containerize(chosen, packaged["bento"])
-    print(f"bentoml containerize {packaged['bento']} ({time.monotonic() - started:.0f} s)", flush=True)
     numbered = f"{NAME}:v{packaged['version']}"
-    _harden(chosen, packaged["version"], [LATEST, numbered])
-    if chosen.own:
-        # What an earlier build called by these names takes room, and nobody else's images are kept here.
-        chosen.call("image", "prune", "--force")
+    with progress.steps() as step:
+        step("base image")
+        started = time.monotonic()
+        print(f"{base.ensure(chosen, options.fresh)} ({time.monotonic() - started:.0f} s)", flush=True)
+        step("bentoml containerize")
+        started = time.monotonic()
+        _containerize(chosen, packaged["bento"])
+        print(f"bentoml containerize {packaged['bento']} ({time.monotonic() - started:.0f} s)", flush=True)
+        step("hardened image")
+        _harden(chosen, packaged["version"], [LATEST, numbered])
+        if chosen.own:
+            # What an earlier build called by these names takes room, and nobody else's images are kept here.
+            chosen.call("image", "prune", "--force")
     size = int(chosen.described(LATEST)["Size"])
     holds = f"{packaged['name']} version {packaged['version']}"
     print(f"\n{LATEST}, {numbered}: {size / 1e6:.0f} MB, {holds}. It runs with:\n")

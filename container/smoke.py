@@ -17,6 +17,7 @@ import httpx
 
 from container import engine, layers
 from container.engine import HARDENED, LATEST, MEMORY, PROCESSES, PYTHON, REVISION, VERSION, Engine
+from lus import progress
 from lus.classifier import Answer
 from lus.errors import BadInput
 
@@ -68,23 +69,37 @@ def main() -> None:
     chosen = engine.choose()
     if not chosen.has(options.image):
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
+    with progress.steps() as step:
+        checks = _all(chosen, options, clips, step)
+    _print(checks, f"{options.image} with {chosen.program}")
+    if not all(check.kept for check in checks):
+        raise SystemExit(1)
+
+
+def _all(chosen: Engine, options: argparse.Namespace, clips: list[Path], step: progress.Steps) -> list[Check]:
+    step("looking through the image's layers")
     checks = _of_the_image(chosen, options.image)
-    expected = _expected(chosen, options.image, clips) if options.compare else {}
+    expected = {}
+    if options.compare:
+        step("asking the registered version")
+        expected = _expected(chosen, options.image, clips)
+    step("waiting until it is ready")
     started, worked = time.monotonic(), _worked()
     with _running(chosen, options.image) as container:
         _wait_until_ready(container, started)
         seconds = time.monotonic() - started
         worked = _worked() - worked
+        step("looking inside")
         before = container.look_inside()
         others = worked - before["cpu_seconds"]
         checks.append(start(seconds, before["cpu_seconds"], others, options.max_start))
         checks += _privileges(before) + _contents(before)
+        step("sending it clips")
         checks += _answers(container, clips, expected)
         checks += _afterwards(container, before)
+        step("stopping it")
         checks.append(_stop(container))
-    _print(checks, f"{options.image} with {chosen.program}")
-    if not all(check.kept for check in checks):
-        raise SystemExit(1)
+    return checks
 
 
 def _worked() -> float:

@@ -13,6 +13,7 @@ from lus.classifier import Card
 from lus.errors import BadInput
 from lus.legacy import Head
 from lus.params import Features, Params
+from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +40,13 @@ def labels_of(text: str | None, head: Head) -> tuple[str, ...]:
 
 
 def register(
-    file: Path, head: Head, model: keras.Model, labels: tuple[str, ...], backbone: str, params: Params
+    file: Path,
+    head: Head,
+    model: keras.Model,
+    labels: tuple[str, ...],
+    backbone: str,
+    params: Params,
+    steps: Steps = unseen,
 ) -> ModelVersion:
     """Join a head and a backbone, and register them; no alias is moved.
 
@@ -50,6 +57,7 @@ def register(
         labels: in the order of its probabilities.
         backbone: whose features it was trained on; its weights are `features.weights`.
         params: of the project.
+        steps: told what is under way.
 
     Returns:
         The new version: without figures, protocol `unknown`.
@@ -60,6 +68,7 @@ def register(
     import mlflow
 
     _refuse_misfit(head, backbone, params)
+    steps(f"building {backbone} with {params.features.weights} weights")
     cnn = _backbone(head, backbone, params)
     assembled = classifier.assemble(cnn, model, head.length)
     lineage = tracking.lineage({"imported": file, "params": Path("params.yaml")}) | {
@@ -80,6 +89,7 @@ def register(
             {"protocol": PROTOCOL} | lineage,
             _example(head.length, size),
             challenger=False,
+            steps=steps,
         )
 
 

@@ -12,7 +12,7 @@ import typer
 
 from lus import cli_registry, cli_stages
 from lus.cli_stages import BUILD
-from lus.errors import BadInput
+from lus.errors import BadInput, Unusable
 
 ENVIRONMENT = {
     # Every library's telemetry is off; DVC's is in .dvc/config, OpenVINO's in engines.py.
@@ -150,7 +150,7 @@ def audit(
 
     The exit status is 2 when a leak is found.
     """
-    from lus import show
+    from lus import progress, show
 
     if table is not None:
         from lus.audit import table as published
@@ -162,7 +162,7 @@ def audit(
         return
     from lus.audit import checks, stored
 
-    found = checks.run(stored.read(BUILD))
+    found = progress.with_bar("looking at the evaluation", lambda _: checks.run(stored.read(BUILD)))
     show.audit_json(found) if as_json else show.audit_table(found)
     if found.leaking:
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
@@ -182,9 +182,9 @@ def compare(
 ) -> None:
     """Show trials, searches or evaluations side by side: parameters, figures, what they were run on."""
     from lus import compare as comparison
-    from lus import show
+    from lus import progress, show
 
-    found = comparison.runs(runs) if runs else comparison.leading()
+    found = progress.with_bar("asking MLflow", lambda _: comparison.runs(runs) if runs else comparison.leading())
     show.runs_json(found) if as_json else show.runs_table(found)
 
 
@@ -193,9 +193,9 @@ def best(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Show the best trial of each feature set, of its newest search on the whole cohort."""
-    from lus import compare, show
+    from lus import compare, progress, show
 
-    found = compare.best()
+    found = progress.with_bar("asking MLflow", lambda _: compare.best())
     show.runs_json(found) if as_json else show.best_table(found)
 
 
@@ -209,18 +209,25 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Classify clips with a registered version."""
-    from lus import params, quiet, registry, show
+    from lus import params, progress, quiet, registry, show
 
-    quiet.import_tensorflow()
     name = params.load().register_.name
-    chosen = (
-        registry.by_number(name, version)
-        if version
-        else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
-    )
+    with progress.steps() as step:
+        step("asking MLflow")
+        chosen = (
+            registry.by_number(name, version)
+            if version
+            else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
+        )
+        quiet.import_tensorflow(step)
+        with registry.load(chosen, step) as classifier:
+            report, found = step("classifying"), []
+            for one in zip(clips, classifier.classify_all(clips), strict=True):
+                found.append(one)
+                report(len(found), len(clips))
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    with registry.load(chosen) as classifier:
-        refused = show.answers_json(classifier, clips) if as_json else show.answers(classifier, clips, title)
+    show.answers_json(found) if as_json else show.answers(found, classifier.card.labels, title)
+    refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]
     if refused:
         raise BadInput("; ".join(refused))
 

@@ -20,13 +20,15 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """List the registered versions: aliases, figures, audit, data, commit, age."""
-    from lus import journal, params, show_registry
+    from lus import journal, params, progress, show_registry
     from lus import versions as known
 
     name = params.load().register_.name
-    found = known.listed(name)
+    with progress.steps() as step:
+        step("asking MLflow")
+        found = known.listed(name)
+        acts = journal.acts(name) if log else []
     if log:
-        acts = journal.acts(name)
         show_registry.acts_json(acts, name) if as_json else show_registry.acts(acts)
         return
     show_registry.versions_json(found, name) if as_json else show_registry.versions(found, name)
@@ -38,11 +40,11 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
     """Show all that a version comes from: commit, data, parameters, run, environment, figures, audit, promotions."""
-    from lus import params, show_registry
+    from lus import params, progress, show_registry
     from lus import versions as known
 
     name = params.load().register_.name
-    found = known.lineage(name, version)
+    found = progress.with_bar("asking MLflow", lambda _: known.lineage(name, version))
     show_registry.lineage_json(found, name) if as_json else show_registry.lineage(found, name)
 
 
@@ -59,13 +61,15 @@ def promote(
     The gate: an audit without a leak, a protocol that does not leak, the guards' limits in the model, the answers that
     were stored with it, and to be no worse than the champion on the same clips. The exit status is 2 where it fails.
     """
-    from lus import params, promotions, quiet, show_registry
+    from lus import params, progress, promotions, quiet, show_registry
     from lus.show import print_json
 
     loaded = params.load()
-    new, champion = promotions.candidate(loaded.register_.name, version)
-    quiet.import_tensorflow()
-    found = promotions.conditions(new, champion, loaded.promote, loaded.package.engine)
+    with progress.steps() as step:
+        step("asking MLflow")
+        new, champion = promotions.candidate(loaded.register_.name, version)
+        quiet.import_tensorflow(step)
+        found = promotions.conditions(new, champion, loaded.promote, loaded.package.engine, step)
     if not as_json:
         show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
     else:
@@ -78,7 +82,7 @@ def promote(
                 "conditions": [asdict(one) for one in found],
             }
         )
-    act = promotions.promote(new, champion, found, override)
+    act = progress.with_bar("moving the aliases", lambda _: promotions.promote(new, champion, found, override))
     if not as_json:
         before = f", before it version {act.champion}" if act.champion else ""
         print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")
@@ -89,10 +93,10 @@ def rollback(
     why: Annotated[str, typer.Option(help="the reason; kept for good")] = "",
 ) -> None:
     """Make the champion before this one the champion again."""
-    from lus import params, promotions
+    from lus import params, progress, promotions
 
     name = params.load().register_.name
-    act = promotions.rollback(name, why)
+    act = progress.with_bar("moving the aliases", lambda _: promotions.rollback(name, why))
     print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
 
 
@@ -115,7 +119,7 @@ def import_legacy(
     Nothing of the file is run; what cannot be built with the same answers is refused. The backbone gets
     features.weights of params.yaml: they must be those that the head was trained with. No alias is moved.
     """
-    from lus import adoption, legacy, params, quiet
+    from lus import adoption, legacy, params, progress, quiet
 
     if out is not None and out.suffix != ".keras":
         raise BadInput(f"{out}: a name that ends in .keras is expected; name another --out")
@@ -123,16 +127,18 @@ def import_legacy(
         raise BadInput("--no-register leaves nothing to do; name a .keras file to write with --out")
     head = legacy.read(file, length)
     named = adoption.labels_of(labels, head) if registered else ()
-    quiet.import_tensorflow()
-    model = head.build()
+    loaded = params.load() if registered else None
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        model = head.build()
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            model.save(out)
+        new = adoption.register(file, head, model, named, backbone, loaded, step) if loaded else None
     takes = f"({head.length}, {head.dim}) features -> {head.labels} labels"
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        model.save(out)
         print(f"{out}: {takes}, as in {file}")
-    if registered:
-        loaded = params.load()
-        new = adoption.register(file, head, model, named, backbone, loaded)
+    if new and loaded:
         print(
             f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
             f"{loaded.features.weights} weights; it has no figures and no alias"
@@ -155,12 +161,12 @@ def reproduce(
     """
     import tempfile
 
-    from lus import params, show_registry
+    from lus import params, progress, show_registry
     from lus import reproduce as rebuilding
 
     name = params.load().register_.name
-    with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch:
-        found = rebuilding.run(name, version, folder or Path(scratch) / "project")
+    with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch, progress.steps() as step:
+        found = rebuilding.run(name, version, folder or Path(scratch) / "project", step)
     if as_json:
         show_registry.figures_json(found, name, version)
     else:

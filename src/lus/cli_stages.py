@@ -68,9 +68,11 @@ def pretrain(
     from lus.stages import pretrain as stage
 
     loaded = params.load()
-    if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
-        quiet.import_tensorflow()
-    print(progress.with_bar(f"pretrain {out.name}", lambda report: stage.run(sampled, out, loaded, report)))
+    with progress.steps() as step:
+        if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
+            quiet.import_tensorflow(step)
+        said = stage.run(sampled, out, loaded, step(f"pretrain {out.name}"))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -82,13 +84,11 @@ def features(
     from lus import params, progress, quiet
     from lus.stages import features as stage
 
-    quiet.import_tensorflow()
     section = params.load().features
-    print(
-        progress.with_bar(
-            f"features {out.name}", lambda report: stage.run(sampled, BUILD / "pretrain", out, section, report)
-        )
-    )
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -100,13 +100,11 @@ def search(
     from lus import params, progress, quiet
     from lus.stages import search as stage
 
-    quiet.import_tensorflow()
     loaded = params.load()
-    print(
-        progress.with_bar(
-            f"search {folder.name}", lambda report: stage.run(folder, out, loaded.search, loaded.folds, report)
-        )
-    )
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        said = stage.run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -115,25 +113,25 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
     from lus import featureset, params, progress, quiet
     from lus.stages import evaluate as stage
 
-    quiet.import_tensorflow()
     loaded = params.load()
     names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
-    print(
-        progress.with_bar(
-            "evaluate", lambda report: stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, report)
-        )
-    )
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        said = stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
 def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json") -> None:
     """Train the chosen classifier on the whole cohort and register it as the challenger."""
-    from lus import params, quiet
+    from lus import params, progress, quiet
     from lus.stages import register as stage
 
-    quiet.import_tensorflow()
     section = params.load().register_
-    print(stage.run(BUILD, out, section))
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        said = stage.run(BUILD, out, section, step)
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -144,10 +142,12 @@ def package(
     ] = None,
 ) -> None:
     """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
-    from lus import params, quiet
+    from lus import params, progress, quiet
     from lus.stages import package as stage
 
-    quiet.import_tensorflow()
     section = params.load().package
     chosen = section.model_copy(update={"alias": alias}) if alias else section
-    print(stage.run(BUILD / "register.json", BUILD / "served", out, chosen))
+    with progress.steps() as step:
+        quiet.import_tensorflow(step)
+        said = stage.run(BUILD / "register.json", BUILD / "served", out, chosen, step)
+    print(said)

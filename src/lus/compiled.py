@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, engines, plainhead
+from lus import backbones, engines, plainhead, pool
 from lus.arrays import FloatArray, Frames
 from lus.classifier import CARD_FILE, Card
 from lus.errors import BadInput
@@ -108,22 +109,26 @@ class Compiled:
         made.refuse_other_answers(clips=1)
         return made
 
-    def parity(self, clips: int | None = None) -> Parity:
-        """Its answers to the first so many stored clips, or to all, beside those of the registered model."""
+    def parity(self, clips: int | None = None, progress: pool.Progress | None = None) -> Parity:
+        """Its answers to the first so many stored clips, or to all, beside those of the registered model.
+
+        `progress` is called after each clip.
+        """
         stored = [np.load(self._folder / name, allow_pickle=False) for name in (EXAMPLE_FILE, ANSWER_FILE)]
         frames, answers = (part[:clips] for part in stored)
-        return compare_answers(self.probabilities, frames, answers)
+        return compare_answers(partial(self.probabilities, progress=progress), frames, answers)
 
-    def refuse_other_answers(self, clips: int | None = None) -> None:
+    def refuse_other_answers(self, clips: int | None = None, progress: pool.Progress | None = None) -> None:
         """Refuse an engine that does not answer as the registered model did.
 
         Args:
             clips: how many of the stored ones it is asked; by default all.
+            progress: called after each clip.
 
         Raises:
             BadInput: with the figures; nothing falls back to another engine by itself.
         """
-        found = self.parity(clips)
+        found = self.parity(clips, progress)
         if not found.holds:
             exact = self._engine == "openvino-f32"
             advice = "register the model again" if exact else "set package.engine to openvino-f32 in params.yaml"
@@ -139,9 +144,14 @@ class Compiled:
             maps, features = self._cnn(frames)
         return Seen(features, maps)
 
-    def probabilities(self, frames: Frames) -> FloatArray:
+    def probabilities(self, frames: Frames, progress: pool.Progress | None = None) -> FloatArray:
         """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
-        return self.head.probabilities(np.stack([self.see(one).features for one in frames]))
+        seen = []
+        for number, one in enumerate(frames, 1):
+            seen.append(self.see(one).features)
+            if progress is not None:
+                progress(number, len(frames))
+        return self.head.probabilities(np.stack(seen))
 
 
 def export(model: keras.Model, engine: str, folder: Path) -> None:

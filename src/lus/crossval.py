@@ -177,10 +177,12 @@ def _plain(number: int, found: Choice) -> dict[str, Any]:
     }
 
 
-def leave_source_out(tried: Sequence[Candidate], cut: Folds, seed: int) -> FloatArray | None:
+def leave_source_out(
+    tried: Sequence[Candidate], cut: Folds, seed: int, progress: pool.Progress | None = None
+) -> FloatArray | None:
     """What the head that was chosen for the whole cohort answers on sources that it was not trained on.
 
-    The choice itself has seen them, so that the answers are a little too good.
+    The choice itself has seen them, so that the answers are a little too good. `progress` is called after each source.
 
     Returns:
         (n, labels), not numbers where a source cannot be left out; None where the cohort has no sources, or its
@@ -192,7 +194,10 @@ def leave_source_out(tried: Sequence[Candidate], cut: Folds, seed: int) -> Float
     if not groups or found.candidate.data.info.folds is not None:
         return None
     answers = np.full((len(clips), len(folds.label_names(clips))), np.nan, np.float32)
-    for part in rule.parts(clips)[:-1]:
+    parts = rule.parts(clips)[:-1]
+    for number, part in enumerate(parts, 1):
         one = _train(found, part, seed, None)
         answers[part.test] = one.after.predict(one.features[part.test])
+        if progress:
+            progress(number, len(parts))
     return answers

@@ -19,6 +19,7 @@ from lus.errors import BadInput
 from lus.gate import Condition, Facts
 from lus.journal import Act
 from lus.params import Promote
+from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -29,7 +30,9 @@ def who() -> str:
     return tracking.git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def conditions(version: ModelVersion, champion: ModelVersion | None, params: Promote, engine: str) -> list[Condition]:
+def conditions(
+    version: ModelVersion, champion: ModelVersion | None, params: Promote, engine: str, steps: Steps = unseen
+) -> list[Condition]:
     """Look at all that the gate asks of a version, which is compiled for it and answers the clips stored with it.
 
     Args:
@@ -37,17 +40,21 @@ def conditions(version: ModelVersion, champion: ModelVersion | None, params: Pro
         champion: the version in production.
         params: of the gate.
         engine: that serves it, as in `package.engine`.
+        steps: told what is under way.
     """
-    return gate.judge(_facts(version, champion, engine), params)
+    facts = _facts(version, champion, engine, steps)
+    steps("comparing it with the champion" if champion else "judging it")
+    return gate.judge(facts, params)
 
 
-def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str) -> Facts:
+def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, steps: Steps) -> Facts:
+    steps("fetching its evaluation")
     folder = registry.artifacts(version, registry.EVALUATION)
     theirs = registry.artifacts(champion, registry.EVALUATION) if champion else None
     card: Card | str
     parity: Parity | str
     try:
-        card, parity = _served(version, engine)
+        card, parity = _served(version, engine, steps)
     except BadInput as error:
         card = parity = str(error)
     return Facts(
@@ -61,11 +68,11 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str) ->
     )
 
 
-def _served(version: ModelVersion, engine: str) -> tuple[Card, Parity]:
+def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[Card, Parity]:
     """The card, and how the engine that serves it answers the stored clips."""
     with tempfile.TemporaryDirectory() as scratch:
-        made = registry.compile_into(version, engine, Path(scratch))
-        return made.card, made.parity()
+        made = registry.compile_into(version, engine, Path(scratch), steps)
+        return made.card, made.parity(progress=steps("asking the stored clips"))
 
 
 def _table(folder: Path | None) -> pd.DataFrame | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -24,12 +24,14 @@ def standard_error() -> Iterator[None]:
         os.close(nowhere)
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow without the notices that it writes past Python's own streams.
+def import_tensorflow(steps: Callable[[str], object] | None = None) -> None:
+    """Import TensorFlow, which takes seconds, without the notices that it writes past Python's own streams.
 
     TensorFlow logs to file descriptor 2 before its log level (`TF_CPP_MIN_LOG_LEVEL`) takes effect. An
-    import that fails still raises, with its own message.
+    import that fails still raises, with its own message. `steps` (as of `lus.progress`) is told that it begins.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    if steps is not None:
+        steps("loading TensorFlow")
     with standard_error():
         import tensorflow  # noqa: F401

@@ -15,6 +15,7 @@ from lus.arrays import Frames
 from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
 from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, Compiled
 from lus.errors import BadInput
+from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +71,7 @@ def register(
     files: Sequence[Path] = (),
     description: str | None = None,
     challenger: bool = True,
+    steps: Steps = unseen,
 ) -> ModelVersion:
     """Log a classifier in the active run and register it as a new version.
 
@@ -83,6 +85,7 @@ def register(
         files: that it was made by, kept beside the model.
         description: in Markdown, shown with the version and kept beside the model too.
         challenger: whether it takes the alias `challenger`.
+        steps: told what is under way.
 
     Returns:
         The new version.
@@ -92,6 +95,7 @@ def register(
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
+    steps("storing the classifier in MLflow")
     client = _client()
     _create(name)
     inputs = TensorSpec(np.dtype(np.uint8), (-1, card.length, card.size, card.size, 3), "frames")
@@ -103,6 +107,7 @@ def register(
         pip_requirements=_requirements(),
         metadata={"card": json.dumps(card.to_json())},
     )
+    steps("asking it the stored clips")
     with tempfile.TemporaryDirectory() as scratch:
         np.save(Path(scratch) / EXAMPLE_FILE, example)
         np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
@@ -112,6 +117,7 @@ def register(
         if description is not None:
             (Path(scratch) / MODEL_CARD).write_text(description)
         client.log_model_artifacts(logged.model_id, scratch)
+    steps("registering the version")
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     if description is not None:
         client.update_model_version(name, version.version, description)
@@ -251,20 +257,22 @@ def fetch(version: ModelVersion, folder: Path) -> Card:
     return card
 
 
-def load(version: ModelVersion) -> Classifier:
-    """Download a version and load it as it was registered, on Keras."""
+def load(version: ModelVersion, steps: Steps = unseen) -> Classifier:
+    """Download a version and load it as it was registered, on Keras; `steps` is told what is under way."""
+    steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
         card = fetch(version, Path(scratch))
         return Classifier(classifier.reference(Path(scratch) / MODEL_FILE, card), card)
 
 
-def compile_into(version: ModelVersion, engine: str, folder: Path) -> Compiled:
+def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> Compiled:
     """Download a version and make of it what is served.
 
     Args:
         version: which one.
         engine: `openvino`, or `openvino-f32`, as in `params.yaml`.
         folder: made if missing; what `Compiled` reads, and the model card.
+        steps: told what is under way.
 
     Returns:
         It; whether it answers as the registered model did is for the caller to ask.
@@ -273,7 +281,9 @@ def compile_into(version: ModelVersion, engine: str, folder: Path) -> Compiled:
         BadInput: the version cannot be served, or no clips are stored with it.
     """
     with tempfile.TemporaryDirectory() as scratch:
+        steps(f"fetching version {version.version}")
         fetch(version, Path(scratch))
+        steps(f"compiling version {version.version} for {engine}")
         compiled.export(classifier.load_model(Path(scratch) / MODEL_FILE), engine, folder)
         shutil.copy(Path(scratch) / CARD_FILE, folder)
     _beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 from lus import versions
 from lus.errors import BadInput
+from lus.progress import Steps, unseen
 from lus.versions import Lineage
 
 TOLERANCE = 1e-3
@@ -40,7 +42,7 @@ class Figure:
         return abs(self.stored - self.now)
 
 
-def run(name: str, what: str, folder: Path) -> list[Figure]:
+def run(name: str, what: str, folder: Path, steps: Steps = unseen) -> list[Figure]:
     """Rebuild what a version was made from, as far as its evaluation, and compare the figures.
 
     Neither this project's registry nor its results are touched: the folder has an MLflow database of its own.
@@ -49,6 +51,7 @@ def run(name: str, what: str, folder: Path) -> list[Figure]:
         name: of the registered model.
         what: a version, an alias or a lineage id.
         folder: to be made; the project at the version's commit.
+        steps: told what is under way.
 
     Returns:
         Every figure of the evaluation.
@@ -57,18 +60,21 @@ def run(name: str, what: str, folder: Path) -> list[Figure]:
         BadInput: the version cannot be reproduced (it was made from uncommitted changes, its commit is not in this
             repository, its clips are gone or others), or the rebuilding failed.
     """
+    steps("asking MLflow")
     found = versions.lineage(name, what)
     refuse(found, name)
     if found.params is None or found.metrics is None:
         raise BadInput(f"{name} version {found.row.version} carries no parameters or figures; register it again")
     if folder.exists():
         raise BadInput(f"{folder}: is there already; name a folder that can be made")
+    steps(f"checking out commit {found.row.commit[:12]}")
     _check_out(found.row.commit, folder)
     versions.restore_params(name, found, folder / "params.yaml")
+    steps("bringing its clips")
     _bring(str(found.params["cohort"]["folder"]), folder)
-    _dvc(folder, "cohort")
+    _dvc(folder, "cohort", steps)
     _refuse_other_clips(found, folder)
-    _dvc(folder, "evaluate")
+    _dvc(folder, "evaluate", steps)
     return compare(found.metrics, json.loads((folder / METRICS).read_text()))
 
 
@@ -131,20 +137,38 @@ def _refuse_other_clips(found: Lineage, folder: Path) -> None:
         )
 
 
-def _dvc(folder: Path, stage: str) -> None:
-    _run([sys.executable, "-m", "dvc", "repro", stage], folder)
+def _dvc(folder: Path, stage: str, steps: Steps) -> None:
+    """Rebuild a stage and those before it; each that is run is a step."""
+    command = [sys.executable, "-m", "dvc", "repro", stage]
+    said = []
+    with subprocess.Popen(
+        command, cwd=folder, env=_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if begun := re.match(r"Running stage '(.+)'", line):
+                steps(f"rebuilding {begun[1]}")
+    if process.returncode:
+        raise _failed(command, folder, "".join(said))
 
 
 def _run(command: list[str], cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, env=_environment(cwd), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise _failed(command, cwd, done.stderr.strip() or done.stdout)
+    return done.stdout
+
+
+def _failed(command: list[str], cwd: Path, said: str) -> BadInput:
+    return BadInput(f"`{' '.join(command)}` failed in {cwd}: {' '.join(said.strip().splitlines()[-3:])}")
+
+
+def _environment(cwd: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     # The code of that commit, not that which is installed here.
     own |= {"PYTHONPATH": str((cwd / "src").absolute()), "DVC_NO_ANALYTICS": "true"}
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
-    done = subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-3:])
-        raise BadInput(f"`{' '.join(command)}` failed in {cwd}: {said}")
-    return done.stdout
+    return own
 
 
 def compare(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[Figure]:

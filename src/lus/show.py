@@ -21,42 +21,35 @@ from lus.errors import Unusable
 if TYPE_CHECKING:
     from lus.audit.record import Audit, Finding
     from lus.audit.table import Verdict
-    from lus.classifier import Classifier
+    from lus.classifier import Answer
     from lus.compare import Shown
     from lus.survey import Checked, Survey
 
 
-def answers(classifier: Classifier, clips: Sequence[Path], title: str) -> list[str]:
-    """Classify clips and print a table of the answers; returns the refusals of clips that are not usable."""
-    labels = classifier.card.labels
+Answered = Sequence[tuple[Path, "Answer | Unusable"]]
+"""Clips, each with its answer or its refusal."""
+
+
+def answers(found: Answered, labels: Sequence[str], title: str) -> None:
+    """Print a table of the answers, where there are any."""
     table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
-    refused = []
-    for clip, answer in zip(clips, classifier.classify_all(clips), strict=True):
-        if isinstance(answer, Unusable):
-            refused.append(str(answer))
-            continue
-        table.add_row(
-            escape(clip.name),
-            escape(answer.label),
-            *(f"{answer.probabilities[label]:.3f}" for label in labels),
-        )
+    for clip, answer in found:
+        if not isinstance(answer, Unusable):
+            probabilities = (f"{answer.probabilities[label]:.3f}" for label in labels)
+            table.add_row(escape(clip.name), escape(answer.label), *probabilities)
     if table.row_count:
         Console().print(table)
-    return refused
 
 
-def answers_json(classifier: Classifier, clips: Sequence[Path]) -> list[str]:
-    """Classify clips and print the answers as a JSON array; returns the refusals of clips that are not usable."""
+def answers_json(found: Answered) -> None:
+    """Print answers and refusals as a JSON array."""
     rows: list[dict[str, object]] = []
-    refused: list[str] = []
-    for clip, answer in zip(clips, classifier.classify_all(clips), strict=True):
+    for clip, answer in found:
         if isinstance(answer, Unusable):
-            refused.append(str(answer))
             rows.append({"clip": str(clip), "answer": None, "problem": str(answer)})
         else:
             rows.append({"clip": str(clip), "answer": asdict(answer), "problem": None})
     print_json(rows)
-    return refused
 
 
 def survey_tables(found: Survey) -> None:

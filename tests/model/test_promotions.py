@@ -14,6 +14,7 @@ from lus import journal, params, promotions, registry, tracking
 from lus.errors import BadInput
 from lus.journal import Act
 from lus.plainhead import PlainHead
+from lus.progress import Report
 from tests.conftest import ROOT
 from tests.versions import LEAK, NAME, add
 
@@ -58,6 +59,22 @@ def test_a_better_version_is_promoted_and_a_rollback_brings_the_one_before_back(
     assert acts[2].why == "it is slow"
     assert {one["name"] for one in acts[1].conditions} == {"audit", "protocol", "limits", "parity", "champion"}
     assert "it is slow" in registry.by_number(NAME, "1").tags["lus.rollback.0003"]
+
+
+def test_the_gate_says_what_it_is_at_and_counts_the_stored_clips(project: Path) -> None:
+    add(wrong=4)
+    begun: list[str] = []
+    counted: list[tuple[int, int]] = []
+
+    def step(name: str) -> Report:
+        begun.append(name)
+        return lambda done, total: counted.append((done, total))
+
+    new, champion = promotions.candidate(NAME, None)
+    promotions.conditions(new, champion, PROMOTE, ENGINE, step)
+    asked = ["fetching its evaluation", "fetching version 1", f"compiling version 1 for {ENGINE}"]
+    assert begun == [*asked, "asking the stored clips", "judging it"]
+    assert counted == [(1, 2), (2, 2)]
 
 
 def test_a_refusal_lists_every_failed_condition_with_figures_and_changes_nothing(project: Path) -> None:

@@ -9,7 +9,7 @@ import mlflow
 import pytest
 import yaml
 
-from lus import registry, reproduce, tracking
+from lus import progress, registry, reproduce, tracking
 from lus.errors import BadInput
 from tests.conftest import ROOT
 from tests.versions import NAME, add
@@ -70,7 +70,11 @@ def _register(project: Path) -> None:
 
 def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: Path) -> None:
     (made / "src/make.py").write_text("what is here now is not what it was made by")
-    found = reproduce.run(NAME, "1", made / "again")
+    begun: list[str] = []
+    found = reproduce.run(NAME, "1", made / "again", lambda step: begun.append(step) or progress.unseen(step))
+    commit = registry.by_number(NAME, "1").tags["git_commit"][:12]
+    rebuilt = ["rebuilding cohort", "rebuilding evaluate"]
+    assert begun == ["asking MLflow", f"checking out commit {commit}", "bringing its clips", *rebuilt]
     assert {one.name: (one.stored, one.now, one.difference) for one in found} == {
         "accuracy": (0.75, 0.75, 0.0),
         "interval/accuracy/low": (0.1, 0.1, 0.0),

@@ -24,7 +24,6 @@ from lus import (
     folds,
     frameset,
     metrics,
-    pool,
     protocols,
     reports,
 )
@@ -37,6 +36,7 @@ from lus.crossval import MODEL, Outcome
 from lus.figures import Example
 from lus.frameset import FrameSet
 from lus.params import Evaluate, Folds
+from lus.progress import Steps, unseen
 from lus.protocols import Rule
 
 WRONG = 12
@@ -223,7 +223,7 @@ def run(
     out: Path,
     params: Evaluate,
     cut: Folds,
-    progress: pool.Progress | None = None,
+    steps: Steps = unseen,
 ) -> str:
     """Evaluate, audit and choose.
 
@@ -234,7 +234,7 @@ def run(
             `predictions.csv`, `record.json` and `audit.json`, `choice.json`, plots.
         params: seed, and the level of the intervals.
         cut: the protocol.
-        progress: called after each fold.
+        steps: told what is under way.
 
     Returns:
         Sentences with the accuracy and its interval, the best baseline, and what the audit found.
@@ -242,10 +242,13 @@ def run(
     rule = protocols.of(cut)
     tried = candidates.read(build, names, cut)
     clips = tried[0].data.clips
-    found = _with_accuracies(crossval.run(tried, rule, params.seed, progress), folds.targets(clips))
+    found = _with_accuracies(crossval.run(tried, rule, params.seed, steps("testing the folds")), folds.targets(clips))
     outside = (
-        None if rule.leaking or rule.name == "leave-source-out" else crossval.leave_source_out(tried, cut, params.seed)
+        None
+        if rule.leaking or rule.name == "leave-source-out"
+        else crossval.leave_source_out(tried, cut, params.seed, steps("testing on other sources"))
     )
+    steps("figures and their intervals")
     summary, ways = _summarise(clips, found, rule, params), _ways(clips, found, params)
     details = _by_fold(clips, found, params) | {"ways": ways, "calibration": _calibration(clips, found)}
     spread = details["over_folds"]["accuracy"]
@@ -260,8 +263,11 @@ def run(
     ):
         reports.write_json(out / name, values)
     _predictions(clips, found).to_csv(out / stored.PREDICTIONS, index=False)
+    steps("pictures")
     _draw(clips, found, ways, frameset.read(build / "frames"), choice["length"], out)
+    steps("audit")
     audit = _audit(build, out, clips, found, rule, outside, params.seed)
+    steps("logging the run to MLflow")
     reports.log(build, out)
     return _sentences(summary, ways, choice, audit, params, out)
 

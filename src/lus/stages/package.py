@@ -10,9 +10,10 @@ from pathlib import Path
 from lus import registry
 from lus.errors import BadInput
 from lus.params import Package
+from lus.progress import Steps, unseen
 
 
-def run(registered: Path, served: Path, out: Path, params: Package) -> str:
+def run(registered: Path, served: Path, out: Path, params: Package, steps: Steps = unseen) -> str:
     """Build the Bento of the version that bears the alias.
 
     Args:
@@ -20,6 +21,7 @@ def run(registered: Path, served: Path, out: Path, params: Package) -> str:
         served: made afresh: the classifier that `bentofile.yaml` takes into the Bento.
         out: a JSON file: the Bento's tag, name, version and alias of the classifier.
         params: the Bento's name, and the alias; without one the champion, else the challenger.
+        steps: told what is under way.
 
     Returns:
         A sentence with the tag.
@@ -30,12 +32,15 @@ def run(registered: Path, served: Path, out: Path, params: Package) -> str:
     """
     if not registered.is_file():
         raise BadInput(f"{registered}: not found; `dvc repro register` makes it")
+    steps("asking MLflow")
     name = json.loads(registered.read_text())["name"]
     wanted = (params.alias,) if params.alias else (registry.CHAMPION, registry.CHALLENGER)
     version = registry.by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
-    registry.compile_into(version, params.engine, served).refuse_other_answers()
+    made = registry.compile_into(version, params.engine, served, steps)
+    made.refuse_other_answers(progress=steps("asking the stored clips"))
+    steps("building the Bento")
     lineage = registry.lineage_id(version)
     # The lineage tells two projects on one machine apart: their stores are one, and both have a version 1.
     tag = f"{params.name}:v{version.version}-{lineage[:8]}"

@@ -26,6 +26,7 @@ from lus.classifier import Card
 from lus.frameset import FrameSet
 from lus.heads import HeadParams
 from lus.params import Register
+from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
     import keras
@@ -74,13 +75,14 @@ def _example(sampled: FrameSet, length: int) -> Frames:
     return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
 
 
-def run(build: Path, out: Path, params: Register) -> str:
+def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     """Train the chosen classifier on the whole cohort and register it.
 
     Args:
         build: the folder in which the stages before wrote `evaluation`, `features`, `search` and `frames`.
         out: a JSON file: name, version, run.
         params: the name in the registry.
+        steps: told what is under way.
 
     Returns:
         A sentence with the version.
@@ -93,6 +95,7 @@ def run(build: Path, out: Path, params: Register) -> str:
     summary = json.loads(metrics_file.read_text())
     audit = json.loads((evaluation / reports.AUDIT_FILE).read_text())
     folder = build / "features" / choice["feature_set"]
+    steps(f"training {choice['feature_set']} on all clips")
     model = _train(folder, choice, params.seed)
     sampled = frameset.read(build / "frames")
     length, size = model.input_shape[1:3]
@@ -126,6 +129,7 @@ def run(build: Path, out: Path, params: Register) -> str:
             _example(sampled, length),
             files=files,
             description=text,
+            steps=steps,
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
