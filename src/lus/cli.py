@@ -234,7 +234,7 @@ def classify(
 
 @app.command(rich_help_panel=MODELS)
 def serve(
-    port: Annotated[int, typer.Option(help="TCP port")] = 3000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 3000,
     host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
 ) -> None:
     """Answer clips over HTTP with the Bento that `lus package` built; ends with Ctrl-C."""
@@ -251,10 +251,24 @@ def serve(
         source = Path(bentoml.get(tag).path_of("src"))
     except NotFound:
         raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
+    _refuse_taken(host, port)
     # The Bento's own copy of the code answers, not the working tree's.
     os.environ["PYTHONPATH"] = str(source / "src")
     program = Path(sys.executable).with_name("bentoml")
     os.execv(program, [str(program), "serve", tag, "--host", host, "--port", str(port)])
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Refuse a port that cannot be listened on, before a server says so in pages."""
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as taker:
+        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taker.bind((host, port))
+        except OSError as error:
+            raise BadInput(f"{host}, port {port}: {error.strerror}; name another with --port") from None
 
 
 @app.command("api-key", rich_help_panel=MODELS)
@@ -270,7 +284,7 @@ def api_key(name: Annotated[str, typer.Argument(help="whose key it is; kept besi
 
 
 @app.command(rich_help_panel=MODELS)
-def ui(port: Annotated[int, typer.Option(help="TCP port")] = 5000) -> None:
+def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5000) -> None:
     """Open MLflow's pages on this project's runs and models; ends with Ctrl-C."""
     from lus import tracking
 
@@ -278,6 +292,7 @@ def ui(port: Annotated[int, typer.Option(help="TCP port")] = 5000) -> None:
     uri = tracking.address()
     if uri.startswith("http"):
         raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
+    _refuse_taken("127.0.0.1", port)
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     arguments = [
         "--backend-store-uri",

@@ -29,6 +29,8 @@ COLUMNS = (
 )
 LEFT_OUT_COLUMNS = ("path", "label", "patient", "kind", "check", "found", "limit", "reason")
 RULE, UNUSABLE = "rule", "unusable"
+FEWEST = 3
+"""Patients of a label with which it can be cut at all: one to test on, and two to choose by."""
 
 
 def leave_out(one: Listed, params: Cohort) -> Listed:
@@ -107,15 +109,30 @@ def patients_of_several_labels(table: pd.DataFrame) -> dict[str, list[str]]:
     return {str(patient): found for patient, found in labels.items() if len(found) > 1}
 
 
-def _refuse_few_patients(folder: Path, table: pd.DataFrame, least: int) -> None:
+def few_patients(table: pd.DataFrame, least: int) -> str:
+    """What is to be said of labels with fewer patients than `least`, and what to do; empty where there are none."""
     patients = table.groupby("label")["patient"].nunique()
-    few = [f"{label} {count}" for label, count in patients.items() if count < least]
-    if few:
-        raise BadInput(
-            f"{folder}: patients of each label: {', '.join(few)}, at least {least} are expected; add patients, leave "
-            "the label out (cohort.leave_out_labels), or lower cohort.min_patients, folds.outer and "
-            "folds.inner in params.yaml"
+    few = patients[patients < least]
+    if few.empty:
+        return ""
+    found = ", ".join(f"{label} {count}" for label, count in few.items())
+    smallest = int(few.min())
+    ways = ["add patients"]
+    if len(patients) - len(few) >= 2:
+        ways.append(f"leave {'it' if len(few) == 1 else 'them'} out (cohort.leave_out_labels)")
+    if smallest >= FEWEST:
+        ways.append(
+            f"set cohort.min_patients and folds.outer to {smallest} and folds.inner to {smallest - 1} in params.yaml"
         )
+    return (
+        f"patients of each label: {found}, at least {least} are expected, so that each fold is tested on patients of "
+        f"its own; {', '.join(ways)}, or have a version that was made from other clips answer these: `lus classify`"
+    )
+
+
+def _refuse_few_patients(folder: Path, table: pd.DataFrame, least: int) -> None:
+    if said := few_patients(table, least):
+        raise BadInput(f"{folder}: {said}")
 
 
 def build(
@@ -153,7 +170,9 @@ def build(
         found = f"only the label {labels[0]}" if labels else "no usable clip"
         named = (Path(str(row["path"])).name + ": " + str(row["reason"]) for row in rows if "reason" in row)
         first = f"; first reason: {next(named)}" if len(left_out) else ""
-        raise BadInput(f"{folder}: {found} was found, clips of two labels or more are expected{first}")
+        raise BadInput(
+            f"{folder}: {found} was found, clips of two labels or more are expected, a folder for each{first}"
+        )
     _refuse_losses(folder, table, left_out[left_out["kind"] == UNUSABLE], params.max_unusable)
     _refuse_few_patients(folder, table, params.min_patients)
     return table, left_out

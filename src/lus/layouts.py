@@ -48,7 +48,8 @@ def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[Listed]:
             a label is not among those expected.
     """
     if not folder.is_dir():
-        hint = "; `make data` fetches the public clips" if folder.name == "data" else ""
+        made = {"data": "; `make data` fetches the public clips", "phantom": "; `lus simulate` makes it"}
+        hint = made.get(folder.as_posix(), "")
         raise BadInput(f"{folder}: no such folder; a folder of clips was expected{hint}")
     if (folder / "clips.csv").is_file():
         listed = _list_table(folder, labels)
@@ -57,14 +58,25 @@ def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[Listed]:
     else:
         listed = list_folders(folder)
     if not listed:
-        raise BadInput(
-            f"{folder}: no clip found; expected a clips.csv (path, label, patient), the layout of covid19_ultrasound, "
-            "or a folder of clips for each label"
-        )
+        raise BadInput(f"{folder}: {_nothing_listed(folder)}")
     for one in listed:
         if not one.refused:
             _refuse_label(one.label, labels, one.path.as_posix())
     return sorted(listed, key=lambda one: one.path.as_posix())
+
+
+def _nothing_listed(folder: Path) -> str:
+    loose = sum(_is_video(path) for path in folder.iterdir() if path.is_file())
+    if not loose:
+        return (
+            "no clip found; expected a clips.csv (path, label, patient), the layout of covid19_ultrasound, or a folder "
+            "of clips for each label"
+        )
+    found = "the clip in it has no label" if loose == 1 else f"the {loose} clips in it have no label"
+    return (
+        f"{found}; to train on them put each into a folder that is named for its label, better {folder.name}/LABEL/"
+        "PATIENT, or list them in a clips.csv (path, label, patient); `lus classify` answers clips without labels"
+    )
 
 
 def _refuse_label(label: str, labels: Sequence[str], where: str) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lus.errors import BadInput
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -257,9 +260,11 @@ def load(path: Path = Path("params.yaml")) -> Params:
         BadInput: the file is missing, is not YAML, or holds an unknown key or a wrong value (each is named).
     """
     try:
-        raw = yaml.safe_load(path.read_text())
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"{path}: not found; run this in the project's top folder") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: is no text in UTF-8; mend the file, or `git checkout {path.name}`") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: is not YAML ({' '.join(str(error).split())}); mend the file") from None
     return _validated(raw, path)
@@ -269,10 +274,23 @@ def _validated(raw: object, path: Path) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'the file'}: {fault['msg']}" for fault in error.errors()
-        )
-        raise BadInput(f"{path}: {faults}; see the comments in {path}") from None
+        faults = "; ".join(_fault(fault) for fault in error.errors())
+        raise BadInput(f"{path}: {faults}; see docs/parameters.md") from None
+
+
+def _fault(fault: ErrorDetails) -> str:
+    """A fault in words, with the key that it is at."""
+    where = ".".join(str(part) for part in fault["loc"])
+    if not where:
+        return "no sections were found in it, those of docs/parameters.md are expected"
+    if fault["type"] == "missing":
+        return f"{where} is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"{where} is no parameter"
+    said = fault["msg"]
+    if fault["type"] == "value_error":
+        return f"{where}: {said.removeprefix('Value error, ')}"
+    return f"{where} is {fault['input']!r}, {said[0].lower()}{said[1:]}".replace("input should be", "expected is")
 
 
 def _null(representer: Any, _: None) -> Any:

@@ -29,6 +29,7 @@ EVALUATION = "evaluation"
 """The folder of a version's run with its evaluation's files."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
+OTHERS = "`lus models` shows those that are borne, and in MLflow's pages (`lus ui`) any can be given"
 _HOW = {
     CHALLENGER: "`dvc repro register` registers a challenger",
     CHAMPION: "`lus promote` makes the challenger the champion",
@@ -168,7 +169,7 @@ def by_alias(name: str, *aliases: str) -> ModelVersion:
     for alias in aliases:
         if (version := find(name, alias)) is not None:
             return version
-    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW.get(aliases[-1], 'MLflow sets any alias')}")
+    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW.get(aliases[-1], OTHERS)}")
 
 
 def by_number(name: str, version: str) -> ModelVersion:

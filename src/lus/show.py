@@ -59,7 +59,11 @@ def survey_tables(found: Survey) -> None:
     if len(found.near_duplicates):
         console.print(_frame("Near-duplicate clips of different patients or labels", found.near_duplicates))
     if len(found.shortcuts):
-        console.print(_frame("What a file alone says of its label (balanced accuracy)", found.shortcuts))
+        telling = found.shortcuts[found.shortcuts["telling"]].drop(columns="telling")
+        if len(telling):
+            console.print(_frame("What a file alone says of its label (balanced accuracy)", telling))
+        else:
+            console.print("no property of a file alone tells its label", highlight=False)
     for remark in found.remarks:
         console.print(escape(remark), style="yellow", highlight=False)
     usable = sum(one.usable for one in found.clips)

@@ -18,6 +18,12 @@ from lus.errors import BadInput, Finding, Unusable
 from lus.layouts import Listed
 from lus.params import Params
 
+NO_COHORT = (
+    "the folder does not say which labels its clips have: `lus classify` can answer them; to train on them put each "
+    "into a folder that is named for its label"
+)
+"""Of a folder without labels, or with one alone."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -58,7 +64,7 @@ class Survey:
 
     Attributes:
         clips: one by one.
-        remarks: on the cohort, a sentence each; none where the clips are no cohort.
+        remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
         near_duplicates: pairs of clips (`leaks.near_duplicates`).
         shortcuts: properties of files that give labels away (`leaks.shortcuts`).
     """
@@ -105,7 +111,8 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
     Raises:
         BadInput: there is nothing to check, or a cohort's table is not usable.
     """
-    as_cohort = len(paths) == 1 and _is_folder(paths[0]) and _has_labels(paths[0])
+    folder = len(paths) == 1 and _is_folder(paths[0])
+    as_cohort = folder and _has_labels(paths[0])
     if as_cohort:
         listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
@@ -113,7 +120,9 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
     guard = pool.Guard(params.limits.max_seconds, _lost)
     checked = pool.run(partial(check_one, params=params), listed, progress, guard=guard)
     cohort.mark_repeats([one.row for one in checked])
-    return _together(checked, params) if as_cohort else Survey(checked)
+    if as_cohort:
+        return _together(checked, params)
+    return Survey(checked, [NO_COHORT] if folder and not all(one.findings for one in checked) else [])
 
 
 def _is_folder(path: Path) -> bool:
@@ -142,12 +151,8 @@ def _videos(path: Path) -> list[Path]:
 def _together(checked: list[Checked], params: Params) -> Survey:
     used = [one for one in checked if one.usable and one.fingerprint is not None]
     table = pd.DataFrame([one.row for one in used], columns=list(cohort.COLUMNS))
-    least = params.cohort.min_patients
-    remarks = [
-        f"label {label} has usable clips of {count} patients, at least {least} are expected"
-        for label, count in table.groupby("label")["patient"].nunique().items()
-        if count < least
-    ]
+    few = cohort.few_patients(table, params.cohort.min_patients)
+    remarks = [few] if few else []
     remarks += [
         f"patient {patient} has clips of several labels: {', '.join(labels)}"
         for patient, labels in cohort.patients_of_several_labels(table).items()

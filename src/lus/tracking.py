@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import logging
 import os
 import platform
 import socket
+import ssl
 import subprocess
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import urlopen
 
 from lus import files
 from lus.errors import BadInput
@@ -20,6 +28,8 @@ DATABASE = Path("mlflow.db")
 EXPERIMENT = "lus"
 ARTIFACTS = Path("mlartifacts")
 sha256 = files.sha256
+SECONDS = 10.0
+"""In which a server must answer for the first time."""
 OWNER_TAG = "lus.owner"
 """Tag of a run with the process that it belongs to."""
 
@@ -42,6 +52,9 @@ def connect() -> None:
     from mlflow.exceptions import MlflowException
 
     uri = address()
+    _refuse_unreachable(uri)
+    # What it says of the tables that it makes on the first call is no news to anybody.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(uri)
     # A server keeps artifacts where it was told to; a bare database needs a folder.
     location = None if uri.startswith("http") else ARTIFACTS.absolute().as_uri()
@@ -50,7 +63,38 @@ def connect() -> None:
             _make_experiment(location)
         mlflow.set_experiment(EXPERIMENT)
     except MlflowException as error:
-        raise BadInput(f"MLflow at {uri} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
+        raise BadInput(f"MLflow at {_shown(uri)} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
+
+
+def _shown(uri: str) -> str:
+    """An address without the password that it may hold."""
+    before, _, after = uri.rpartition("@")
+    return f"{before.partition('://')[0]}://{after}" if before else uri
+
+
+@functools.cache
+def _refuse_unreachable(uri: str) -> None:
+    """Ask once whether a server is there: MLflow itself would try again for minutes.
+
+    Raises:
+        BadInput: nothing answers.
+    """
+    try:
+        address = urlsplit(uri)
+        if address.scheme in ("http", "https"):
+            bare = address._replace(netloc=address.netloc.rpartition("@")[2], path=f"{address.path.rstrip('/')}/health")
+            with contextlib.suppress(HTTPError):  # It answers.
+                urlopen(urlunsplit(bare), timeout=SECONDS).close()  # noqa: S310 - http and https alone
+        elif address.hostname and address.port:
+            socket.create_connection((address.hostname, address.port), SECONDS).close()
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return  # It answers; whether its certificate is good MLflow's own settings say.
+        said = getattr(reason, "strerror", None) or reason
+        raise BadInput(
+            f"MLflow at {_shown(uri)} does not answer ({said}); start it, or mend or unset MLFLOW_TRACKING_URI"
+        ) from None
 
 
 def _make_experiment(location: str | None) -> None:

@@ -63,14 +63,32 @@ def test_a_cohorts_folder_is_held_to_the_cohorts_rules_and_searched_for_leaks(pl
     assert done.returncode == 0
     said = json.loads(done.stdout)
     assert [one["usable"] for one in said["clips"]] == [True] * 8
-    assert said["remarks"] == [
-        "label a has usable clips of 4 patients, at least 5 are expected",
-        "label b has usable clips of 4 patients, at least 5 are expected",
-        "patient patient00 has clips of several labels: a, b",
-    ]
+    few, several = said["remarks"]
+    assert few.startswith("patients of each label: a 4, b 4, at least 5 are expected")
+    assert several == "patient patient00 has clips of several labels: a, b"
     assert said["near_duplicates"] == []
     assert {row["property"] for row in said["shortcuts"]} >= {"container", "size", "rate", "source"}
     assert set(place.iterdir()) == {place / "params.yaml", folder}
+
+
+def test_a_clip_of_each_label_is_said_to_be_too_few_to_train_on_and_what_can_be_done(place: Path) -> None:
+    make_cohort(place / "mine", ["a", "b", "c"], patients=1, clips=1)
+    done = _check(place, "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = " ".join(done.stdout.split())
+    assert "3 of 3 clips are usable" in shown
+    assert "no property of a file alone tells its label" in shown
+    assert (
+        "patients of each label: a 1, b 1, c 1, at least 5 are expected, so that each fold is tested on patients of "
+        "its own; add patients, or have a version that was made from other clips answer these: `lus classify`"
+    ) in shown
+
+
+def test_a_folder_whose_clips_have_no_labels_leads_on_to_the_classifier(place: Path) -> None:
+    write_video(place / "mine/a.avi", draw_frames(24, 120, 104, 0))
+    done = _check(place, "mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the folder does not say which labels its clips have: `lus classify` can answer them" in done.stdout
 
 
 def test_the_json_has_the_findings_as_fields(place: Path) -> None:

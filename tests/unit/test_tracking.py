@@ -73,6 +73,5 @@ def test_runs_and_artifacts_stay_in_the_project_by_default(project: Path) -> Non
 
 def test_a_tracking_store_that_cannot_be_used_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(BadInput, match=r"MLflow at http://127\.0\.0\.1:9 cannot be used"):
+    with pytest.raises(BadInput, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
         tracking.connect()

@@ -23,6 +23,7 @@ from lus import (
 )
 from lus.arrays import Frames
 from lus.classifier import Card
+from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.heads import HeadParams
 from lus.params import Register
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 
 LEVELS = ("leak", "warning", "note")
+NEEDED = (reports.METRICS_FILE, reports.CHOICE_FILE, reports.AUDIT_FILE)
+"""Files of an evaluation."""
 
 
 def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
@@ -86,10 +89,16 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
 
     Returns:
         A sentence with the version.
+
+    Raises:
+        BadInput: nothing has been evaluated yet.
     """
     import mlflow
 
     evaluation = build / "evaluation"
+    lacking = [one for one in NEEDED if not (evaluation / one).is_file()]
+    if lacking:
+        raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
     metrics_file = evaluation / reports.METRICS_FILE
     choice = json.loads((evaluation / reports.CHOICE_FILE).read_text())
     summary = json.loads(metrics_file.read_text())
