@@ -34,9 +34,23 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_show_locals=False,
-    help="Lung-ultrasound video classification: rebuild, compare, promote, deploy. `dvc repro` runs the stages.",
+    rich_markup_mode="markdown",
+    help="""Lung-ultrasound video classification: rebuild, compare, promote, deploy.
+
+    The verbs work on the project in the current folder, with the parameters of its `params.yaml`. What they make goes
+    to `build/`, runs and models to MLflow (`mlflow.db` and `mlartifacts/`, or the server that MLFLOW_TRACKING_URI
+    names).
+
+        lus doctor                   # what this machine lacks
+        lus use phantom              # or a folder of your own clips
+        dvc repro                    # runs the stages: clips to a registered model
+        lus promote                  # the model goes into production
+        lus classify phantom/p01-c1.avi
+
+    Exit status: 0; 2 where something is refused, with one sentence on standard error that says why and what to do.
+    """,
 )
-PROJECT, MODELS = "Project", cli_registry.MODELS
+BEGIN, COMPARE, ANSWER = "Begin", "Compare and audit", "Answer clips"
 
 
 def main() -> None:
@@ -57,26 +71,65 @@ def main() -> None:
         sys.exit(2)
 
 
-@app.command(rich_help_panel=PROJECT)
+@app.command(rich_help_panel=BEGIN)
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+) -> None:
+    """Look at what this machine and this clone have of what the project needs.
+
+    Looks at Python, git, DVC, disk, memory, the CNN's weights, clips, servers that are named in the environment, other
+    programs and ports. Nothing is changed. Each line is ok, missing (the project needs it) or a note (one job does).
+
+        lus doctor
+
+    Exit status: 0; 2 when something that is needed is missing.
+    """
+    from lus import doctor as looking
+    from lus import show_doctor
+
+    found = looking.run(looking.Place())
+    show_doctor.results_json(found) if as_json else show_doctor.results(found)
+    missing = [one.name for one in found if one.state == "missing"]
+    if missing:
+        raise BadInput(f"needed and missing: {', '.join(missing)}; each has what to do beside it")
+
+
+@app.command(rich_help_panel=BEGIN)
 def use(
     folder: Annotated[
-        Path | None, typer.Argument(help="clips: phantom, data, or a folder of your own; default: as it is")
+        Path | None,
+        typer.Argument(
+            help="of clips: phantom (simulated), data (the public clips), or a folder of your own; default: as it is"
+        ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="imagenet, random, lus, or a file in weights/; default: as they are")
+        str | None,
+        typer.Option(
+            help="of the CNN: imagenet (downloaded), random (seeded), lus (trained on the clips), or a file in "
+            "weights/; default: as they are"
+        ),
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option(help="weights that lus weights are trained from: imagenet, random, or a file in weights/"),
+        typer.Option(
+            help="what the weights called lus are trained from: imagenet, random, or a file in weights/; default: as "
+            "it is"
+        ),
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="nested-patient, leave-source-out, published or published-fresh; default: as it is"),
+        typer.Option(
+            help="by which clips are cut into folds: nested-patient, leave-source-out, published or published-fresh "
+            "(the last two leak); default: as it is"
+        ),
     ] = None,
 ) -> None:
-    """Switch the project to other clips, weights or another protocol, in params.yaml.
+    """Switch the project to other clips, weights or another protocol.
 
-    Sets cohort.folder, features.weights, pretrain.start and folds.protocol.
+    Writes cohort.folder, features.weights, pretrain.start and folds.protocol into `params.yaml`, whose comments stay;
+    nothing is rebuilt until `dvc repro`.
+
+        lus use ~/my-clips --weights imagenet
     """
     from lus import params
 
@@ -97,34 +150,21 @@ def use(
     print(f"{what}; {first}`dvc repro package` rebuilds the rest")
 
 
-@app.command(rich_help_panel=PROJECT)
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
-) -> None:
-    """Look at what this machine and this clone have of what the project needs; nothing is changed.
-
-    The exit status is 2 when something that is needed is missing.
-    """
-    from lus import doctor as looking
-    from lus import show_doctor
-
-    found = looking.run(looking.Place())
-    show_doctor.results_json(found) if as_json else show_doctor.results(found)
-    missing = [one.name for one in found if one.state == "missing"]
-    if missing:
-        raise BadInput(f"needed and missing: {', '.join(missing)}; each has what to do beside it")
-
-
-@app.command(rich_help_panel=PROJECT)
+@app.command(rich_help_panel=BEGIN)
 def check(
     clips: Annotated[list[Path], typer.Argument(help="video files, folders of them, or a cohort's folder")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Run the pipeline's guards on any clips; nothing is kept.
+    """Run the pipeline's guards on any clips, and say which are usable.
 
-    Each clip is decoded and held to the limits of params.yaml. In a cohort's folder the cohort's own rules are
-    looked at too, and what could give labels away: near-duplicate clips of different patients or labels, and
-    properties of the files. The exit status is 2 when a clip is not usable.
+    Each clip is decoded and held to the `limits` of `params.yaml`; nothing is kept. In a cohort's folder (a clips.csv,
+    or a folder of clips for each label) the cohort's own rules are looked at too, and what could give labels away:
+    near-duplicate clips of different patients or labels, and properties of the files.
+
+        lus check ~/my-clips
+        lus check clip.mp4 other.avi --json
+
+    Exit status: 0; 2 when a clip is not usable.
     """
     from lus import params, progress, show, survey
 
@@ -135,20 +175,32 @@ def check(
         raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")
 
 
-@app.command(rich_help_panel=PROJECT)
+@app.command(rich_help_panel=COMPARE)
 def audit(
     table: Annotated[
         Path | None,
-        typer.Option(help="a CSV of results: the accuracy of each fold, or means and standard deviations"),
+        typer.Option(
+            help="a CSV with a row a result: the accuracies of its folds (fold_1, fold_2, ...), or their mean and "
+            "standard deviation (accuracy_mean, accuracy_std), each from 0 to 1; without it build/evaluation"
+        ),
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="with --table: of which there are means")] = 5,
-    clips: Annotated[int | None, typer.Option(min=1, help="with --table: in the whole cohort, if known")] = None,
-    patients: Annotated[int | None, typer.Option(min=1, help="with --table: in the whole cohort, if known")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="with --table: how many a mean is of")] = 5,
+    clips: Annotated[int | None, typer.Option(min=1, help="with --table: clips of the whole cohort, if known")] = None,
+    patients: Annotated[
+        int | None, typer.Option(min=1, help="with --table: patients of the whole cohort, if known")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Say what can have made a number better than new patients would: of build/evaluation, or of a published table.
+    """Say what can have made an accuracy better than that of new patients.
 
-    The exit status is 2 when a leak is found.
+    Reads `build/evaluation` (patients or copies on both sides of a fold, weights or choices that knew the test clips,
+    what a file's source gives away), or a published table (folds of which one is poor and all others are perfect).
+    Writes nothing.
+
+        lus audit
+        lus audit --table results.csv --clips 185
+
+    Exit status: 0; 2 when a leak is found.
     """
     from lus import progress, show
 
@@ -168,19 +220,24 @@ def audit(
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
 
 
-# Not as a group of its own, which would come last in the help.
-app.registered_commands += cli_stages.app.registered_commands
-
-
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=COMPARE)
 def compare(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(help="for each its MLflow id or name, or the beginning of it; none: the newest search's best"),
+        typer.Argument(
+            help="for each its MLflow id (four characters or more), its name, or its beginning; none: the best trials "
+            "of the newest search"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Show trials, searches or evaluations side by side: parameters, figures, what they were run on."""
+    """Show trials, searches or evaluations side by side.
+
+    Reads MLflow: parameters, figures and what each was run on; what differs comes first. `lus best` and `lus ui` show
+    runs with their ids.
+
+        lus compare 5aa729cb 31a0bd3e
+    """
     from lus import compare as comparison
     from lus import progress, show
 
@@ -188,27 +245,41 @@ def compare(
     show.runs_json(found) if as_json else show.runs_table(found)
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=COMPARE)
 def best(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Show the best trial of each feature set, of its newest search on the whole cohort."""
+    """Show the best trial of each feature set.
+
+    Reads MLflow: of each feature set's newest search on the whole cohort the trial with the lowest loss, in the order
+    of the losses.
+
+        lus best
+    """
     from lus import compare, progress, show
 
     found = progress.with_bar("asking MLflow", lambda _: compare.best())
     show.runs_json(found) if as_json else show.best_table(found)
 
 
-app.add_typer(cli_registry.app)
-
-
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=ANSWER)
 def classify(
-    clips: Annotated[list[Path], typer.Argument(help="video files")],
-    version: Annotated[str | None, typer.Option(help="version; default: the champion, else the challenger")] = None,
+    clips: Annotated[list[Path], typer.Argument(help="video or DICOM files, not folders")],
+    version: Annotated[
+        str | None, typer.Option(help="number of a version; default: the champion, else the challenger")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Classify clips with a registered version."""
+    """Classify clips with a registered version.
+
+    Reads the model from MLflow, and prints a label and its probabilities for each clip. A clip that is not usable by
+    the model's own limits gets no answer.
+
+        lus classify phantom/*.avi
+        lus classify clip.mp4 --version 7 --json
+
+    Exit status: 0; 2 when a clip got no answer (the others are printed), or nothing is registered.
+    """
     from lus import params, progress, quiet, registry, show
 
     name = params.load().register_.name
@@ -232,12 +303,19 @@ def classify(
         raise BadInput("; ".join(refused))
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=ANSWER)
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 3000,
-    host: Annotated[str, typer.Option(help="address to bind to")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0: every one")] = "127.0.0.1",
 ) -> None:
-    """Answer clips over HTTP with the Bento that `lus package` built; ends with Ctrl-C."""
+    """Answer clips over HTTP, until Ctrl-C.
+
+    Runs the Bento that `lus package` built, with a page for browsers at `/`. LUS_API_KEYS or LUS_API_KEYS_FILE make it
+    ask for keys (`lus api-key`); docs/service.md has its other settings.
+
+        lus serve
+        curl -F clip=@clip.mp4 http://127.0.0.1:3000/classify
+    """
     import json
 
     import bentoml
@@ -271,9 +349,15 @@ def _refuse_taken(host: str, port: int) -> None:
             raise BadInput(f"{host}, port {port}: {error.strerror}; name another with --port") from None
 
 
-@app.command("api-key", rich_help_panel=MODELS)
-def api_key(name: Annotated[str, typer.Argument(help="whose key it is; kept beside its hash")]) -> None:
-    """Make an API key for the service: the key for its holder, the hash for LUS_API_KEYS or LUS_API_KEYS_FILE."""
+@app.command("api-key", rich_help_panel=ANSWER)
+def api_key(name: Annotated[str, typer.Argument(help="whose key it is: letters, digits, - and _")]) -> None:
+    """Make an API key for the service.
+
+    Prints `name:hash`, for LUS_API_KEYS or LUS_API_KEYS_FILE, on standard output, and the key for its holder, this
+    once, on standard error. Nothing is kept here.
+
+        lus api-key ward-3 >> keys.txt
+    """
     from lus.service import settings
 
     if not name.replace("-", "").replace("_", "").isalnum():
@@ -283,9 +367,15 @@ def api_key(name: Annotated[str, typer.Argument(help="whose key it is; kept besi
     print(f"the key, shown this once: {key}", file=sys.stderr)
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=COMPARE)
 def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5000) -> None:
-    """Open MLflow's pages on this project's runs and models; ends with Ctrl-C."""
+    """Serve MLflow's pages on this project's runs and models, until Ctrl-C.
+
+    Reads `mlflow.db` and `mlartifacts/`; the pages are at 127.0.0.1. Where MLFLOW_TRACKING_URI names a server, that has
+    them.
+
+        lus ui
+    """
     from lus import tracking
 
     program = Path(sys.executable).with_name("mlflow")
@@ -303,3 +393,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5
         "1",
     ]
     os.execv(program, [str(program), "server", "--host", "127.0.0.1", "--port", str(port), *arguments])
+
+
+# Not as groups of their own, which would come last in the help; a panel's verbs are in the order of their files.
+app.registered_commands += cli_stages.app.registered_commands + cli_registry.app.registered_commands
+PANELS = (BEGIN, cli_stages.STAGES, COMPARE, cli_registry.REGISTRY, ANSWER)
+app.registered_commands.sort(key=lambda one: PANELS.index(str(one.rich_help_panel)))

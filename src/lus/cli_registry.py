@@ -11,15 +11,22 @@ import typer
 from lus.errors import BadInput
 
 app = typer.Typer()
-MODELS = "Models"
+REGISTRY = "Registry"
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=REGISTRY)
 def models(
     log: Annotated[bool, typer.Option("--log", help="the journal: every promotion and rollback")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """List the registered versions: aliases, figures, audit, data, commit, age."""
+    """List the registered versions, the newest first.
+
+    Reads MLflow: aliases, figures with intervals, audit, hash of the data, git commit, age; with `--log` the journal of
+    promotions and rollbacks instead.
+
+        lus models
+        lus models --log
+    """
     from lus import journal, params, progress, show_registry
     from lus import versions as known
 
@@ -34,12 +41,18 @@ def models(
     show_registry.versions_json(found, name) if as_json else show_registry.versions(found, name)
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=REGISTRY)
 def show(
-    version: Annotated[str, typer.Argument(help="a version, an alias, or the lineage id of a served answer")],
+    version: Annotated[str, typer.Argument(help="number of a version, an alias, or the lineage id of a served answer")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Show all that a version comes from: commit, data, parameters, run, environment, figures, audit, promotions."""
+    """Show all that a version comes from.
+
+    Reads MLflow: commit, data, parameters, run, environment, figures, audit, promotions.
+
+        lus show 7
+        lus show champion --json
+    """
     from lus import params, progress, show_registry
     from lus import versions as known
 
@@ -48,9 +61,9 @@ def show(
     show_registry.lineage_json(found, name) if as_json else show_registry.lineage(found, name)
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=REGISTRY)
 def promote(
-    version: Annotated[str | None, typer.Argument(help="version; default: the challenger")] = None,
+    version: Annotated[str | None, typer.Argument(help="number of a version; default: the challenger")] = None,
     override: Annotated[
         str | None, typer.Option(help="the reason to promote it although a condition fails; kept for good")
     ] = None,
@@ -59,7 +72,13 @@ def promote(
     """Make a version the champion, the one in production, if it passes the gate.
 
     The gate: an audit without a leak, a protocol that does not leak, the guards' limits in the model, the answers that
-    were stored with it, and to be no worse than the champion on the same clips. The exit status is 2 where it fails.
+    were stored with it, and to be no worse than the champion on the same clips (`promote` in `params.yaml` says by how
+    much). Each condition is printed. Moves the aliases champion and previous in MLflow, and adds to the journal.
+
+        lus promote
+        lus promote 7 --override "the audit's source is known"
+
+    Exit status: 0; 2 where the gate refuses, and then nothing is changed.
     """
     from lus import params, progress, promotions, quiet, show_registry
     from lus.show import print_json
@@ -88,11 +107,16 @@ def promote(
         print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=REGISTRY)
 def rollback(
     why: Annotated[str, typer.Option(help="the reason; kept for good")] = "",
 ) -> None:
-    """Make the champion before this one the champion again."""
+    """Make the champion before this one the champion again.
+
+    Moves the aliases champion and previous in MLflow, and adds to the journal. `lus package` then builds its Bento.
+
+        lus rollback --why "too slow"
+    """
     from lus import params, progress, promotions
 
     name = params.load().register_.name
@@ -100,24 +124,27 @@ def rollback(
     print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
 
 
-@app.command("import-legacy", rich_help_panel=MODELS)
+@app.command("import-legacy", rich_help_panel=REGISTRY)
 def import_legacy(
     file: Annotated[Path, typer.Argument(help=".h5 file of Keras 2: an LSTM head over the features of a CNN")],
     backbone: Annotated[str, typer.Option(help="CNN whose features the head was trained on")] = "xception",
-    length: Annotated[int | None, typer.Option(min=1, help="frames of a sequence, where the file has none")] = None,
+    length: Annotated[int | None, typer.Option(min=1, help="frames of a sequence, where the file does not say")] = None,
     labels: Annotated[
         str | None,
-        typer.Option(help="in the order of the probabilities; covid-19,pneumonia,healthy in the published heads"),
+        typer.Option(help="in the order of the head's probabilities, divided by commas; needed to register it"),
     ] = None,
     registered: Annotated[
         bool, typer.Option("--register/--no-register", help="join it to the backbone and register the classifier")
     ] = True,
     out: Annotated[Path | None, typer.Option(help=".keras file to write the head to")] = None,
 ) -> None:
-    """Convert a head that Keras 2 (TensorFlow 2.4 and its like) saved, and register it as a version without figures.
+    """Convert a head that Keras 2 saved, and register it as a version without figures.
 
-    Nothing of the file is run; what cannot be built with the same answers is refused. The backbone gets
-    features.weights of params.yaml: they must be those that the head was trained with. No alias is moved.
+    Reads the .h5 file of TensorFlow 2.4 and its like; nothing of it is run, and what cannot be built with the same
+    answers is refused. The backbone gets features.weights of `params.yaml`: they must be those that the head was
+    trained with. Writes a version to MLflow; no alias is moved.
+
+        lus import-legacy HEAD.h5 --labels covid-19,pneumonia,healthy
     """
     from lus import adoption, legacy, params, progress, quiet
 
@@ -145,19 +172,23 @@ def import_legacy(
         )
 
 
-@app.command(rich_help_panel=MODELS)
+@app.command(rich_help_panel=REGISTRY)
 def reproduce(
-    version: Annotated[str, typer.Argument(help="a version, an alias, or the lineage id of a served answer")],
+    version: Annotated[str, typer.Argument(help="number of a version, an alias, or the lineage id of a served answer")],
     folder: Annotated[
-        Path | None, typer.Option(help="to be made and kept; default: a temporary one that is removed")
+        Path | None, typer.Option(help="to rebuild in, made and kept; default: a temporary one that is removed")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Rebuild what a version was made from in another place, and compare the figures.
 
     Its commit is checked out, its parameters and clips are put there, and the pipeline runs up to the evaluation, which
-    takes as long as it took. The registry is not touched. The exit status is 2 where a figure differs by more than
-    0.001.
+    takes as long as it took. The registry and `build/` are not touched.
+
+        lus reproduce 7
+        lus reproduce champion --folder ../again
+
+    Exit status: 0; 2 where a figure differs by more than 0.001, or the version cannot be rebuilt.
     """
     import tempfile
 

@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
-STAGES = "Stages of the pipeline, in order"
+STAGES = "Stages of the pipeline, in order; dvc repro runs those that are due"
 BUILD = Path("build")
 
 
 @app.command(rich_help_panel=STAGES)
 def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path("phantom")) -> None:
-    """Simulate the phantom cohort: clips and clips.csv."""
+    """Simulate the phantom cohort: clips and clips.csv.
+
+    Writes a folder of simulated lung-ultrasound clips, as many and such as `simulate` in `params.yaml` says.
+
+        lus simulate phantom
+    """
     from lus import params, progress
     from lus.stages import simulate as stage
 
@@ -29,8 +34,13 @@ def cohort(
 ) -> None:
     """Make the cohort table of a folder of clips.
 
-    The folder holds a clips.csv (path, label, patient, optionally source, probe, licence), or has the layout of
-    covid19_ultrasound, or is a folder of clips for each label. Clips left out are listed beside the table.
+    The folder holds a clips.csv (path, label, patient, optionally source, probe, licence), or has the layout of the
+    public covid19_ultrasound, or a folder for each label (better: LABEL/PATIENT/clip). Writes a table with a row a
+    usable clip, and beside it the clips left out, with reasons (build/cohort-left-out.csv).
+
+        lus cohort ~/my-clips
+
+    Exit status: 0; 2 when a label has too few patients, or too many clips cannot be read.
     """
     from lus import params, progress
     from lus.stages import cohort as stage
@@ -46,7 +56,15 @@ def frames(
     out: Annotated[Path, typer.Argument(help="folder for the frames")] = BUILD / "frames",
     report: Annotated[Path, typer.Argument(help="folder for the checks' results")] = BUILD / "checks",
 ) -> None:
-    """Sample frames, check every clip, quarantine what is not usable, look for leaks."""
+    """Sample frames, check every clip, quarantine what is not usable, look for leaks.
+
+    Reads the cohort table and its clips; writes the frames, and beside them the checks' results: quarantine.csv,
+    near-duplicates.csv, shortcuts.csv and pages (build/checks/index.html).
+
+        lus frames
+
+    Exit status: 0; 2 when a label or more than frames.max_quarantined of the clips is lost.
+    """
     from lus import params, progress
     from lus.stages import frames as stage
 
@@ -59,10 +77,12 @@ def pretrain(
     out: Annotated[Path, typer.Argument(help="folder to make; its name is the backbone's")],
     sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
 ) -> None:
-    """Train a backbone on the cohort's frames, as in `lus pretrain build/pretrain/mobilenetv2`.
+    """Train a backbone, the CNN, on the cohort's frames.
 
-    One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are
-    others (features.weights), there is nothing to train.
+    One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are not
+    `lus` (features.weights), there is nothing to train, and the folder says so.
+
+        lus pretrain build/pretrain/mobilenetv2
     """
     from lus import backbones, params, progress, quiet
     from lus.stages import pretrain as stage
@@ -80,7 +100,15 @@ def features(
     out: Annotated[Path, typer.Argument(help="folder to make; its name says backbone and length")],
     sampled: Annotated[Path, typer.Argument(help="folder of frames")] = BUILD / "frames",
 ) -> None:
-    """Run a backbone over the frames, as in `lus features build/features/xception-20`."""
+    """Run a backbone, the CNN, over the frames: frames become features.
+
+    Reads the frames and `build/pretrain`; writes a feature set: features.npy, and the CNN's weights. Each clip's
+    features are kept in `.lus/` too, and computed once.
+
+        lus features build/features/xception-20
+
+    makes those of Xception for sequences of 20 frames.
+    """
     from lus import params, progress, quiet
     from lus.stages import features as stage
 
@@ -96,7 +124,13 @@ def search(
     folder: Annotated[Path, typer.Argument(help="feature set")],
     out: Annotated[Path, typer.Argument(help="folder for the trials")],
 ) -> None:
-    """Search the head of a feature set with Optuna; every trial is a nested MLflow run."""
+    """Search the head of a feature set with Optuna.
+
+    Reads a feature set; writes the trials, each also as an MLflow run nested under its search. One search for each
+    fold, on its training patients alone, and one on the whole cohort. A search that was ended goes on where it stopped.
+
+        lus search build/features/xception-20 build/search/xception-20
+    """
     from lus import params, progress, quiet
     from lus.stages import search as stage
 
@@ -109,7 +143,13 @@ def search(
 
 @app.command(rich_help_panel=STAGES)
 def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation") -> None:
-    """Test the chosen heads on patients that nothing was trained or chosen on."""
+    """Test the chosen heads on patients that nothing was trained or chosen on.
+
+    Reads `build/features`, `build/search` and `build/checks`; writes figures with intervals, baselines, the audit and
+    plots, and logs them to MLflow as a run.
+
+        lus evaluate
+    """
     from lus import featureset, params, progress, quiet
     from lus.stages import evaluate as stage
 
@@ -123,7 +163,13 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
 @app.command(rich_help_panel=STAGES)
 def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json") -> None:
-    """Train the chosen classifier on the whole cohort and register it as the challenger."""
+    """Train the chosen classifier on the whole cohort and register it as the challenger.
+
+    Reads `build/evaluation` and the feature set that it chose; writes a version to MLflow, and its number to a file.
+    `lus promote` puts it into production.
+
+        lus register
+    """
     from lus import params, progress, quiet
     from lus.stages import register as stage
 
@@ -141,7 +187,17 @@ def package(
         str | None, typer.Option(help="champion, challenger, previous, ...; default: package.alias of params.yaml")
     ] = None,
 ) -> None:
-    """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
+    """Build the Bento of a registered version, which `lus serve` and `make image` run.
+
+    Takes the champion, the challenger while there is none, or the version that bears the alias that is named. Its CNN
+    is compiled for package.engine of `params.yaml`, and must answer the clips that are stored with it as it did when it
+    was registered. Writes `build/served`, a file with the Bento's tag, and the Bento to BentoML's store.
+
+        lus package
+        lus package --alias previous
+
+    Exit status: 0; 2 when no version bears the alias, or it answers otherwise.
+    """
     from lus import params, progress, quiet
     from lus.stages import package as stage
 

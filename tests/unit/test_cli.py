@@ -7,15 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from lus import cli
 from tests.conftest import ROOT, make_cohort
 
 LUS = Path(sys.executable).with_name("lus")
 
 
-def _lus(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
+def _lus(*arguments: str, cwd: Path = ROOT, columns: int = 120) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
     return subprocess.run(
         [LUS, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
@@ -29,6 +31,43 @@ def test_every_stage_is_a_verb_with_help() -> None:
         shown = _lus(stage, "--help")
         assert shown.returncode == 0
         assert f"Usage: lus {stage}" in shown.stdout
+
+
+VERBS = {str(one.name or one.callback.__name__): one for one in cli.app.registered_commands if one.callback}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verbs_help_says_what_it_does_with_an_example_and_what_each_option_is(verb: str) -> None:
+    shown = _lus(verb, "--help", columns=80).stdout
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert re.search(rf"^ +lus {verb}\b", shown.partition("Usage:")[2].partition("\n")[2], re.MULTILINE)
+    parameters = typer.main.get_command(cli.app).commands[verb].params  # type: ignore[attr-defined]
+    assert [one.name for one in parameters if not one.help] == []
+
+
+def test_the_verbs_stand_in_the_order_in_which_they_are_met() -> None:
+    shown = _lus("--help").stdout
+    places = [shown.index(f"─ {panel} ─") for panel in cli.PANELS]
+    assert places == sorted(places)
+    first, last = shown.index("│ doctor "), shown.index("│ classify ")
+    stages = [shown.index(f"│ {stage} ") for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]]
+    assert [first, *stages, last] == sorted([first, *stages, last])
+
+
+@pytest.mark.parametrize(
+    "verb", ["doctor", "check", "audit", "compare", "best", "models", "show", "promote", "reproduce", "classify"]
+)
+def test_a_verb_that_prints_a_table_has_json(verb: str) -> None:
+    assert "--json" in _lus(verb, "--help").stdout
+
+
+def test_the_shell_completes_verbs_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "complete -o default -F _lus_completion lus" in _lus("--show-completion", "bash").stdout
+    for words, place, completed in (("lus rep", "1", "reproduce"), ("lus promote --over", "2", "--override")):
+        monkeypatch.setenv("_LUS_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", place)
+        assert _lus().stdout.split() == [completed]
 
 
 def test_bad_input_is_one_sentence_and_status_two(project: Path) -> None:
