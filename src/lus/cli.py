@@ -329,14 +329,14 @@ def serve(
         source = Path(bentoml.get(tag).path_of("src"))
     except NotFound:
         raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
-    _refuse_taken(host, port)
+    _refuse_taken(host, port, "--port or --host")
     # The Bento's own copy of the code answers, not the working tree's.
     os.environ["PYTHONPATH"] = str(source / "src")
     program = Path(sys.executable).with_name("bentoml")
     os.execv(program, [str(program), "serve", tag, "--host", host, "--port", str(port)])
 
 
-def _refuse_taken(host: str, port: int) -> None:
+def _refuse_taken(host: str, port: int, options: str) -> None:
     """Refuse a port that cannot be listened on, before a server says so in pages."""
     import socket
 
@@ -346,7 +346,7 @@ def _refuse_taken(host: str, port: int) -> None:
         try:
             taker.bind((host, port))
         except OSError as error:
-            raise BadInput(f"{host}, port {port}: {error.strerror}; name another with --port") from None
+            raise BadInput(f"{host}, port {port}: {error.strerror}; name another with {options}") from None
 
 
 @app.command("api-key", rich_help_panel=ANSWER)
@@ -382,7 +382,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5
     uri = tracking.address()
     if uri.startswith("http"):
         raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
-    _refuse_taken("127.0.0.1", port)
+    _refuse_taken("127.0.0.1", port, "--port")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     arguments = [
         "--backend-store-uri",

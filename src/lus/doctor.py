@@ -248,14 +248,26 @@ def _reason(error: Exception) -> str:
 
 def programs(_: Place) -> list[Result]:
     """Programs that some jobs call."""
-    containers = [name for name in ("docker", "podman") if shutil.which(name)]
+    usable = {name: name != "docker" or _docker_answers() for name in ("docker", "podman") if shutil.which(name)}
+    containers = [name if answers else f"{name}, whose daemon does not answer" for name, answers in usable.items()]
     browsers = [name for name in CHROMIUM if shutil.which(name)]
     servers = [str(path) for path in sorted(POSTGRES.glob("*/bin/initdb"))]
     return [
-        *_noted("container", bool(containers), _either(containers), "docker or podman, for make image", "install one"),
+        *_noted(
+            *("container", any(usable.values()), _either(containers), "docker or podman, for make image"),
+            "start docker's daemon, or install podman" if usable else "install one",
+        ),
         *_noted("browser", bool(browsers), _either(browsers), "chromium, for some tests", "they are skipped without"),
         *_noted("PostgreSQL", bool(servers), _either(servers), "Debian's, for some tests", "they are skipped without"),
     ]
+
+
+def _docker_answers() -> bool:
+    try:
+        done = subprocess.run(["docker", "version"], capture_output=True, check=False, timeout=SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def _either(found: Sequence[str]) -> str:

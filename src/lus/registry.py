@@ -31,7 +31,7 @@ _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 OTHERS = "`lus models` shows those that are borne, and in MLflow's pages (`lus ui`) any can be given"
 _HOW = {
-    CHALLENGER: "`dvc repro register` registers a challenger",
+    CHALLENGER: "`dvc repro register` registers a challenger (of the clips that `lus use` names: the phantom will do)",
     CHAMPION: "`lus promote` makes the challenger the champion",
     PREVIOUS: "there was one champion at most so far, so there is nothing to go back to",
 }

@@ -60,6 +60,8 @@ def run(name: str, what: str, folder: Path, steps: Steps = unseen) -> list[Figur
         BadInput: the version cannot be reproduced (it was made from uncommitted changes, its commit is not in this
             repository, its clips are gone or others), or the rebuilding failed.
     """
+    if shutil.which("git") is None:
+        raise BadInput("git: not on the path; a version is rebuilt from its commit: install git")
     steps("asking MLflow")
     found = versions.lineage(name, what)
     refuse(found, name)

@@ -22,7 +22,10 @@ def results(found: Sequence[Result]) -> None:
         advice = f"\n[dim]{escape(one.advice)}[/]" if one.advice else ""
         state = f"[{COLOURS[one.state]}]{one.state}[/]"
         table.add_row(escape(one.name), state, f"{escape(one.found)}{advice}", escape(one.expected))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if all(one.state != "missing" for one in found):
+        console.print("all that the project needs is here; a note concerns one job alone", highlight=False)
 
 
 def results_json(found: Sequence[Result]) -> None:

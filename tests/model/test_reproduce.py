@@ -116,3 +116,9 @@ def test_figures_that_one_side_lacks_count_as_differing() -> None:
     assert found["a"] == pytest.approx(0.0005)
     assert (found["b"], found["c"]) == (float("inf"), float("inf"))
     assert set(found) == {"a", "b", "c"}
+
+
+def test_without_git_it_is_said_that_git_is_needed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BadInput, match="git: not on the path"):
+        reproduce.run(NAME, "1", project / "again")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lus import doctor, params
+from lus import doctor, params, show_doctor
 from lus.doctor import Place, Result
 from tests.conftest import ROOT, make_cohort
 from tests.servers import free_port, postgres
@@ -167,3 +167,27 @@ def test_the_cohorts_folder_must_hold_clips_unless_the_pipeline_makes_it(project
     shutil.rmtree(project / "own")
     make_cohort(project / "own", ["a", "b"], patients=1, clips=1)
     assert _only(doctor.cohort(place)).found == "2 video files in own"
+
+
+def test_a_docker_whose_daemon_does_not_answer_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = {one.name: one for one in doctor.programs(Place())}["container"]
+    assert (found.state, found.found) == ("note", "docker, whose daemon does not answer")
+    assert found.advice == "start docker's daemon, or install podman"
+
+
+def test_a_machine_that_has_all_is_told_so_and_the_table_fits_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_doctor.results(
+        [Result("git", "ok", "commit 1234567", "a git clone"), Result("GPU", "note", "x " * 60, "none")]
+    )
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-1] == "all that the project needs is here; a note concerns one job alone"
+    assert all(len(line) <= 80 for line in shown)
+    show_doctor.results([Result("git", "missing", "no git", "a git clone", "install git")])
+    assert "all that the project needs" not in capsys.readouterr().out
