@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from lus import cli_registry, cli_stages
+from lus import cli_registry, cli_serving, cli_stages
 from lus.cli_stages import BUILD
-from lus.errors import BadInput, Unusable
+from lus.errors import BadInput
 
 ENVIRONMENT = {
     # Every library's telemetry is off; DVC's is in .dvc/config, OpenVINO's in engines.py.
@@ -50,7 +50,7 @@ app = typer.Typer(
     Exit status: 0; 2 where something is refused, with one sentence on standard error that says why and what to do.
     """,
 )
-BEGIN, COMPARE, ANSWER = "Begin", "Compare and audit", "Answer clips"
+BEGIN, COMPARE = "Begin", cli_serving.COMPARE
 
 
 def main() -> None:
@@ -262,140 +262,8 @@ def best(
     show.runs_json(found) if as_json else show.best_table(found)
 
 
-@app.command(rich_help_panel=ANSWER)
-def classify(
-    clips: Annotated[list[Path], typer.Argument(help="video or DICOM files, not folders")],
-    version: Annotated[
-        str | None, typer.Option(help="number of a version; default: the champion, else the challenger")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
-) -> None:
-    """Classify clips with a registered version.
-
-    Reads the model from MLflow, and prints a label and its probabilities for each clip. A clip that is not usable by
-    the model's own limits gets no answer.
-
-        lus classify phantom/*.avi
-        lus classify clip.mp4 --version 7 --json
-
-    Exit status: 0; 2 when a clip got no answer (the others are printed), or nothing is registered.
-    """
-    from lus import params, progress, quiet, registry, show
-
-    name = params.load().register_.name
-    with progress.steps() as step:
-        step("asking MLflow")
-        chosen = (
-            registry.by_number(name, version)
-            if version
-            else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
-        )
-        quiet.import_tensorflow(step)
-        with registry.load(chosen, step) as classifier:
-            report, found = step("classifying"), []
-            for one in zip(clips, classifier.classify_all(clips), strict=True):
-                found.append(one)
-                report(len(found), len(clips))
-    title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    show.answers_json(found) if as_json else show.answers(found, classifier.card.labels, title)
-    refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]
-    if refused:
-        raise BadInput("; ".join(refused))
-
-
-@app.command(rich_help_panel=ANSWER)
-def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 3000,
-    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0: every one")] = "127.0.0.1",
-) -> None:
-    """Answer clips over HTTP, until Ctrl-C.
-
-    Runs the Bento that `lus package` built, with a page for browsers at `/`. LUS_API_KEYS or LUS_API_KEYS_FILE make it
-    ask for keys (`lus api-key`); docs/service.md has its other settings.
-
-        lus serve
-        curl -F clip=@clip.mp4 http://127.0.0.1:3000/classify
-    """
-    import json
-
-    import bentoml
-    from bentoml.exceptions import NotFound
-
-    file = BUILD / "package.json"
-    if not file.is_file():
-        raise BadInput(f"{file}: not found; `dvc repro` builds the Bento first")
-    tag = json.loads(file.read_text())["bento"]
-    try:
-        source = Path(bentoml.get(tag).path_of("src"))
-    except NotFound:
-        raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
-    _refuse_taken(host, port, "--port or --host")
-    # The Bento's own copy of the code answers, not the working tree's.
-    os.environ["PYTHONPATH"] = str(source / "src")
-    program = Path(sys.executable).with_name("bentoml")
-    os.execv(program, [str(program), "serve", tag, "--host", host, "--port", str(port)])
-
-
-def _refuse_taken(host: str, port: int, options: str) -> None:
-    """Refuse a port that cannot be listened on, before a server says so in pages."""
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as taker:
-        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taker.bind((host, port))
-        except OSError as error:
-            raise BadInput(f"{host}, port {port}: {error.strerror}; name another with {options}") from None
-
-
-@app.command("api-key", rich_help_panel=ANSWER)
-def api_key(name: Annotated[str, typer.Argument(help="whose key it is: letters, digits, - and _")]) -> None:
-    """Make an API key for the service.
-
-    Prints `name:hash`, for LUS_API_KEYS or LUS_API_KEYS_FILE, on standard output, and the key for its holder, this
-    once, on standard error. Nothing is kept here.
-
-        lus api-key ward-3 >> keys.txt
-    """
-    from lus.service import settings
-
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise BadInput(f"{name!r}: letters, digits, - and _ are expected; name the key otherwise")
-    key, digest = settings.new_key()
-    print(f"{name}:{digest}")
-    print(f"the key, shown this once: {key}", file=sys.stderr)
-
-
-@app.command(rich_help_panel=COMPARE)
-def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5000) -> None:
-    """Serve MLflow's pages on this project's runs and models, until Ctrl-C.
-
-    Reads `mlflow.db` and `mlartifacts/`; the pages are at 127.0.0.1. Where MLFLOW_TRACKING_URI names a server, that has
-    them.
-
-        lus ui
-    """
-    from lus import tracking
-
-    program = Path(sys.executable).with_name("mlflow")
-    uri = tracking.address()
-    if uri.startswith("http"):
-        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
-    _refuse_taken("127.0.0.1", port, "--port")
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    arguments = [
-        "--backend-store-uri",
-        uri,
-        "--artifacts-destination",
-        str(tracking.ARTIFACTS),
-        "--workers",
-        "1",
-    ]
-    os.execv(program, [str(program), "server", "--host", "127.0.0.1", "--port", str(port), *arguments])
-
-
 # Not as groups of their own, which would come last in the help; a panel's verbs are in the order of their files.
-app.registered_commands += cli_stages.app.registered_commands + cli_registry.app.registered_commands
-PANELS = (BEGIN, cli_stages.STAGES, COMPARE, cli_registry.REGISTRY, ANSWER)
+for part in (cli_stages, cli_registry, cli_serving):
+    app.registered_commands += part.app.registered_commands
+PANELS = (BEGIN, cli_stages.STAGES, COMPARE, cli_registry.REGISTRY, cli_serving.ANSWER)
 app.registered_commands.sort(key=lambda one: PANELS.index(str(one.rich_help_panel)))

@@ -47,7 +47,8 @@ def test_make_alone_lists_the_targets() -> None:
 
 LAYERS = [
     {"cli"},
-    {"cli_registry", "cli_stages"},
+    {"cli_registry", "cli_serving"},
+    {"cli_stages"},
     {"show_doctor", "show_registry"},
     {"stages", "service", "show"},
     {"adoption", "promotions", "reports", "reproduce", "runs"},
