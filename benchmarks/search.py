@@ -30,7 +30,7 @@ import optuna
 import pandas as pd
 from features import matrix_rate
 
-from lus import featureset, folds, heads, params, runs, space, studies, tracking, training
+from lus import featureset, folds, heads, loop, params, runs, space, studies, tracking, training
 from lus.featureset import FeatureSet, Info
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -141,12 +141,12 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, loop = compiled(heads.PUBLISHED, features, labels), training.loop_for(2, "adam")
-    loop.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
+    model, head = compiled(heads.PUBLISHED, features, labels), loop.of(2, "adam")
+    head.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
     inputs = training.standardise(features, *heads.feature_moments(features))
     ways = (
         lambda: model.fit(features, targets, batch_size=heads.PUBLISHED.batch, epochs=1, verbose=0),
-        lambda: loop.epoch(heads.PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
+        lambda: head.epoch(heads.PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
     )
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(count):

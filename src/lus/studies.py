@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import heads, space, training, trials
+from lus import heads, loop, space, training, trials
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
 from lus.folds import Part
@@ -48,7 +48,7 @@ FOLDS, CONFUSION, CURVES, VALIDATION = "folds", "confusion", "curves", "validati
 probabilities of the validation clips."""
 NO_RESULT = ("trials", "seconds", "workers")
 """Parameters of the search that its trials do not depend on."""
-_CODE = (*(module.__file__ or "" for module in (heads, space, training)), __file__)
+_CODE = (*(module.__file__ or "" for module in (heads, loop, space, training)), __file__)
 
 
 def storage() -> optuna.storages.RDBStorage:

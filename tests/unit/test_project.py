@@ -60,6 +60,7 @@ LAYERS = [
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
     {"training", "plainhead"},
+    {"loop"},
     {"heads", "checks", "datadocs", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
     {"layouts"},
