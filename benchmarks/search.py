@@ -31,7 +31,21 @@ import optuna
 import pandas as pd
 from features import matrix_rate
 
-from lus import featureset, folds, heads, loop, params, protocols, runs, space, studies, tracking, training
+from lus import (
+    featureset,
+    folds,
+    heads,
+    joining,
+    loop,
+    params,
+    protocols,
+    runs,
+    space,
+    steering,
+    studies,
+    tracking,
+    training,
+)
 from lus.featureset import FeatureSet, Info
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -124,8 +138,8 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = studies.name_of(data, part, section)
-    work = studies.Work(name, part.name, studies.Budget(len(tried)), section, None)
+    name = joining.name_of(data, part, section)
+    work = joining.Work(name, part.name, joining.Budget(len(tried)), section, None)
     task = search.Task(data, part, section, work, runs.open_search(name, data, part, section, RULE))
     study = studies.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
@@ -171,7 +185,7 @@ def compare(data: FeatureSet, trials: int, epochs: int) -> None:
     tried = draw(trials, section)
     os.chdir(data.folder)
     tracking.connect()
-    studies.pruner = optuna.pruners.NopPruner
+    steering.pruner = optuna.pruners.NopPruner
     ways = {"obvious": (obvious, 1), "first": (ours, 1), "second": (ours, 2)}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     worked = dict.fromkeys(ways, 0.0)

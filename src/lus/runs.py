@@ -287,11 +287,10 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     tags["trials_sha256"] = tracking.sha256(written)
     measured = [(name, float(value), 0) for name, value in values.items()]
     _log(search.run_id, metrics=measured, tags=tracking.prefixed(tags))
-    frozen = next(one for one in studies.finished(study) if one.user_attrs[studies.PLACE] == best.number)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.study(study, f"{search.data.name} · {search.part.name}", folder / "study.html")
-        _pictures(search, frozen, best, folder)
+        _pictures(search, studies.numbered(study, best.number), best, folder)
         mlflow.log_artifacts(str(folder), run_id=search.run_id)
         mlflow.log_artifact(str(written), run_id=search.run_id)
 

@@ -13,13 +13,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import featureset, folds, heads, metrics, pool, protocols, runs, space, studies, tracking, training, trials
+from lus import (
+    featureset,
+    folds,
+    heads,
+    joining,
+    metrics,
+    pool,
+    protocols,
+    runs,
+    space,
+    studies,
+    tracking,
+    training,
+    trials,
+)
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
+from lus.joining import Budget, Work
 from lus.params import Folds, Search
 from lus.runs import SearchRun, TrialRun
-from lus.studies import Budget, Course, Work
+from lus.steering import Course
 from lus.training import Trained
 from lus.trials import FoldScore, PartTrials, Trial, Trials
 
@@ -111,7 +126,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = studies.name_of(data, part, params)
+        name = joining.name_of(data, part, params)
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
         tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
@@ -125,7 +140,7 @@ def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
         if told:
             told(study)
 
-    studies.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
+    joining.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
 
 
 def _clear_up(tasks: list[Task]) -> None:
