@@ -42,23 +42,23 @@ def conditions(version: ModelVersion, champion: ModelVersion | None, params: Pro
 
 
 def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str) -> Facts:
-    folder = registry.artifacts(version, registry.EVALUATION)
-    theirs = registry.artifacts(champion, registry.EVALUATION) if champion else None
     card: Card | str
     parity: Parity | str
     try:
         card, parity = _served(version, engine)
     except BadInput as error:
         card = parity = str(error)
-    return Facts(
-        versions.read_json(folder, "metrics.json"),
-        versions.read_json(folder, "audit.json"),
-        _table(folder),
-        card,
-        parity,
-        str(champion.version) if champion else None,
-        _table(theirs),
-    )
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
+        folder = registry.evaluation_files(version, Path(own))
+        return Facts(
+            versions.read_json(folder / "metrics.json"),
+            versions.read_json(folder / "audit.json"),
+            _predictions(folder),
+            card,
+            parity,
+            _number(champion),
+            _predictions(registry.evaluation_files(champion, Path(of_champion))) if champion else None,
+        )
 
 
 def _served(version: ModelVersion, engine: str) -> tuple[Card, Parity]:
@@ -68,10 +68,10 @@ def _served(version: ModelVersion, engine: str) -> tuple[Card, Parity]:
         return made.card, made.parity()
 
 
-def _table(folder: Path | None) -> pd.DataFrame | None:
-    file = folder / "predictions.csv" if folder else None
+def _predictions(folder: Path) -> pd.DataFrame | None:
+    file = folder / "predictions.csv"
     text = dict.fromkeys(("clip_id", "path", "patient", "label", "predicted"), str)
-    return pd.read_csv(file, dtype=text, keep_default_na=False) if file and file.is_file() else None
+    return pd.read_csv(file, dtype=text, keep_default_na=False) if file.is_file() else None
 
 
 def refuse(version: ModelVersion, found: Sequence[Condition]) -> None:

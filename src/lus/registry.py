@@ -212,17 +212,14 @@ def lineage_files(version: ModelVersion, folder: Path) -> Path:
     return folder / LINEAGE
 
 
-def artifacts(version: ModelVersion, folder: str) -> Path | None:
-    """Download a folder of the artifacts of the run that a version comes from, into a scratch place of MLflow's.
-
-    Returns:
-        Where it is; None where the version has no run, or the run no such folder.
-    """
+def evaluation_files(version: ModelVersion, folder: Path) -> Path:
+    """Download the files of the evaluation that a version comes from; returns the folder that holds those there are."""
     import mlflow
 
-    if not version.run_id or not any(one.path == folder for one in _client().list_artifacts(version.run_id)):
-        return None
-    return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=folder))
+    there = _client().list_artifacts(version.run_id) if version.run_id else []
+    if any(one.path == EVALUATION for one in there):
+        mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=EVALUATION, dst_path=str(folder))
+    return folder / EVALUATION
 
 
 def fetch(version: ModelVersion, folder: Path) -> Card:

@@ -150,7 +150,8 @@ def lineage(name: str, what: str) -> Lineage:
     with tempfile.TemporaryDirectory() as scratch:
         stored = registry.lineage_files(version, Path(scratch))
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
-    evaluation = registry.artifacts(version, registry.EVALUATION)
+        evaluation = registry.evaluation_files(version, Path(scratch))
+        metrics, audit = (read_json(evaluation / file) for file in ("metrics.json", "audit.json"))
     acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
         _row(version, registry.aliases(name)),
@@ -158,16 +159,15 @@ def lineage(name: str, what: str) -> Lineage:
         dict(version.tags),
         outs(lock or {}),
         params,
-        read_json(evaluation, "metrics.json"),
-        read_json(evaluation, "audit.json"),
+        metrics,
+        audit,
         acts,
     )
 
 
-def read_json(folder: Path | None, name: str) -> dict[str, Any] | None:
-    """A JSON file of a folder, where both are there."""
-    file = folder / name if folder else None
-    return dict(json.loads(file.read_text())) if file and file.is_file() else None
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The content of a JSON file, where it is there."""
+    return dict(json.loads(file.read_text())) if file.is_file() else None
 
 
 def _yaml(file: Path) -> dict[str, Any] | None:
