@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lus import backbones, classifier, featureset, folds, registry, tracking, training, versions
+from lus import backbones, classifier, featureset, files, folds, registry, training, versions
 from lus.errors import BadInput
 from lus.heads import HeadParams
 from lus.stages import evaluate, register
@@ -28,8 +28,8 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     first = _register(searched)
     version = registry.by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
     assert (str(version.version), version.aliases) == (first, ["challenger"])
-    assert version.tags["clips_sha256"] == tracking.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
-    assert version.tags["trials_sha256"] == tracking.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
+    assert version.tags["clips_sha256"] == files.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
+    assert version.tags["trials_sha256"] == files.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
     parity = registry.compile_into(version, "openvino-f32", tmp_path / "served").parity()
     assert (parity.clips, parity.holds) == (2, True)
