@@ -118,7 +118,7 @@ def test_a_head_learns_what_only_the_order_of_frames_says() -> None:
     assert trained.history.loss[-1] < trained.history.loss[0]
     assert trained.history.accuracy[-1] > 0.9
     unseen, truth = _data(seed=5)
-    probabilities = heads.predict(trained.model(10), unseen)
+    probabilities = np.asarray(trained.model(10)(unseen))
     assert probabilities.shape == (24, 2)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == truth).mean() > 0.9
@@ -169,7 +169,7 @@ def test_training_stops_early_and_takes_the_best_epoch() -> None:
     assert len(history.val_loss) < 40
     assert history.best_epoch == int(np.argmin(history.val_loss)) + 1 == len(history.val_loss) - 3
     assert told == [(number, min(history.val_loss[:number])) for number in range(1, len(history.val_loss) + 1)]
-    given = heads.predict(trained.model(10), wrong[0])
+    given = np.asarray(trained.model(10)(wrong[0]))
     np.testing.assert_allclose(given, trained.probabilities, atol=1e-6)
     assert training.scores(given, wrong[1])[0] == pytest.approx(min(history.val_loss), abs=1e-5)
 
