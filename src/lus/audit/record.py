@@ -33,6 +33,10 @@ class Finding:
     sentence: str
     evidence: Mapping[str, object] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, object]:
+        """Plain values, as JSON holds them."""
+        return vars(self) | {"evidence": dict(self.evidence)}
+
 
 @dataclass(frozen=True)
 class FoldRecord:

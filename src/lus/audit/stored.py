@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def write_audit(folder: Path, found: Audit) -> None:
 
 def as_json(found: Audit) -> dict[str, Any]:
     """What was found, as plain values: leaking, findings, passed, unknown."""
-    findings = [asdict(one) | {"evidence": dict(one.evidence)} for one in found.findings]
+    findings = [one.to_json() for one in found.findings]
     return {"leaking": found.leaking, "findings": findings, "passed": found.passed, "unknown": found.unknown}
 
 
