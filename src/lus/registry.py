@@ -104,13 +104,7 @@ def register(
         metadata={"card": json.dumps(card.to_json())},
     )
     with tempfile.TemporaryDirectory() as scratch:
-        np.save(Path(scratch) / EXAMPLE_FILE, example)
-        np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
-        for file in files:
-            (Path(scratch) / LINEAGE).mkdir(exist_ok=True)
-            shutil.copy(file, Path(scratch) / LINEAGE / file.name)
-        if description is not None:
-            (Path(scratch) / MODEL_CARD).write_text(description)
+        _write_beside(Path(scratch), model, example, files, description)
         client.log_model_artifacts(logged.model_id, scratch)
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
     if description is not None:
@@ -118,6 +112,21 @@ def register(
     if challenger:
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def _write_beside(
+    folder: Path, model: keras.Model, example: Frames, files: Sequence[Path], description: str | None
+) -> None:
+    """Write what is kept beside a registered model."""
+    import numpy as np
+
+    np.save(folder / EXAMPLE_FILE, example)
+    np.save(folder / ANSWER_FILE, backbones.traced(model)(example))
+    for file in files:
+        (folder / LINEAGE).mkdir(exist_ok=True)
+        shutil.copy(file, folder / LINEAGE)
+    if description is not None:
+        (folder / MODEL_CARD).write_text(description)
 
 
 def _create(name: str) -> None:

@@ -28,6 +28,7 @@ from lus import (
     training,
     trials,
 )
+from lus.arrays import IntArray
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -53,8 +54,13 @@ class Task:
     run: SearchRun
 
 
-def score(trained: Trained, truth: np.ndarray) -> FoldScore:
-    """How a head does on the clips that it was validated on, at its best epoch."""
+def score(trained: Trained, truth: IntArray) -> FoldScore:
+    """How a head does on the clips that it was validated on, at its best epoch.
+
+    Args:
+        trained: the head.
+        truth: (n,) numbers of the clips' labels.
+    """
     history, probabilities = trained.history, trained.probabilities
     best = history.best_epoch
     loss = history.val_loss[best - 1]
@@ -193,35 +199,39 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
     tracking.connect()
     tasks = _tasks(folder, params, cut)
     _clear_up(tasks)
-    helpers = params.workers - 1
-    threads = max(1, pool.processors() // params.workers)
-    if helpers:
-        share_out(threads)
-    workers = pool.open_pool(helpers, None) if helpers else None
-    futures: list[Future[None]] = (
-        [workers.schedule(_help, args=(threads, tasks)) for _ in range(helpers)] if workers else []
-    )
     try:
-        _search(tasks, progress)
-        for future in futures:
-            future.result()
+        _search_together(tasks, params.workers, progress)
     finally:
         for task in tasks:
             runs.cancel(task.run)
-        if workers:
-            workers.stop()
-            workers.join()
     found = Trials(tasks[0].data.name, tuple(_result(task) for task in tasks))
     shutil.rmtree(out, ignore_errors=True)
     written = trials.write(out, found)
     for task, part in zip(tasks, found.parts, strict=True):
         runs.finish(task.run, studies.open_study(task.work.name), part.best, written)
-    best, tried = found.of(folds.ALL).best, sum(len(part.trials) for part in found.parts)
-    pruned = sum(trial.pruned for part in found.parts for trial in part.trials)
+    best, tried = found.of(folds.ALL).best, [trial for part in found.parts for trial in part.trials]
     return (
-        f"{tried} trials, {pruned} of them pruned, for {len(found.parts)} parts in {out}; best for all clips: trial "
-        f"{best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"
+        f"{len(tried)} trials, {sum(trial.pruned for trial in tried)} of them pruned, for {len(found.parts)} parts in "
+        f"{out}; best for all clips: trial {best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"
     )
+
+
+def _search_together(tasks: list[Task], workers: int, progress: pool.Progress | None) -> None:
+    """Search every part to its end, in this process and in others beside it."""
+    if workers == 1:
+        _search(tasks, progress)
+        return
+    threads = max(1, pool.processors() // workers)
+    share_out(threads)
+    helpers = pool.open_pool(workers - 1, None)
+    try:
+        helping: list[Future[None]] = [helpers.schedule(_help, args=(threads, tasks)) for _ in range(workers - 1)]
+        _search(tasks, progress)
+        for future in helping:
+            future.result()
+    finally:
+        helpers.stop()
+        helpers.join()
 
 
 def _search(tasks: list[Task], progress: pool.Progress | None) -> None:
