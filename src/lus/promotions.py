@@ -50,14 +50,15 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str) ->
         card = parity = str(error)
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
         folder = registry.evaluation_files(version, Path(own))
+        theirs = registry.evaluation_files(champion, Path(of_champion)) if champion else None
         return Facts(
-            versions.read_json(folder / "metrics.json"),
-            versions.read_json(folder / "audit.json"),
-            _predictions(folder),
-            card,
-            parity,
-            _number(champion),
-            _predictions(registry.evaluation_files(champion, Path(of_champion))) if champion else None,
+            metrics=versions.read_json(folder / "metrics.json"),
+            audit=versions.read_json(folder / "audit.json"),
+            predictions=_predictions(folder),
+            card=card,
+            parity=parity,
+            champion=_number(champion),
+            champion_predictions=_predictions(theirs) if theirs else None,
         )
 
 

@@ -45,7 +45,7 @@ def log(build: Path, evaluation: Path) -> str:
 
     Args:
         build: the folder of the stages' results.
-        evaluation: written by `run`.
+        evaluation: the folder that the stage `evaluate` wrote.
 
     Returns:
         The run's identity.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WAITING = "SCHEDULED"
 """MLflow's word for a search whose turn has not come."""
 ATTEMPTS = 3
+"""Times that something is logged before MLflow's refusal counts."""
 SAMPLE_SECONDS = 5
 """Between two samples of the system metrics."""
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
@@ -215,16 +216,13 @@ class TrialRun:
         """Log what came out, and what it took."""
         seconds = time.perf_counter() - self._started
         values = {
-            "loss": trial.loss,
-            "accuracy": trial.accuracy,
-            "epochs": trial.epochs,
             "folds": len(trial.folds),
             "seconds": seconds,
             "seconds_per_epoch": seconds / max(self._epochs, 1),
             "peak_memory_mb": self._peak / 2**20,
         }
-        if not trial.folds:
-            values = {name: value for name, value in values.items() if name not in ("loss", "accuracy", "epochs")}
+        if trial.folds:
+            values |= {"loss": trial.loss, "accuracy": trial.accuracy, "epochs": trial.epochs}
         _log(self._run_id, metrics=[(name, float(value), 0) for name, value in values.items()])
 
 
