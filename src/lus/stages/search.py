@@ -21,6 +21,7 @@ from lus import (
     metrics,
     pool,
     protocols,
+    quiet,
     runs,
     space,
     studies,
@@ -122,12 +123,8 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
 
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     """What is to be done, in order: the outer folds, then the whole cohort."""
-    data = featureset.read(folder)
-    # With the inputs that are searched, where they are others than the published ones.
-    published = heads.published(data.name)
-    published = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
-    first = published if space.fits(published, params) else None
-    rule = protocols.of(cut)
+    data, rule = featureset.read(folder), protocols.of(cut)
+    first = _first(data.name, params)
     tasks = []
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
@@ -136,6 +133,13 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
         tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
+
+
+def _first(feature_set: str, params: Search) -> HeadParams | None:
+    """The published head, with inputs that are searched; none where it lies outside of the search space."""
+    published = heads.published(feature_set)
+    head = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
+    return head if space.fits(head, params) else None
 
 
 def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
@@ -171,8 +175,6 @@ def _help(threads: int, tasks: list[Task]) -> None:
 
 def share_out(threads: int) -> None:
     """Let TensorFlow use so many processors; before it has done anything else."""
-    from lus import quiet
-
     quiet.import_tensorflow()
     import tensorflow as tf
 
