@@ -143,7 +143,7 @@ def package(
         str | None, typer.Option(help="champion, challenger, previous, ...; default: package.alias of params.yaml")
     ] = None,
 ) -> None:
-    """Build the Bento of the version that bears an alias (the champion, of the challenger while there is none)."""
+    """Build the Bento of the version that bears an alias (the champion, or the challenger while there is none)."""
     from lus import params, quiet
     from lus.stages import package as stage
 
