@@ -102,7 +102,8 @@ def _read(path: Path, indices: np.ndarray, count: int, skip: bool) -> list[np.nd
 
 
 def _square(frame: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB)
+    small = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
 
 
 if __name__ == "__main__":

@@ -252,8 +252,8 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def in_own_process(what: str, folder: Path | None, arguments: argparse.Namespace) -> dict[str, float]:
-    command = [sys.executable, Path(__file__).absolute(), "--alone", what, "--seen", str(arguments.seen)]
-    command += ["--folder", folder.absolute(), "--clips", str(arguments.clips)] if folder else []
+    command = [sys.executable, str(Path(__file__).absolute()), "--alone", what, "--seen", str(arguments.seen)]
+    command += ["--folder", str(folder.absolute()), "--clips", str(arguments.clips)] if folder else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)

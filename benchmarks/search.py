@@ -16,6 +16,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,7 +31,21 @@ import optuna
 import pandas as pd
 from features import matrix_rate
 
-from lus import featureset, folds, heads, params, runs, space, studies, tracking, training
+from lus import (
+    featureset,
+    folds,
+    heads,
+    joining,
+    loop,
+    params,
+    protocols,
+    runs,
+    space,
+    steering,
+    studies,
+    tracking,
+    training,
+)
 from lus.featureset import FeatureSet, Info
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -38,6 +53,8 @@ from lus.params import Search
 from lus.stages import search
 
 FOLDS, LENGTH, DIM = 5, 20, 2048
+ALL = params.load(Path(__file__).parent.parent / "params.yaml")
+RULE = protocols.of(ALL.folds)
 
 
 def made_up(folder: Path, clips: int) -> FeatureSet:
@@ -76,7 +93,8 @@ OPTIMISERS = {
 
 
 def compiled(head: HeadParams, features: np.ndarray, labels: int) -> keras.Model:
-    model = heads.build(head, *features.shape[1:], labels, *heads.feature_moments(features))
+    length, dim = features.shape[1:]
+    model = heads.build(head, length, dim, labels, *heads.feature_moments(features))
     optimiser = OPTIMISERS[head.optimiser](head.learning_rate)
     model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -120,9 +138,9 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = studies.name_of(data, part, section)
-    work = studies.Work(name, part.name, studies.Budget(len(tried)), section, None)
-    task = search.Task(data, part, section, work, runs.open_search(name, data, part, section))
+    name = joining.name_of(data, part, section)
+    work = joining.Work(name, part.name, joining.Budget(len(tried)), section, None)
+    task = search.Task(data, part, section, work, runs.open_search(name, data, part, section, RULE))
     study = studies.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
     with runs.active(task.run):
@@ -141,12 +159,12 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, loop = compiled(heads.PUBLISHED, features, labels), training.loop_for(2, "adam")
-    loop.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
+    model, head = compiled(heads.PUBLISHED, features, labels), loop.of(2, "adam")
+    head.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
     inputs = training.standardise(features, *heads.feature_moments(features))
-    ways = (
+    ways: tuple[Callable[[], object], ...] = (
         lambda: model.fit(features, targets, batch_size=heads.PUBLISHED.batch, epochs=1, verbose=0),
-        lambda: loop.epoch(heads.PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
+        lambda: head.epoch(heads.PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
     )
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(count):
@@ -159,7 +177,7 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
 
 def compare(data: FeatureSet, trials: int, epochs: int) -> None:
     """Time both ways and compare what they found."""
-    section = params.load().search.model_copy(update={"epochs": epochs, "patience": epochs, "trials": trials})
+    section = ALL.search.model_copy(update={"epochs": epochs, "patience": epochs, "trials": trials})
     rows = np.arange(len(data.clips))
     patients, targets = data.clips["patient"].to_numpy(), folds.targets(data.clips)
     names = folds.label_names(data.clips)
@@ -167,7 +185,7 @@ def compare(data: FeatureSet, trials: int, epochs: int) -> None:
     tried = draw(trials, section)
     os.chdir(data.folder)
     tracking.connect()
-    studies.pruner = optuna.pruners.NopPruner
+    steering.pruner = optuna.pruners.NopPruner
     ways = {"obvious": (obvious, 1), "first": (ours, 1), "second": (ours, 2)}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     worked = dict.fromkeys(ways, 0.0)

@@ -54,7 +54,7 @@ def by_property(values: pd.Series, targets: IntArray, train: IntArray, test: Int
 
 
 def averaged_features(
-    features: FloatArray, targets: IntArray, train: IntArray, test: IntArray, labels: int, strength: float = STRENGTH
+    features: FloatArray, targets: IntArray, train: IntArray, test: IntArray, labels: int
 ) -> FloatArray:
     """A linear classifier of a clip's mean features.
 
@@ -63,17 +63,16 @@ def averaged_features(
         targets: (n,) numbers of labels.
         train, test: row numbers.
         labels: how many there are.
-        strength: inverse of the penalty.
 
     Returns:
         (n_test, labels).
     """
     means = features.mean(axis=1)
-    return _linear(means[train], targets[train], means[test], labels, strength)
+    return _linear(means[train], targets[train], means[test], labels)
 
 
 def frame_wise(
-    features: FloatArray, targets: IntArray, train: IntArray, test: IntArray, labels: int, strength: float = STRENGTH
+    features: FloatArray, targets: IntArray, train: IntArray, test: IntArray, labels: int
 ) -> tuple[FloatArray, FloatArray]:
     """A linear classifier of single frames; the frames of a clip then vote, or their probabilities are averaged.
 
@@ -82,14 +81,13 @@ def frame_wise(
         targets: (n,) numbers of labels.
         train, test: row numbers.
         labels: how many there are.
-        strength: inverse of the penalty.
 
     Returns:
         The share of the frames that vote for each label, and the mean probabilities: both (n_test, labels).
     """
     length, dim = features.shape[1:]
     of_frames = np.repeat(targets[train], length)
-    flat = _linear(features[train].reshape(-1, dim), of_frames, features[test].reshape(-1, dim), labels, strength)
+    flat = _linear(features[train].reshape(-1, dim), of_frames, features[test].reshape(-1, dim), labels)
     frames = flat.reshape(len(test), length, labels)
     votes = np.eye(labels, dtype=np.float32)[frames.argmax(axis=-1)]
     return votes.mean(axis=1), frames.mean(axis=1)
@@ -101,7 +99,7 @@ def shuffled(features: FloatArray, seed: int) -> FloatArray:
     return np.take_along_axis(features, order[..., None], axis=1)
 
 
-def _linear(train: FloatArray, targets: IntArray, test: FloatArray, labels: int, strength: float) -> FloatArray:
+def _linear(train: FloatArray, targets: IntArray, test: FloatArray, labels: int) -> FloatArray:
     """Multinomial logistic regression on standardised inputs: (n_test, labels)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -112,6 +110,6 @@ def _linear(train: FloatArray, targets: IntArray, test: FloatArray, labels: int,
     if len(present) == 1:
         probabilities[:, present] = 1
         return probabilities
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=ITERATIONS))
     probabilities[:, present] = model.fit(train, targets).predict_proba(test)
     return probabilities

@@ -52,7 +52,7 @@ def runs(names: Sequence[str]) -> list[Shown]:
         BadInput: a name fits no run, or several.
     """
     tracking.connect()
-    known = _search("", order="attributes.start_time DESC")
+    known = tracking.search("")
     return [_shown(_meant(name, known)) for name in names]
 
 
@@ -112,7 +112,7 @@ def _searches() -> list[Run]:
     """Finished searches on the whole cohort, the newest first; at least one."""
     tracking.connect()
     finished = f"tags.`lus.kind` = 'search' and tags.`lus.part` = '{ALL}' and attributes.status = 'FINISHED'"
-    found = [one for one in _search(finished, order="attributes.start_time DESC") if _trials(one)]
+    found = tracking.search(finished)
     if not found:
         raise BadInput("no finished search in MLflow; `dvc repro search` makes one")
     return found
@@ -120,18 +120,4 @@ def _searches() -> list[Run]:
 
 def _trials(search: Run) -> list[Run]:
     nested = f"tags.`mlflow.parentRunId` = '{search.info.run_id}' and tags.`lus.state` = 'finished'"
-    return _search(nested, order="metrics.loss ASC")
-
-
-def _search(condition: str, order: str) -> list[Run]:
-    import mlflow
-
-    return list(
-        mlflow.search_runs(
-            experiment_names=[tracking.EXPERIMENT],
-            filter_string=condition,
-            order_by=[order],
-            max_results=10_000,
-            output_format="list",
-        )
-    )
+    return tracking.search(nested, order="metrics.loss ASC")

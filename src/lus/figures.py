@@ -12,6 +12,8 @@ import pandas as pd
 from lus.arrays import FloatArray, Frames, IntArray
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from lus.training import History
 
 
@@ -56,7 +58,7 @@ def confusion(matrix: IntArray, names: Sequence[str], path: Path, title: str = "
     axes.set_ylabel("true")
     axes.set_title(title, fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the true label")
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    _save(figure, path, dpi=120)
 
 
 def curves(histories: Sequence[History], path: Path, title: str) -> None:
@@ -81,7 +83,7 @@ def curves(histories: Sequence[History], path: Path, title: str) -> None:
     axes.set_ylabel("cross-entropy")
     axes.set_title(title, fontsize=10)
     axes.legend(fontsize=7, ncols=2)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    _save(figure, path, dpi=120)
 
 
 def examples(rows: Sequence[Sequence[Example]], names: Sequence[str], path: Path) -> None:
@@ -118,7 +120,7 @@ def examples(rows: Sequence[Sequence[Example]], names: Sequence[str], path: Path
         "Test clips, and the probabilities given by a head that was neither trained nor chosen on their patients",
         fontsize=10,
     )
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    _save(figure, path)
 
 
 def roc(targets: IntArray, probabilities: FloatArray, names: Sequence[str], path: Path) -> None:
@@ -148,7 +150,7 @@ def roc(targets: IntArray, probabilities: FloatArray, names: Sequence[str], path
     axes.set_aspect("equal")
     axes.set_title("Each label against the rest, clips of test patients", fontsize=10)
     axes.legend(loc="lower right", fontsize=8)
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    _save(figure, path, dpi=120)
 
 
 def reliability(series: Mapping[str, pd.DataFrame], path: Path) -> None:
@@ -175,7 +177,7 @@ def reliability(series: Mapping[str, pd.DataFrame], path: Path) -> None:
     below.set_ylim(bottom=0)
     below.set_ylabel("clips")
     below.set_xlabel("probability of the predicted label")
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    _save(figure, path, dpi=120)
 
 
 def most_wrong(
@@ -198,7 +200,7 @@ def most_wrong(
     if not clips:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "every clip is right", ha="center", va="center")
-        figure.savefig(path, dpi=100, metadata={"Software": None})
+        _save(figure, path)
         return
     places = range(len(clips))
     predicted = probabilities.argmax(axis=1)
@@ -214,7 +216,7 @@ def most_wrong(
     axes.set_xlabel("probability")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    _save(figure, path)
 
 
 def ways(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -240,9 +242,14 @@ def ways(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.set_title("Test clips: the model, and what is reached without it", fontsize=10)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    _save(figure, path)
 
 
 def _short(name: str) -> str:
     """The end of a long name: what tells clips apart is rarely the folder."""
     return name if len(name) <= 40 else f"...{name[-37:]}"
+
+
+def _save(figure: Figure, path: Path, dpi: int = 100) -> None:
+    """Without the version of the library in it, so that the same figures write the same bytes."""
+    figure.savefig(path, dpi=dpi, metadata={"Software": None})

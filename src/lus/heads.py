@@ -136,8 +136,3 @@ def feature_moments(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     flat = features.reshape(-1, features.shape[-1])
     # A feature that never changes must come out as 0, not as noise blown up.
     return flat.mean(axis=0), np.maximum(flat.var(axis=0), 1e-8)
-
-
-def predict(model: keras.Model, features: FloatArray) -> FloatArray:
-    """Probabilities: (n, length, dim) float32 -> (n, labels) float32."""
-    return np.asarray(model.predict(features, batch_size=64, verbose=0), np.float32)

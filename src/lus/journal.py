@@ -11,7 +11,7 @@ import contextlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,24 +80,10 @@ def now() -> str:
 
 def create() -> str:
     """A new journal; returns its run's identity."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     client = tracking.client()
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        location = None if tracking.address().startswith("http") else tracking.ARTIFACTS.absolute().as_uri()
-        try:
-            identity = client.create_experiment(EXPERIMENT, artifact_location=location)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            identity = mlflow.get_experiment_by_name(EXPERIMENT).experiment_id
-    else:
-        identity = found.experiment_id
     note = "Each parameter is an entry in the journal of a registered model: MLflow lets nobody change one."
     tags = {"lus.kind": "journal", "mlflow.note.content": note}
-    run = client.create_run(identity, run_name="promotions and rollbacks", tags=tags)
+    run = client.create_run(tracking.experiment(EXPERIMENT), run_name="promotions and rollbacks", tags=tags)
     client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
@@ -152,7 +138,7 @@ def claim(run_id: str, act: Act) -> Act:
     if not _write(run_id, number, BEGUN, _plain(act)):
         first = next(one for one in read(run_id) if one.number == number)
         raise BadInput(f"a {first} began at the same moment; nothing was changed, look at it and try again")
-    return Act(**asdict(act) | {"number": number})
+    return replace(act, number=number)
 
 
 def end(run_id: str, act: Act, outcome: str, remark: str = "") -> None:

@@ -102,17 +102,9 @@ def read(path: Path, length: int | None = None) -> Head:
 
 def _read(file: h5py.File, length: int | None) -> Head:
     version = _written_by(file)
-    model = _description(file)
-    entries = _chain(model)
-    first = entries[0]
-    if first.class_name == "InputLayer":
-        opening: Any = _arguments(Input, first).batch_input_shape
-        entries = entries[1:]
-    else:
-        opening = first.config.get("batch_input_shape")
-    opened = _input_shape(opening, length)
-    length, dim = opened
-    shape: Shape = opened
+    opening, entries = _opening(_chain(_description(file)))
+    length, dim = _input_shape(opening, length)
+    shape: Shape = (length, dim)
     held, layers = _child(file, "model_weights"), []
     for entry in entries:
         layer = _arguments(_kind(entry), entry)
@@ -126,6 +118,14 @@ def _read(file: h5py.File, length: int | None) -> Head:
         shape = after
     _refuse_other_answers(layers, shape)
     return Head(length, dim, shape[0], version, tuple(layers))
+
+
+def _opening(entries: list[_Entry]) -> tuple[Any, list[_Entry]]:
+    """The shape of what the first layer takes, as the file has it, and the layers without one that says only that."""
+    first = entries[0]
+    if first.class_name == "InputLayer":
+        return _arguments(Input, first).batch_input_shape, entries[1:]
+    return first.config.get("batch_input_shape"), entries
 
 
 def _text(attributes: h5py.AttributeManager, name: str) -> str | None:
@@ -178,7 +178,10 @@ def _chain(model: _Model) -> list[_Entry]:
     for before, entry in zip(names[:-1], entries[1:], strict=True):
         linear = linear and entry.inbound_nodes == [[[before, 0, 0, {}]]]
     if not linear:
-        raise BadInput("the layers branch or are shared, one chain from features to probabilities is expected")
+        raise BadInput(
+            "the layers branch or are shared, one chain from features to probabilities is expected; rebuild the model "
+            "as one"
+        )
     return entries
 
 
@@ -237,7 +240,10 @@ def _refuse_other_answers(layers: list[tuple[Layer, list[FloatArray]]], shape: S
         )
     last = [layer.activation for layer, _ in layers if isinstance(layer, Lstm | Dense | ActivationLayer)][-1]
     if last != "softmax":
-        raise BadInput(f"the last activation is {last}, softmax is expected, whose answers are probabilities of labels")
+        raise BadInput(
+            f"the last activation is {last}, softmax is expected, whose answers are probabilities of labels; rebuild "
+            "the model with it"
+        )
 
 
 def _weights(held: h5py.Group, layer: Layer, dim: int) -> list[FloatArray]:

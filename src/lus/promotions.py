@@ -48,24 +48,25 @@ def conditions(
 
 
 def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, steps: Steps) -> Facts:
-    steps("fetching its evaluation")
-    folder = registry.artifacts(version, registry.EVALUATION)
-    theirs = registry.artifacts(champion, registry.EVALUATION) if champion else None
     card: Card | str
     parity: Parity | str
     try:
         card, parity = _served(version, engine, steps)
     except BadInput as error:
         card = parity = str(error)
-    return Facts(
-        versions.read_json(folder, "metrics.json"),
-        versions.read_json(folder, "audit.json"),
-        _table(folder),
-        card,
-        parity,
-        str(champion.version) if champion else None,
-        _table(theirs),
-    )
+    steps("fetching its evaluation")
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
+        folder = registry.evaluation_files(version, Path(own))
+        theirs = registry.evaluation_files(champion, Path(of_champion)) if champion else None
+        return Facts(
+            metrics=versions.read_json(folder / "metrics.json"),
+            audit=versions.read_json(folder / "audit.json"),
+            predictions=_predictions(folder),
+            card=card,
+            parity=parity,
+            champion=_number(champion),
+            champion_predictions=_predictions(theirs) if theirs else None,
+        )
 
 
 def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[Card, Parity]:
@@ -75,10 +76,10 @@ def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[Card, Par
         return made.card, made.parity(progress=steps("asking the stored clips"))
 
 
-def _table(folder: Path | None) -> pd.DataFrame | None:
-    file = folder / "predictions.csv" if folder else None
+def _predictions(folder: Path) -> pd.DataFrame | None:
+    file = folder / "predictions.csv"
     text = dict.fromkeys(("clip_id", "path", "patient", "label", "predicted"), str)
-    return pd.read_csv(file, dtype=text, keep_default_na=False) if file and file.is_file() else None
+    return pd.read_csv(file, dtype=text, keep_default_na=False) if file.is_file() else None
 
 
 def refuse(version: ModelVersion, found: Sequence[Condition]) -> None:

@@ -231,9 +231,9 @@ def _read(file: Path) -> dict[str, dict[str, list[str]]]:
             "published one is"
         ) from None
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"{file}: is no file of folds ({error}), expected {expected}") from None
+        raise BadInput(f"{file}: is no file of folds ({error}), expected {expected}; mend or fetch it") from None
     if not found:
-        raise BadInput(f"{file}: has no fold, expected some {expected}")
+        raise BadInput(f"{file}: has no fold, expected some {expected}; mend or fetch it")
     return found
 
 

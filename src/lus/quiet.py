@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,3 +36,13 @@ def import_tensorflow(steps: Callable[[str], object] | None = None) -> None:
         steps("loading TensorFlow")
     with standard_error():
         import tensorflow  # noqa: F401
+
+
+@contextmanager
+def optuna_experiments() -> Iterator[None]:
+    """Optuna does not warn that what is used meanwhile may change with its next version: the locks pin this one."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

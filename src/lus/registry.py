@@ -110,13 +110,7 @@ def register(
     )
     steps("asking it the stored clips")
     with tempfile.TemporaryDirectory() as scratch:
-        np.save(Path(scratch) / EXAMPLE_FILE, example)
-        np.save(Path(scratch) / ANSWER_FILE, backbones.traced(model)(example))
-        for file in files:
-            (Path(scratch) / LINEAGE).mkdir(exist_ok=True)
-            shutil.copy(file, Path(scratch) / LINEAGE / file.name)
-        if description is not None:
-            (Path(scratch) / MODEL_CARD).write_text(description)
+        _write_beside(Path(scratch), model, example, files, description)
         client.log_model_artifacts(logged.model_id, scratch)
     steps("registering the version")
     version = mlflow.register_model(logged.model_uri, name, tags=tags)
@@ -125,6 +119,21 @@ def register(
     if challenger:
         client.set_registered_model_alias(name, CHALLENGER, version.version)
     return version
+
+
+def _write_beside(
+    folder: Path, model: keras.Model, example: Frames, files: Sequence[Path], description: str | None
+) -> None:
+    """Write what is kept beside a registered model."""
+    import numpy as np
+
+    np.save(folder / EXAMPLE_FILE, example)
+    np.save(folder / ANSWER_FILE, backbones.traced(model)(example))
+    for file in files:
+        (folder / LINEAGE).mkdir(exist_ok=True)
+        shutil.copy(file, folder / LINEAGE)
+    if description is not None:
+        (folder / MODEL_CARD).write_text(description)
 
 
 def _create(name: str) -> None:
@@ -219,17 +228,14 @@ def lineage_files(version: ModelVersion, folder: Path) -> Path:
     return folder / LINEAGE
 
 
-def artifacts(version: ModelVersion, folder: str) -> Path | None:
-    """Download a folder of the artifacts of the run that a version comes from, into a scratch place of MLflow's.
-
-    Returns:
-        Where it is; None where the version has no run, or the run no such folder.
-    """
+def evaluation_files(version: ModelVersion, folder: Path) -> Path:
+    """Download the files of the evaluation that a version comes from; returns the folder that holds those there are."""
     import mlflow
 
-    if not version.run_id or not any(one.path == folder for one in _client().list_artifacts(version.run_id)):
-        return None
-    return Path(mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=folder))
+    there = _client().list_artifacts(version.run_id) if version.run_id else []
+    if any(one.path == EVALUATION for one in there):
+        mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=EVALUATION, dst_path=str(folder))
+    return folder / EVALUATION
 
 
 def fetch(version: ModelVersion, folder: Path) -> Card:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lus import tracking, trials
+from lus import files, tracking, trials
 from lus.audit import stored
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
@@ -45,7 +45,7 @@ def log(build: Path, evaluation: Path) -> str:
 
     Args:
         build: the folder of the stages' results.
-        evaluation: written by `run`.
+        evaluation: the folder that the stage `evaluate` wrote.
 
     Returns:
         The run's identity.
@@ -53,12 +53,12 @@ def log(build: Path, evaluation: Path) -> str:
     import mlflow
 
     summary, details, choice, audit = (
-        json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, stored.AUDIT)
+        json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, AUDIT_FILE)
     )
     tracking.connect()
     tracking.bury()
     found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
-    identity = {"evaluation_sha256": tracking.sha256(evaluation / METRICS_FILE)}
+    identity = {"evaluation_sha256": files.sha256(evaluation / METRICS_FILE)}
     leaks = str(summary["leaking"] or audit["leaking"]).lower()
     tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": tracking.owner()}
     marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"

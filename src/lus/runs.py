@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import featureset, figures, folds, plots, studies, tracking
+from lus import featureset, figures, files, folds, plots, studies, tracking
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WAITING = "SCHEDULED"
 """MLflow's word for a search whose turn has not come."""
 ATTEMPTS = 3
+"""Times that something is logged before MLflow's refusal counts."""
 SAMPLE_SECONDS = 5
 """Between two samples of the system metrics."""
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
@@ -57,31 +58,24 @@ class SearchRun:
 def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule) -> SearchRun:
     """The run of a study: the one there is, or a new one."""
     made_for = folds.ALL if data.info.folds is None else part.name
-    files = {"features": data.folder / featureset.features_file(made_for), "clips": data.folder / featureset.CLIPS_FILE}
+    features, clips = (data.folder / name for name in (featureset.features_file(made_for), featureset.CLIPS_FILE))
     shared = {
         "feature_set": data.name,
         "part": part.name,
-        "cohort": tracking.cohort_hash(files["clips"]),
+        "cohort": tracking.cohort_hash(clips),
         "study": study,
         "seed": str(params.seed),
         "protocol": rule.name,
         "leaking": str(rule.leaking).lower(),
-    } | tracking.lineage(files)
+    } | tracking.lineage({"features": features, "clips": clips})
     run_id = _find(study) or _make(study, data, part, params, rule, shared)
     _log(run_id, tags={tracking.OWNER_TAG: tracking.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)
 
 
 def _find(study: str) -> str | None:
-    import mlflow
-
-    found = mlflow.search_runs(
-        experiment_names=[tracking.EXPERIMENT],
-        filter_string=f"tags.`lus.study` = '{study}' and tags.`lus.kind` = 'search'",
-        order_by=["attributes.start_time ASC"],
-        max_results=1,
-        output_format="list",
-    )
+    of_study = f"tags.`lus.study` = '{study}' and tags.`lus.kind` = 'search'"
+    found = tracking.search(of_study, "attributes.start_time ASC", limit=1)
     return str(found[0].info.run_id) if found else None
 
 
@@ -111,9 +105,7 @@ def _make(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule, 
 
 
 def _create(name: str, tags: Mapping[str, str]) -> str:
-    import mlflow
-
-    experiment = mlflow.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
+    experiment = tracking.experiment(tracking.EXPERIMENT)
     return str(tracking.client().create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
 
 
@@ -224,22 +216,19 @@ class TrialRun:
         """Log what came out, and what it took."""
         seconds = time.perf_counter() - self._started
         values = {
-            "loss": trial.loss,
-            "accuracy": trial.accuracy,
-            "epochs": trial.epochs,
             "folds": len(trial.folds),
             "seconds": seconds,
             "seconds_per_epoch": seconds / max(self._epochs, 1),
             "peak_memory_mb": self._peak / 2**20,
         }
-        if not trial.folds:
-            values = {name: value for name, value in values.items() if name not in ("loss", "accuracy", "epochs")}
+        if trial.folds:
+            values |= {"loss": trial.loss, "accuracy": trial.accuracy, "epochs": trial.epochs}
         _log(self._run_id, metrics=[(name, float(value), 0) for name, value in values.items()])
 
 
 def settle(study: optuna.Study, search: SearchRun) -> None:
     """End the runs of trials that have ended, as what they ended as: this process's own, and those of the dead."""
-    still = tracking.having(f"tags.`mlflow.parentRunId` = '{search.run_id}'", "RUNNING")
+    still = tracking.search(f"tags.`mlflow.parentRunId` = '{search.run_id}' and attributes.status = 'RUNNING'")
     by_number = {str(one.number): one for one in study.get_trials(deepcopy=False)} if still else {}
     for run in still:
         whose = run.data.tags[tracking.OWNER_TAG]
@@ -284,14 +273,13 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     values = {"best_loss": best.loss, "best_accuracy": best.accuracy, "best_trial": best.number}
     values |= {f"trials_{state}": count for state, count in counts.items()}
     tags = {f"best.{name}": str(value) for name, value in best.head.to_dict().items()}
-    tags["trials_sha256"] = tracking.sha256(written)
+    tags["trials_sha256"] = files.sha256(written)
     measured = [(name, float(value), 0) for name, value in values.items()]
     _log(search.run_id, metrics=measured, tags=tracking.prefixed(tags))
-    frozen = next(one for one in studies.finished(study) if one.user_attrs[studies.PLACE] == best.number)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.study(study, f"{search.data.name} · {search.part.name}", folder / "study.html")
-        _pictures(search, frozen, best, folder)
+        _pictures(search, studies.numbered(study, best.number), best, folder)
         mlflow.log_artifacts(str(folder), run_id=search.run_id)
         mlflow.log_artifact(str(written), run_id=search.run_id)
 

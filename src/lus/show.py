@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from lus.errors import Unusable
 
 if TYPE_CHECKING:
-    from lus.audit.record import Audit, Finding
+    from lus.audit.record import Audit
     from lus.audit.table import Verdict
     from lus.classifier import Answer
     from lus.compare import Shown
@@ -164,17 +164,13 @@ def verdict_table(found: Verdict, name: str) -> None:
 def verdict_json(found: Verdict) -> None:
     """Print what was found in a published table as one JSON object."""
     body = {
-        "findings": _findings(found.findings),
+        "findings": [one.to_json() for one in found.findings],
         "results": found.rows,
         "folds": found.folds,
         "clips_in_a_fold": found.clips,
         "assumption": found.assumption,
     }
     print_json(body)
-
-
-def _findings(found: Sequence[Finding]) -> list[dict[str, object]]:
-    return [vars(one) | {"evidence": dict(one.evidence)} for one in found]
 
 
 def print_json(body: dict[str, object] | list[dict[str, object]]) -> None:

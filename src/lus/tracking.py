@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 DATABASE = Path("mlflow.db")
 EXPERIMENT = "lus"
 ARTIFACTS = Path("mlartifacts")
-sha256 = files.sha256
 SECONDS = 10.0
 """In which a server must answer for the first time."""
 OWNER_TAG = "lus.owner"
@@ -56,14 +55,13 @@ def connect() -> None:
     # What it says of the tables that it makes on the first call is no news to anybody.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     mlflow.set_tracking_uri(uri)
-    # A server keeps artifacts where it was told to; a bare database needs a folder.
-    location = None if uri.startswith("http") else ARTIFACTS.absolute().as_uri()
     try:
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            _make_experiment(location)
-        mlflow.set_experiment(EXPERIMENT)
+        mlflow.set_experiment(experiment_id=experiment(EXPERIMENT))
     except MlflowException as error:
-        raise BadInput(f"MLflow at {_shown(uri)} cannot be used ({error.message}); see MLFLOW_TRACKING_URI") from None
+        raise BadInput(
+            f"MLflow at {_shown(uri)} cannot be used ({error.message}); name another in MLFLOW_TRACKING_URI, or unset "
+            f"it to use {DATABASE} here"
+        ) from None
 
 
 def _shown(uri: str) -> str:
@@ -97,16 +95,23 @@ def _refuse_unreachable(uri: str) -> None:
         ) from None
 
 
-def _make_experiment(location: str | None) -> None:
+def experiment(name: str) -> str:
+    """The identity of an experiment, which is made if there is none."""
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        mlflow.create_experiment(EXPERIMENT, artifact_location=location)
-    except MlflowException as error:
-        # Another process may have made it in the meantime.
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+    found = mlflow.get_experiment_by_name(name)
+    if found is None:
+        # A server keeps artifacts where it was told to; a bare database needs a folder.
+        location = None if address().startswith("http") else ARTIFACTS.absolute().as_uri()
+        try:
+            return str(mlflow.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            # Another process may have made it in the meantime.
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            found = mlflow.get_experiment_by_name(name)
+    return str(found.experiment_id)
 
 
 def _git(*arguments: str) -> str | None:
@@ -118,11 +123,11 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def lineage(files: dict[str, Path]) -> dict[str, str]:
+def lineage(inputs: dict[str, Path]) -> dict[str, str]:
     """Where a result comes from: git commit, the given files' hashes, and the machine's kind.
 
     Args:
-        files: name -> file; each gives `<name>_sha256`; a missing one is left out.
+        inputs: name -> file; each gives `<name>_sha256`; a missing one is left out.
     """
     commit = _git("rev-parse", "HEAD")
     # dvc.lock is written while the pipeline runs; a new source file counts as a change, a new result does not.
@@ -130,7 +135,7 @@ def lineage(files: dict[str, Path]) -> dict[str, str]:
     return {
         "git_commit": commit or "none",
         "git_clean": "unknown" if changes is None else str(not changes).lower(),
-        **{f"{name}_sha256": sha256(path) for name, path in files.items() if path.is_file()},
+        **{f"{name}_sha256": files.sha256(path) for name, path in inputs.items() if path.is_file()},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
@@ -145,7 +150,7 @@ def cohort_hash(clips: Path) -> str:
     for out in stages.get("cohort", {}).get("outs", []):
         if out.get("path") == "build/cohort.csv" and "md5" in out:
             return f"md5:{out['md5']}"
-    return f"sha256:{sha256(clips)}"
+    return f"sha256:{files.sha256(clips)}"
 
 
 def git_user() -> str | None:
@@ -177,21 +182,24 @@ def alive(whose: str) -> bool | None:
 
 def bury() -> int:
     """End as killed the runs whose process on this machine is gone; returns how many there were."""
-    open_runs = [run for status in ("RUNNING", "SCHEDULED") for run in having("tags.`lus.owner` LIKE '%'", status)]
+    owned = "tags.`lus.owner` LIKE '%' and attributes.status"
+    open_runs = [run for status in ("RUNNING", "SCHEDULED") for run in search(f"{owned} = '{status}'")]
     dead = [run.info.run_id for run in open_runs if alive(run.data.tags[OWNER_TAG]) is False]
     for run_id in dead:
         client().set_terminated(run_id, "KILLED")
     return len(dead)
 
 
-def having(condition: str, status: str) -> list[Run]:
-    """The experiment's runs that fulfil a condition and have a status."""
+def search(condition: str, order: str = "attributes.start_time DESC", limit: int = 10_000) -> list[Run]:
+    """The experiment's runs that fulfil a condition, in the words of MLflow's filters; the newest first by default."""
     import mlflow
 
     return list(
         mlflow.search_runs(
             experiment_names=[EXPERIMENT],
-            filter_string=f"{condition} and attributes.status = '{status}'",
+            filter_string=condition,
+            order_by=[order],
+            max_results=limit,
             output_format="list",
         )
     )
@@ -211,14 +219,5 @@ def prefixed(tags: dict[str, str]) -> dict[str, str]:
 
 def find_run(**tags: str) -> Run | None:
     """The newest finished run of the experiment with all these tags."""
-    import mlflow
-
     conditions = [f"tags.`lus.{name}` = '{value}'" for name, value in tags.items()]
-    runs = mlflow.search_runs(
-        experiment_names=[EXPERIMENT],
-        filter_string=" and ".join([*conditions, "attributes.status = 'FINISHED'"]),
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-        output_format="list",
-    )
-    return runs[0] if runs else None
+    return next(iter(search(" and ".join([*conditions, "attributes.status = 'FINISHED'"]), limit=1)), None)

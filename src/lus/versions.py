@@ -106,17 +106,17 @@ def _row(version: ModelVersion, aliases: Mapping[str, str]) -> Row:
     borne = sorted(alias for alias, of in aliases.items() if of == number)
     own = [one for one in NAMED if one in borne] + [one for one in borne if one not in NAMED]
     return Row(
-        number,
-        own,
-        tags.get("accuracy", ""),
-        tags.get("accuracy_interval", ""),
-        tags.get("balanced_accuracy", ""),
-        tags.get("protocol", ""),
-        tags.get("audit", ""),
-        tags.get("clips_sha256", ""),
-        tags.get("git_commit", ""),
-        registry.lineage_id(version),
-        datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        version=number,
+        aliases=own,
+        accuracy=tags.get("accuracy", ""),
+        interval=tags.get("accuracy_interval", ""),
+        balanced_accuracy=tags.get("balanced_accuracy", ""),
+        protocol=tags.get("protocol", ""),
+        audit=tags.get("audit", ""),
+        data=tags.get("clips_sha256", ""),
+        commit=tags.get("git_commit", ""),
+        lineage=registry.lineage_id(version),
+        made=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )
 
 
@@ -150,24 +150,24 @@ def lineage(name: str, what: str) -> Lineage:
     with tempfile.TemporaryDirectory() as scratch:
         stored = registry.lineage_files(version, Path(scratch))
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
-    evaluation = registry.artifacts(version, registry.EVALUATION)
+        evaluation = registry.evaluation_files(version, Path(scratch))
+        metrics, audit = (read_json(evaluation / file) for file in ("metrics.json", "audit.json"))
     acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
-        _row(version, registry.aliases(name)),
-        str(version.run_id or ""),
-        dict(version.tags),
-        outs(lock or {}),
-        params,
-        read_json(evaluation, "metrics.json"),
-        read_json(evaluation, "audit.json"),
-        acts,
+        row=_row(version, registry.aliases(name)),
+        run_id=str(version.run_id or ""),
+        tags=dict(version.tags),
+        stages=outs(lock or {}),
+        params=params,
+        metrics=metrics,
+        audit=audit,
+        acts=acts,
     )
 
 
-def read_json(folder: Path | None, name: str) -> dict[str, Any] | None:
-    """A JSON file of a folder, where both are there."""
-    file = folder / name if folder else None
-    return dict(json.loads(file.read_text())) if file and file.is_file() else None
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The content of a JSON file, where it is there."""
+    return dict(json.loads(file.read_text())) if file.is_file() else None
 
 
 def _yaml(file: Path) -> dict[str, Any] | None:

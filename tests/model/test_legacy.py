@@ -1,4 +1,4 @@
-"""Heads saved by Keras 2: a writer of the format of TensorFlow 2.4, and an LSTM in NumPy to compare answers with."""
+"""Heads that Keras 2 saved are read whole, answer as they did, or are refused."""
 
 from __future__ import annotations
 
@@ -14,187 +14,24 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from lus import adoption, cli, legacy, params, promotions, registry
+from lus import legacy
 from lus.errors import BadInput
-from tests.conftest import ROOT, draw_frames, write_video
+from tests.model.keras2_files import (
+    DIM,
+    LENGTH,
+    PUBLISHED,
+    Layer,
+    answers,
+    dense,
+    draw_weights,
+    dropout,
+    features,
+    lstm,
+    write,
+)
 
 HERE = Path(__file__).parent
-LENGTH, DIM = 5, 6
-LABELS = "covid-19,pneumonia,healthy"
-Layer = dict[str, Any]
-
-
-def lstm(name: str, units: int, **changed: Any) -> Layer:
-    """The arguments that TensorFlow 2.4 writes for an LSTM."""
-    config = {
-        "name": name,
-        "trainable": True,
-        "dtype": "float32",
-        "return_sequences": False,
-        "return_state": False,
-        "go_backwards": False,
-        "stateful": False,
-        "unroll": False,
-        "time_major": False,
-        "units": units,
-        "activation": "tanh",
-        "recurrent_activation": "sigmoid",
-        "use_bias": True,
-        "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}},
-        "recurrent_initializer": {"class_name": "Orthogonal", "config": {"gain": 1.0, "seed": None}},
-        "bias_initializer": {"class_name": "Zeros", "config": {}},
-        "unit_forget_bias": True,
-        "kernel_regularizer": None,
-        "recurrent_regularizer": None,
-        "bias_regularizer": None,
-        "activity_regularizer": None,
-        "kernel_constraint": None,
-        "recurrent_constraint": None,
-        "bias_constraint": None,
-        "dropout": 0.4,
-        "recurrent_dropout": 0.0,
-        "implementation": 2,
-    }
-    return {"class_name": "LSTM", "config": config | changed}
-
-
-def dense(name: str, units: int, activation: str = "relu", **changed: Any) -> Layer:
-    config = {
-        "name": name,
-        "trainable": True,
-        "dtype": "float32",
-        "units": units,
-        "activation": activation,
-        "use_bias": True,
-        "kernel_initializer": {"class_name": "GlorotUniform", "config": {"seed": None}},
-        "bias_initializer": {"class_name": "Zeros", "config": {}},
-        "kernel_regularizer": None,
-        "bias_regularizer": None,
-        "activity_regularizer": None,
-        "kernel_constraint": None,
-        "bias_constraint": None,
-    }
-    return {"class_name": "Dense", "config": config | changed}
-
-
-def dropout(name: str) -> Layer:
-    config = {"name": name, "trainable": True, "dtype": "float32", "rate": 0.3, "noise_shape": None, "seed": None}
-    return {"class_name": "Dropout", "config": config}
-
-
-PUBLISHED = [lstm("lstm", 8), dense("dense", 7), dense("dense_1", 7), dense("dense_2", 3, "softmax")]
-"""The published layers, small."""
-
-
-def draw_weights(layers: list[Layer], dim: int, seed: int = 1) -> dict[str, dict[str, np.ndarray]]:
-    """Weights of each layer by their names in the file."""
-    rng, drawn = np.random.default_rng(seed), {}
-    for layer in layers:
-        name, units = layer["config"]["name"], layer["config"].get("units")
-        shapes: dict[str, tuple[int, ...]] = {}
-        if layer["class_name"] == "LSTM":
-            shapes = {"lstm_cell/kernel": (dim, 4 * units), "lstm_cell/recurrent_kernel": (units, 4 * units)}
-            shapes |= {"lstm_cell/bias": (4 * units,)}
-        elif layer["class_name"] == "Dense":
-            shapes = {"kernel": (dim, units), "bias": (units,)}
-        if not layer["config"].get("use_bias", True):
-            shapes = {key: shape for key, shape in shapes.items() if not key.endswith("bias")}
-        drawn[name] = {f"{name}/{key}:0": rng.normal(0, 0.6, shape).astype("f4") for key, shape in shapes.items()}
-        dim = units or dim
-    return drawn
-
-
-def write(
-    path: Path,
-    layers: list[Layer],
-    weights: dict[str, dict[str, np.ndarray]],
-    *,
-    shape: tuple[int | None, ...] = (None, LENGTH, DIM),
-    functional: bool = False,
-    version: str = "2.4.0",
-    text: Callable[[str], Any] = str.encode,
-) -> Path:
-    """Write a model as `model.save(path)` of TensorFlow 2.4 does; `text` makes the attributes."""
-    start = {
-        "class_name": "InputLayer",
-        "config": {"batch_input_shape": shape, "dtype": "float32", "sparse": False, "ragged": False, "name": "start"},
-    }
-    entries = [start, *layers]
-    config: dict[str, Any] = {"name": "model", "layers": entries}
-    if functional:
-        names = [entry["config"]["name"] for entry in entries]
-        nodes = [[], *([[[before, 0, 0, {}]]] for before in names[:-1])]
-        config["layers"] = [
-            entry | {"name": name, "inbound_nodes": node}
-            for entry, name, node in zip(entries, names, nodes, strict=True)
-        ]
-        config |= {"input_layers": [[names[0], 0, 0]], "output_layers": [[names[-1], 0, 0]]}
-    with h5py.File(path, "w") as file:
-        file.attrs["backend"], file.attrs["keras_version"] = text("tensorflow"), text(version)
-        described = {"class_name": "Functional" if functional else "Sequential", "config": config}
-        file.attrs["model_config"] = text(json.dumps(described))
-        held = file.create_group("model_weights")
-        held.attrs["layer_names"] = np.asarray([name.encode() for name in weights])
-        held.attrs["backend"], held.attrs["keras_version"] = text("tensorflow"), text(version)
-        for name, arrays in weights.items():
-            group = held.create_group(name)
-            group.attrs["weight_names"] = np.asarray([key.encode() for key in arrays])
-            for key, array in arrays.items():
-                group.create_dataset(key, data=array)
-    return path
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    raised = np.exp(x - x.max(axis=-1, keepdims=True))
-    return raised / raised.sum(axis=-1, keepdims=True)
-
-
-FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "linear": lambda x: x,
-    "relu": lambda x: np.maximum(x, 0),
-    "tanh": np.tanh,
-    "sigmoid": sigmoid,
-    "softmax": softmax,
-    "softplus": lambda x: np.log1p(np.exp(x)),
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
-    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
-    "hard_sigmoid": lambda x: np.clip(0.2 * x + 0.5, 0, 1),
-}
-"""As Keras 2 defines them."""
-
-
-def answers(layers: list[Layer], weights: dict[str, dict[str, np.ndarray]], x: np.ndarray) -> np.ndarray:
-    """What Keras 2 answers, in float64: (n, length, dim) -> (n, labels)."""
-    x = x.astype(float)
-    for layer in layers:
-        config, arrays = layer["config"], [one.astype(float) for one in weights[layer["config"]["name"]].values()]
-        act = FUNCTIONS[config.get("activation", "linear")]
-        if layer["class_name"] == "LSTM":
-            gate, (kernel, recurrent, *bias) = FUNCTIONS[config["recurrent_activation"]], arrays
-            h = c = np.zeros((len(x), config["units"]))
-            steps = []
-            for t in range(x.shape[1]):
-                i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent + sum(bias), 4, axis=1)
-                c = gate(f) * c + gate(i) * act(g)
-                h = gate(o) * act(c)
-                steps.append(h)
-            x = np.stack(steps, axis=1) if config["return_sequences"] else h
-        elif layer["class_name"] == "Dense":
-            x = act(x @ arrays[0] + sum(arrays[1:]))
-        else:
-            x = act(x)
-    return x
-
-
-def features(clips: int = 4, length: int = LENGTH, dim: int = DIM) -> np.ndarray:
-    return np.random.default_rng(9).normal(0, 1.5, (clips, length, dim)).astype("f4")
 
 
 def same(path: Path, layers: list[Layer], x: np.ndarray, **options: Any) -> None:
@@ -428,99 +265,3 @@ def test_the_length_comes_from_the_file_or_from_the_user(tmp_path: Path) -> None
     assert legacy.read(fixed, LENGTH).length == LENGTH
     with pytest.raises(BadInput, match="sequences of 5 frames are taken, --length says 7"):
         legacy.read(fixed, 7)
-
-
-def test_labels_are_the_users_in_the_order_of_the_probabilities(published: Path) -> None:
-    head = legacy.read(published)
-    assert adoption.labels_of("covid-19, pneumonia,healthy", head) == ("covid-19", "pneumonia", "healthy")
-    for wrong in (None, "", "a,b", "a,b,c,d", "a,b,b", "a,,b"):
-        with pytest.raises(BadInput, match="3 probabilities and --labels names"):
-            adoption.labels_of(wrong, head)
-
-
-def _lus(*arguments: str) -> str:
-    done = CliRunner().invoke(cli.app, ["import-legacy", *arguments])
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.output
-
-
-@pytest.fixture
-def small(project: Path) -> Path:
-    """A project whose CNN is small: the head in `head.h5` takes its 1280 features."""
-    text = (ROOT / "params.yaml").read_text().replace("size: 299 ", "size: 96 ").replace("seen: null", "seen: 96  ")
-    (project / "params.yaml").write_text(text)
-    return write(project / "head.h5", PUBLISHED, draw_weights(PUBLISHED, 1280), shape=(None, LENGTH, 1280))
-
-
-@pytest.mark.slow
-def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answers(small: Path, tmp_path: Path) -> None:
-    said = _lus("head.h5", "--backbone", "mobilenetv2", "--labels", LABELS, "--out", "new/head.keras")
-    assert "lus-classifier version 1 registered from head.h5: (5, 1280) features -> 3 labels" in said
-    version = registry.by_number("lus-classifier", "1")
-    assert version.aliases == []
-    assert version.tags["protocol"] == "unknown"
-    assert "accuracy" not in version.tags
-    assert (version.tags["imported_from"], version.tags["imported_keras"]) == ("head.h5", "2.4.0")
-    assert version.tags["imported_sha256"] == registry.tracking.sha256(small)
-    with pytest.raises(BadInput, match="no challenger"):
-        registry.by_alias("lus-classifier", registry.CHALLENGER)
-
-    found = promotions.conditions(version, None, params.load().promote, "openvino")
-    assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
-        "audit": False,
-        "protocol": False,
-        "limits": True,
-        "parity": True,
-    }
-    with pytest.raises(BadInput, match="protocol: the evaluation carries no figures"):
-        promotions.promote(version, None, found)
-
-    clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
-    with registry.load(version) as classifier:
-        assert classifier.card.feature_set == f"mobilenetv2-{LENGTH}"
-        answer = classifier.classify(clip)
-        frames = np.random.default_rng(0).integers(0, 255, (2, LENGTH, 96, 96, 3), np.uint8)
-        given = classifier.probabilities(frames)
-    assert list(answer.probabilities) == LABELS.split(",")
-    section = params.load().features
-    cnn = adoption.backbones.build("mobilenetv2", 96, "random", seen=96, seed=section.seed)
-    seen = cnn.predict(frames.reshape(-1, 96, 96, 3), verbose=0).reshape(2, LENGTH, 1280)
-    np.testing.assert_allclose(given, answers(PUBLISHED, draw_weights(PUBLISHED, 1280), seen), atol=1e-4)
-    model = keras.saving.load_model("new/head.keras", compile=False, safe_mode=True)
-    np.testing.assert_allclose(given, np.asarray(model(seen)), atol=1e-4)
-
-
-def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
-    layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
-    model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)
-    card = registry.Card(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
-    registry.tracking.connect()
-    first = registry.register("lus-classifier", model, card, {}, example)
-    registry.register("lus-classifier", model, card, {}, example, challenger=False)
-    assert str(registry.by_alias("lus-classifier", registry.CHALLENGER).version) == str(first.version) == "1"
-
-
-def test_a_head_that_does_not_fit_the_backbone_is_refused_with_those_that_do(small: Path) -> None:
-    with pytest.raises(
-        BadInput, match=r"takes 1280 features .* xception gives 2048; mobilenetv2 or efficientnetb0 fit"
-    ):
-        _lus("head.h5", "--labels", LABELS)
-    write(small, PUBLISHED, draw_weights(PUBLISHED, DIM))
-    with pytest.raises(BadInput, match=r"takes 6 features .* no backbone has as many"):
-        _lus("head.h5", "--labels", LABELS)
-
-
-def test_weights_trained_here_never_stand_in_for_those_of_an_imported_head(small: Path) -> None:
-    params.change({"features.weights": "lus"})
-    with pytest.raises(BadInput, match=r"features\.weights is lus: a head needs the very weights of mobilenetv2"):
-        _lus("head.h5", "--labels", LABELS, "--backbone", "mobilenetv2")
-
-
-def test_a_head_can_be_converted_without_registering_it(small: Path) -> None:
-    assert _lus("head.h5", "--no-register", "--out", "head.keras").startswith("head.keras: (5, 1280) features -> 3")
-    assert Path("head.keras").is_file()
-    with pytest.raises(BadInput, match="--no-register leaves nothing to do"):
-        _lus("head.h5", "--no-register")
-    with pytest.raises(BadInput, match=r"ends in \.keras is expected"):
-        _lus("head.h5", "--no-register", "--out", "head.h5")

@@ -8,8 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -58,6 +60,16 @@ def _lus(*arguments: str) -> Done:
     if found.exception is not None and not isinstance(found.exception, BadInput):
         raise found.exception
     return Done(found.stdout, str(found.exception or ""))
+
+
+@contextmanager
+def _nothing_left_in(folder: Path) -> Iterator[None]:
+    """What is done meanwhile makes its temporary files there, and takes them away again."""
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
+    assert [path.name for path in folder.iterdir()] == []
 
 
 def _aliases() -> dict[str, str]:
@@ -119,7 +131,8 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     # Two versions are registered; the first goes into production, the worse one does not.
     assert [add(wrong=8), add(wrong=20)] == ["1", "2"]
     assert "version 1 is the champion" in _lus("promote", "1").printed
-    worse = _lus("promote", "2")
+    with _nothing_left_in(project / "scratch"):
+        worse = _lus("promote", "2")
     assert "version 2 is not promoted; champion: accuracy 0.500 against 0.800 of version 1 on 40 clips" in worse.refused
     assert re.search(r"champion\s+│\s+failed", worse.printed)
 
@@ -156,7 +169,8 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     assert (model["name"], model["version"]) == (NAME, "1")
     assert served.headers["X-Model-Version"] == "1"
     assert served.headers["X-Model-Lineage"] == model["lineage"]
-    shown = json.loads(_lus("show", model["lineage"], "--json").printed)
+    with _nothing_left_in(project / "scratch"):
+        shown = json.loads(_lus("show", model["lineage"], "--json").printed)
     assert shown["row"]["version"] == "1"
     assert shown["metrics"]["accuracy"] == 0.8
     assert shown["params"]["register"]["name"] == NAME

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lus import heads, plainhead, training
+from lus import heads, loop, plainhead, training
 from lus.heads import HeadParams
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
@@ -47,12 +47,12 @@ def test_probabilities_loss_and_gradients_equal_those_of_keras(params: HeadParam
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets, expected))
     gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
-    loop = training.Loop(len(params.dense), "adam")
-    loop.start(weights)
+    head = loop.Loop(len(params.dense), "adam")
+    head.start(weights)
     inputs = training.standardise(features, *heads.feature_moments(features))
-    one, logits, found = loop._gradients(tf.constant(inputs), tf.constant(targets))
+    one, logits, found = head._gradients(tf.constant(inputs), tf.constant(targets))
     np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=1e-6)
-    np.testing.assert_allclose(loop.probabilities(inputs), expected, atol=1e-6)
+    np.testing.assert_allclose(head.probabilities(inputs), expected, atol=1e-6)
     assert float(one) == pytest.approx(float(loss), abs=1e-6)
     for ours, theirs in zip(found, gradients, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6, rtol=1e-4)
@@ -74,20 +74,20 @@ def test_steps_in_the_same_order_lead_to_the_weights_that_fit_leads_to(optimiser
     model.compile(OPTIMISERS[optimiser](params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     fitted = model.fit(features, targets, batch_size=params.batch, epochs=3, shuffle=False, verbose=0)
 
-    loop = training.Loop(len(params.dense), optimiser)
-    loop.start(weights)
+    head = loop.Loop(len(params.dense), optimiser)
+    head.start(weights)
     inputs = training.standardise(features, *heads.feature_moments(features))
     order = np.arange(len(targets))
-    figures = [loop.epoch(params, inputs, targets, order, seed=0) for _ in range(3)]
+    figures = [head.epoch(params, inputs, targets, order, seed=0) for _ in range(3)]
     np.testing.assert_allclose([loss for loss, _ in figures], fitted.history["loss"], rtol=1e-4)
     np.testing.assert_allclose([share for _, share in figures], fitted.history["accuracy"], rtol=1e-5)
-    for ours, theirs, before in zip(loop.weights(), model.trainable_variables, weights, strict=True):
+    for ours, theirs, before in zip(head.weights(), model.trainable_variables, weights, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-5)
         assert np.abs(ours - before).max() > 1e-3
 
 
 def test_dropout_leaves_out_the_same_inputs_of_a_clip_at_all_its_steps_as_keras_does() -> None:
-    mask = training.dropout_mask(tf.constant([400, 10, 50]), tf.constant(0.4), tf.constant([1, 2], tf.int64)).numpy()
+    mask = loop.dropout_mask(tf.constant([400, 10, 50]), tf.constant(0.4), tf.constant([1, 2], tf.int64)).numpy()
     assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.6)}
     assert (mask == 0).mean() == pytest.approx(0.4, abs=0.02)
     # An LSTM of Keras that adds up its inputs: a step that another mask was drawn for would break the straight line.
@@ -118,7 +118,7 @@ def test_a_head_learns_what_only_the_order_of_frames_says() -> None:
     assert trained.history.loss[-1] < trained.history.loss[0]
     assert trained.history.accuracy[-1] > 0.9
     unseen, truth = _data(seed=5)
-    probabilities = heads.predict(trained.model(10), unseen)
+    probabilities = np.asarray(trained.model(10)(unseen))
     assert probabilities.shape == (24, 2)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (probabilities.argmax(axis=1) == truth).mean() > 0.9
@@ -143,10 +143,10 @@ def test_what_was_trained_before_leaves_no_trace_in_the_next_head() -> None:
 
 def test_heads_of_other_sizes_are_not_traced_again() -> None:
     features, targets = _data()
-    loop = training.loop_for(1, "adam")
+    head = loop.of(1, "adam")
     for units, batch in ((4, 8), (7, 5), (9, 16)):
         training.train(HeadParams(units=units, dense=(units,), batch=batch), features, targets, 2, epochs=1, seed=0)
-    assert loop._epoch.experimental_get_tracing_count() == 1
+    assert head._epoch.experimental_get_tracing_count() == 1
 
 
 def test_training_stops_early_and_takes_the_best_epoch() -> None:
@@ -169,7 +169,7 @@ def test_training_stops_early_and_takes_the_best_epoch() -> None:
     assert len(history.val_loss) < 40
     assert history.best_epoch == int(np.argmin(history.val_loss)) + 1 == len(history.val_loss) - 3
     assert told == [(number, min(history.val_loss[:number])) for number in range(1, len(history.val_loss) + 1)]
-    given = heads.predict(trained.model(10), wrong[0])
+    given = np.asarray(trained.model(10)(wrong[0]))
     np.testing.assert_allclose(given, trained.probabilities, atol=1e-6)
     assert training.scores(given, wrong[1])[0] == pytest.approx(min(history.val_loss), abs=1e-5)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import optuna
 import pytest
 
-from lus import params, space, studies, tracking
+from lus import joining, params, space, studies, tracking
 from lus.errors import BadInput
 from lus.heads import HeadParams
-from lus.studies import Budget, Course, Work
+from lus.joining import Budget, Work
+from lus.steering import Course
 from tests.conftest import ROOT
 
 SPACE = params.load(ROOT / "params.yaml").search
@@ -40,14 +41,14 @@ def _ignore(study: optuna.Study) -> None:
 def test_the_published_head_lies_in_the_space_and_is_tried_first(project: Path) -> None:
     assert space.fits(PUBLISHED, SPACE)
     assert not space.fits(PUBLISHED, SPACE.model_copy(update={"units": (64,)}))
-    studies.join(_work(3), _loss, _ignore)
+    joining.join(_work(3), _loss, _ignore)
     assert _heads(studies.open_study("study"))[0] == PUBLISHED
 
 
 def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    studies.join(_work(16), _loss, _ignore)
+    joining.join(_work(16), _loss, _ignore)
     unbroken = _heads(studies.open_study("study"))
     assert len(set(unbroken)) == 16
     monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/other.db")
@@ -62,7 +63,7 @@ def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
 
     for _ in range(20):
         try:
-            studies.join(_work(16), interrupted, _ignore)
+            joining.join(_work(16), interrupted, _ignore)
         except KeyboardInterrupt:
             continue
         break
@@ -91,21 +92,21 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
     study = studies.open_study("study")
     study._thread_local.in_optimize_loop = True
     study.ask()
-    studies.join(_work(3), _loss, _ignore)
+    joining.join(_work(3), _loss, _ignore)
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
-    studies.join(_work(50, seconds=1e-6), _loss, _ignore)
+    joining.join(_work(50, seconds=1e-6), _loss, _ignore)
     assert len(studies.finished(studies.open_study("study"))) == 1
 
 
 def test_a_storage_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in ("postgresql://lus@127.0.0.1:1/none", "nonsense://x", "no address"):
         monkeypatch.setenv("OPTUNA_STORAGE", address)
-        with pytest.raises(BadInput, match=r"Optuna's storage cannot be used .*; see OPTUNA_STORAGE"):
+        with pytest.raises(BadInput, match=r"Optuna's storage cannot be used .*; name another in OPTUNA_STORAGE"):
             studies.storage()
 
 
@@ -150,7 +151,7 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
             course.fold(loss)
         return loss
 
-    studies.join(_work(6), objective, _ignore)
+    joining.join(_work(6), objective, _ignore)
     done = studies.finished(studies.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds

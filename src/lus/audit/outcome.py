@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from lus import baselines, comparisons, folds, leaks, metrics, patterns
 from lus.arrays import FloatArray, IntArray
-from lus.audit.record import LEAK, NOTE, WARNING, Evaluation, Evidence, Finding, in_folds
+from lus.audit.record import CERTAIN, LEAK, NOTE, WARNING, Evaluation, Evidence, Finding, in_folds
 
 DROP = 0.1
 """Accuracy lost on sources not seen before that is worth a warning."""
-CERTAIN, LIKELY = 0.01, 0.05
-"""p-values below which an observation is not put down to chance, and below which a model counts as better."""
+LIKELY = 0.05
+"""p-value below which a model counts as better."""
 ROUNDED = 1e-4
 """By how much a stated accuracy may differ from that of the predictions."""
 

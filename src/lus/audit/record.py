@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lus.arrays import FloatArray, IntArray
 
 LEAK, WARNING, NOTE = "leak", "warning", "note"
+CERTAIN = 0.01
+"""p-value below which an observation is not put down to chance."""
 Predict = Callable[[IntArray], FloatArray]
 """Row numbers of clips -> probabilities (rows, labels)."""
 
@@ -32,6 +34,10 @@ class Finding:
     level: str
     sentence: str
     evidence: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, as JSON holds them."""
+        return vars(self) | {"evidence": dict(self.evidence)}
 
 
 @dataclass(frozen=True)

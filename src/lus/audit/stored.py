@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +75,7 @@ def write_audit(folder: Path, found: Audit) -> None:
 
 def as_json(found: Audit) -> dict[str, Any]:
     """What was found, as plain values: leaking, findings, passed, unknown."""
-    findings = [asdict(one) | {"evidence": dict(one.evidence)} for one in found.findings]
+    findings = [one.to_json() for one in found.findings]
     return {"leaking": found.leaking, "findings": findings, "passed": found.passed, "unknown": found.unknown}
 
 
@@ -131,15 +130,15 @@ def _json(path: Path) -> dict[str, Any]:
 def _fold(content: dict[str, Any]) -> FoldRecord:
     untrained = _array(content["untrained"])
     return FoldRecord(
-        str(content["name"]),
-        np.array(content["train"], np.int64),
-        np.array(content["test"], np.int64),
-        _rows(content["chosen_on"]),
-        _rows(content["statistics_from"]),
-        content["initial_weights"],
-        content["final_weights"],
-        None if untrained is None else _predict(untrained),
-        content["accuracy"],
+        name=str(content["name"]),
+        train=np.array(content["train"], np.int64),
+        test=np.array(content["test"], np.int64),
+        chosen_on=_rows(content["chosen_on"]),
+        statistics_from=_rows(content["statistics_from"]),
+        initial_weights=content["initial_weights"],
+        final_weights=content["final_weights"],
+        untrained=None if untrained is None else _predict(untrained),
+        accuracy=content["accuracy"],
     )
 
 

@@ -133,24 +133,14 @@ def read(path: Path, folds: int) -> Table:
 
 
 def _of_folds(path: Path, cells: pd.DataFrame, columns: list[str]) -> Table:
-    numbers, tolerance = _numbers(path, cells, columns)
-    names = _names(cells)
-    rows = [
-        Row(names[place], tuple(float(x) for x in one), float(one.mean()), float(one.std()))
-        for place, one in enumerate(numbers)
-        if np.isfinite(one).all()
-    ]
+    named, tolerance = _named_numbers(path, cells, columns)
+    rows = [Row(name, tuple(map(float, one)), float(one.mean()), float(one.std())) for name, one in named]
     return Table(_some(path, rows), len(columns), tolerance)
 
 
 def _of_means(path: Path, cells: pd.DataFrame, mean: str, deviation: str, folds: int) -> Table:
-    numbers, tolerance = _numbers(path, cells, [mean, deviation])
-    names = _names(cells)
-    rows = [
-        Row(names[place], (), float(one[0]), float(one[1]))
-        for place, one in enumerate(numbers)
-        if np.isfinite(one).all()
-    ]
+    named, tolerance = _named_numbers(path, cells, [mean, deviation])
+    rows = [Row(name, (), float(one[0]), float(one[1])) for name, one in named]
     for sample in (False, True):
         if all(_excess(row, folds, sample) <= _rounding(tolerance, folds, sample) for row in rows):
             return Table(_some(path, rows), folds, tolerance, sample)
@@ -176,8 +166,14 @@ def _some(path: Path, rows: list[Row]) -> list[Row]:
     return rows
 
 
-def _numbers(path: Path, cells: pd.DataFrame, columns: list[str]) -> tuple[NDArray[np.float64], float]:
-    """The numbers (rows, columns) as shares, not a number where a cell is empty; and half a unit of the last digit."""
+def _named_numbers(
+    path: Path, cells: pd.DataFrame, columns: list[str]
+) -> tuple[list[tuple[str, NDArray[np.float64]]], float]:
+    """The rows in which no number is missing, each a name and its shares (columns,); and half a unit of the last digit.
+
+    Raises:
+        BadInput: a cell holds something else than an accuracy.
+    """
     text = cells[columns].map(lambda cell: cell.strip().removesuffix("%").strip())
     values = text.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     strange = np.argwhere(np.isnan(values) & (text != "").to_numpy())
@@ -195,9 +191,9 @@ def _numbers(path: Path, cells: pd.DataFrame, columns: list[str]) -> tuple[NDArr
             f"{path}: {columns[column]} of row {row + 1} is {text.iat[row, column]!s}, an accuracy from 0 to "
             f"{scale:.0f} was expected; mend the cell"
         )
-    return values / scale, max(
-        0.5 * 10.0 ** -_digits(cell for column in columns for cell in text[column]) / scale, 1e-9
-    )
+    digits = _digits(cell for column in columns for cell in text[column])
+    named = [(name, one) for name, one in zip(_names(cells), values / scale, strict=True) if np.isfinite(one).all()]
+    return named, max(0.5 * 10.0**-digits / scale, 1e-9)
 
 
 def _digits(texts: Iterable[str]) -> int:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lus import (
     candidates,
@@ -37,48 +38,71 @@ from lus.figures import Example
 from lus.frameset import FrameSet
 from lus.params import Evaluate, Folds
 from lus.progress import Steps, unseen
-from lus.protocols import Rule
+from lus.protocols import LeaveSourceOut, Rule
 
 WRONG = 12
 """Of the clips that are most wrong so many are drawn."""
 
 
-def _summarise(clips: pd.DataFrame, found: Outcome, rule: Rule, params: Evaluate) -> dict[str, Any]:
-    """The figures of the model over all tested clips, with their intervals."""
+@dataclass(frozen=True)
+class _Tested:
+    """The clips that a fold tests, and what the model answered.
+
+    Attributes:
+        clips: their rows of the cohort.
+        rows: (n,) the numbers of these.
+        names: of the labels.
+        targets: (n,) numbers of the true labels.
+        patients: (n,) names, those one that stand on one side of every cut.
+        given: (n, labels) the model's probabilities.
+    """
+
+    clips: pd.DataFrame
+    rows: IntArray
+    names: list[str]
+    targets: IntArray
+    patients: NDArray[np.object_]
+    given: FloatArray
+
+
+def _tested(clips: pd.DataFrame, found: Outcome) -> _Tested:
     rows, names = found.tested, folds.label_names(clips)
-    targets, given = folds.targets(clips)[rows], found.answers[MODEL][rows]
-    own = clips.iloc[rows]
+    own, given = clips.iloc[rows], found.answers[MODEL][rows]
+    return _Tested(own, rows, names, folds.targets(clips)[rows], folds.groups(own), given)
+
+
+def _summarise(tested: _Tested, rule: Rule, params: Evaluate) -> dict[str, Any]:
+    """The figures of the model over all tested clips, with their intervals."""
     intervals = metrics.intervals(
-        targets, given, folds.groups(own), names, params.bootstrap, params.confidence, params.seed
+        tested.targets, tested.given, tested.patients, tested.names, params.bootstrap, params.confidence, params.seed
     )
     return {
         "protocol": rule.name,
         "leaking": rule.leaking,
         "why": rule.why,
-        "clips": len(rows),
-        "patients": int(own["patient"].nunique()),
-        **metrics.scores(targets, given, names),
+        "clips": len(tested.rows),
+        "patients": int(tested.clips["patient"].nunique()),
+        **metrics.scores(tested.targets, tested.given, tested.names),
         "interval": {name: {"low": one.low, "high": one.high} for name, one in intervals.items()},
     }
 
 
-def _by_fold(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, Any]:
+def _by_fold(clips: pd.DataFrame, found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
     """The figures of each fold, and their mean, standard deviation and interval of the mean."""
-    rows, names, targets = found.tested, folds.label_names(clips), folds.targets(clips)
-    given, fold_of = found.answers[MODEL], found.fold_of
+    targets, given = folds.targets(clips), found.answers[MODEL]
     of_folds = []
     for number, record in enumerate(found.records):
-        own = metrics.scores(targets[record.test], given[record.test], names)
+        own = metrics.scores(targets[record.test], given[record.test], tested.names)
         of_folds.append({"fold": number, "name": record.name, "clips": len(record.test), **own})
     spreads = metrics.over_folds(
         [{name: value for name, value in one.items() if isinstance(value, float)} for one in of_folds]
     )
     intervals = metrics.intervals_of_fold_means(
-        targets[rows],
-        given[rows],
-        folds.groups(clips.iloc[rows]),
-        fold_of[rows],
-        names,
+        tested.targets,
+        tested.given,
+        tested.patients,
+        found.fold_of[tested.rows],
+        tested.names,
         params.bootstrap,
         params.confidence,
         params.seed,
@@ -90,15 +114,14 @@ def _by_fold(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str,
     return {"folds": of_folds, "over_folds": over}
 
 
-def _ways(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, Any]:
+def _ways(found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
     """Every way of answering: its accuracy with interval, and what the model is better by, in pairs over patients."""
-    rows, names = found.tested, folds.label_names(clips)
-    targets, patients = folds.targets(clips)[rows], folds.groups(clips.iloc[rows])
+    rows, targets, patients = tested.rows, tested.targets, tested.patients
     said = {way: given[rows].argmax(axis=1).astype(np.int64) for way, given in found.answers.items()}
     weights = metrics.resampled(patients, params.bootstrap, params.seed)
     ways = {}
     for way, given in found.answers.items():
-        own = metrics.scores(targets, given[rows], names)
+        own = metrics.scores(targets, given[rows], tested.names)
         right = (weights @ (said[way] == targets)) / weights.sum(axis=1)
         bounds = metrics.percentiles(right, patients, params.confidence)
         ways[way] = {
@@ -122,12 +145,10 @@ def _ways(clips: pd.DataFrame, found: Outcome, params: Evaluate) -> dict[str, An
     return ways
 
 
-def _calibration(clips: pd.DataFrame, found: Outcome) -> dict[str, Any]:
+def _calibration(found: Outcome, tested: _Tested) -> dict[str, Any]:
     """What the temperatures changed, over all tested clips."""
-    rows, names = found.tested, folds.label_names(clips)
-    targets = folds.targets(clips)[rows]
-    both = {"as_trained": found.uncalibrated[rows], "with_temperature": found.answers[MODEL][rows]}
-    scores = {name: metrics.scores(targets, given, names) for name, given in both.items()}
+    both = {"as_trained": found.uncalibrated[tested.rows], "with_temperature": tested.given}
+    scores = {name: metrics.scores(tested.targets, given, tested.names) for name, given in both.items()}
     kept = ("brier", "calibration_error")
     return {
         "temperatures": [choice["temperature"] for choice in found.choices],
@@ -135,15 +156,13 @@ def _calibration(clips: pd.DataFrame, found: Outcome) -> dict[str, Any]:
     }
 
 
-def _predictions(clips: pd.DataFrame, found: Outcome) -> pd.DataFrame:
+def _predictions(found: Outcome, tested: _Tested) -> pd.DataFrame:
     """The tested clips in the order of the cohort, a row each."""
-    rows, names = found.tested, folds.label_names(clips)
-    given = found.answers[MODEL][rows]
-    table = clips[["clip_id", "path", "patient", "label"]].iloc[rows].copy()
-    table["predicted"] = [names[number] for number in given.argmax(axis=1)]
-    table["fold"] = found.fold_of[rows]
-    for number, name in enumerate(names):
-        table[f"p_{name}"] = given[:, number].round(6)
+    table = tested.clips[["clip_id", "path", "patient", "label"]].copy()
+    table["predicted"] = [tested.names[number] for number in tested.given.argmax(axis=1)]
+    table["fold"] = found.fold_of[tested.rows]
+    for number, name in enumerate(tested.names):
+        table[f"p_{name}"] = tested.given[:, number].round(6)
     return table
 
 
@@ -164,19 +183,18 @@ def _examples(clips: pd.DataFrame, found: Outcome, frames: FrameSet, length: int
     return [row for row in rows if row]
 
 
-def _draw(clips: pd.DataFrame, found: Outcome, ways: dict[str, Any], frames: FrameSet, length: int, out: Path) -> None:
+def _draw(found: Outcome, tested: _Tested, ways: dict[str, Any], examples: list[list[Example]], out: Path) -> None:
     """The plots."""
-    rows, names = found.tested, folds.label_names(clips)
-    targets, given = folds.targets(clips)[rows], found.answers[MODEL][rows]
-    figures.examples(_examples(clips, found, frames, length), names, out / "examples.png")
+    names, targets, given = tested.names, tested.targets, tested.given
+    figures.examples(examples, names, out / "examples.png")
     matrix = metrics.confusion(targets, given.argmax(axis=1).astype(np.int64), len(names))
     figures.confusion(matrix, names, out / "confusion.png")
     figures.roc(targets, given, names, out / "roc.png")
-    both = {"as trained": found.uncalibrated[rows], "with temperature": given}
+    both = {"as trained": found.uncalibrated[tested.rows], "with temperature": given}
     series = {name: metrics.reliability(targets, one) for name, one in both.items()}
     figures.reliability(series, out / "reliability.png")
     wrong = metrics.most_wrong(targets, given, WRONG)
-    paths = [str(path) for path in clips["path"].iloc[rows[wrong]]]
+    paths = [str(path) for path in tested.clips["path"].iloc[wrong]]
     figures.most_wrong(paths, targets[wrong], given[wrong], names, out / "most-wrong.png")
     figures.ways(ways, out / "baselines.png")
 
@@ -243,14 +261,12 @@ def run(
     tried = candidates.read(build, names, cut)
     clips = tried[0].data.clips
     found = _with_accuracies(crossval.run(tried, rule, params.seed, steps("testing the folds")), folds.targets(clips))
-    outside = (
-        None
-        if rule.leaking or rule.name == "leave-source-out"
-        else crossval.leave_source_out(tried, cut, params.seed, steps("testing on other sources"))
-    )
+    asked = not rule.leaking and not isinstance(rule, LeaveSourceOut)
+    outside = crossval.leave_source_out(tried, cut, params.seed, steps("testing on other sources")) if asked else None
     steps("figures and their intervals")
-    summary, ways = _summarise(clips, found, rule, params), _ways(clips, found, params)
-    details = _by_fold(clips, found, params) | {"ways": ways, "calibration": _calibration(clips, found)}
+    tested = _tested(clips, found)
+    summary, ways = _summarise(tested, rule, params), _ways(found, tested, params)
+    details = _by_fold(clips, found, tested, params) | {"ways": ways, "calibration": _calibration(found, tested)}
     spread = details["over_folds"]["accuracy"]
     summary |= {"accuracy_folds_mean": spread["mean"], "accuracy_folds_std": spread["std"]}
     choice = _final_choice(tried) | {"folds": found.choices}
@@ -262,9 +278,10 @@ def run(
         (reports.CHOICE_FILE, choice),
     ):
         reports.write_json(out / name, values)
-    _predictions(clips, found).to_csv(out / stored.PREDICTIONS, index=False)
+    _predictions(found, tested).to_csv(out / stored.PREDICTIONS, index=False)
     steps("pictures")
-    _draw(clips, found, ways, frameset.read(build / "frames"), choice["length"], out)
+    examples = _examples(clips, found, frameset.read(build / "frames"), choice["length"])
+    _draw(found, tested, ways, examples, out)
     steps("audit")
     audit = _audit(build, out, clips, found, rule, outside, params.seed)
     steps("logging the run to MLflow")

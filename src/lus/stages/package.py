@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -59,4 +60,6 @@ def _build(tag: str, labels: dict[str, str]) -> None:
     with contextlib.suppress(NotFound):
         bentoml.delete(tag)
     name, _, version = tag.partition(":")
+    # That the CNN is larger than 10 MiB is no news to anybody.
+    logging.getLogger("bentoml._internal.bento.bento").setLevel(logging.ERROR)
     bentoml.bentos.build_bentofile("bentofile.yaml", name=name, version=version, labels=labels, build_ctx=".")

@@ -72,6 +72,22 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
     } | lineage
 
 
+def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
+    """What the version is made from: the commit, and the hash of every file that has a part in it."""
+    return tracking.lineage(
+        {
+            "clips": folder / featureset.CLIPS_FILE,
+            "features": folder / featureset.FEATURES_FILE,
+            "backbone": folder / featureset.WEIGHTS_FILE,
+            "trials": build / "search" / feature_set / trials.TRIALS_FILE,
+            "evaluation": build / "evaluation" / reports.METRICS_FILE,
+            "params": Path("params.yaml"),
+            "dvc_lock": Path("dvc.lock"),
+            "environment": Path("requirements/pipeline.txt"),
+        }
+    )
+
+
 def _example(sampled: FrameSet, length: int) -> Frames:
     """The frames of each label's first clip: (labels, length, size, size, 3) uint8."""
     firsts = sampled.clips.drop_duplicates("label").itertuples()
@@ -99,27 +115,16 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     lacking = [one for one in NEEDED if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
-    metrics_file = evaluation / reports.METRICS_FILE
-    choice = json.loads((evaluation / reports.CHOICE_FILE).read_text())
-    summary = json.loads(metrics_file.read_text())
-    audit = json.loads((evaluation / reports.AUDIT_FILE).read_text())
+    choice, summary, audit = (
+        json.loads((evaluation / name).read_text())
+        for name in (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
+    )
     folder = build / "features" / choice["feature_set"]
     steps(f"training {choice['feature_set']} on all clips")
     model = _train(folder, choice, params.seed)
     sampled = frameset.read(build / "frames")
     length, size = model.input_shape[1:3]
-    lineage = tracking.lineage(
-        {
-            "clips": folder / featureset.CLIPS_FILE,
-            "features": folder / featureset.FEATURES_FILE,
-            "backbone": folder / featureset.WEIGHTS_FILE,
-            "trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE,
-            "evaluation": metrics_file,
-            "params": Path("params.yaml"),
-            "dvc_lock": Path("dvc.lock"),
-            "environment": Path("requirements/pipeline.txt"),
-        }
-    )
+    lineage = _lineage(build, folder, choice["feature_set"])
     card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
     text = modelcard.write(card, summary, audit, sampled.clips)
     files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]

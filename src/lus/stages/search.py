@@ -13,13 +13,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import featureset, folds, heads, metrics, pool, protocols, runs, space, studies, tracking, training, trials
+from lus import (
+    featureset,
+    folds,
+    heads,
+    joining,
+    metrics,
+    pool,
+    protocols,
+    quiet,
+    runs,
+    space,
+    studies,
+    tracking,
+    training,
+    trials,
+)
+from lus.arrays import IntArray
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
+from lus.joining import Budget, Work
 from lus.params import Folds, Search
 from lus.runs import SearchRun, TrialRun
-from lus.studies import Budget, Course, Work
+from lus.steering import Course
 from lus.training import Trained
 from lus.trials import FoldScore, PartTrials, Trial, Trials
 
@@ -38,8 +55,13 @@ class Task:
     run: SearchRun
 
 
-def score(trained: Trained, truth: np.ndarray) -> FoldScore:
-    """How a head does on the clips that it was validated on, at its best epoch."""
+def score(trained: Trained, truth: IntArray) -> FoldScore:
+    """How a head does on the clips that it was validated on, at its best epoch.
+
+    Args:
+        trained: the head.
+        truth: (n,) numbers of the clips' labels.
+    """
     history, probabilities = trained.history, trained.probabilities
     best = history.best_epoch
     loss = history.val_loss[best - 1]
@@ -101,20 +123,23 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
 
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     """What is to be done, in order: the outer folds, then the whole cohort."""
-    data = featureset.read(folder)
-    # With the inputs that are searched, where they are others than the published ones.
-    published = heads.published(data.name)
-    published = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
-    first = published if space.fits(published, params) else None
-    rule = protocols.of(cut)
+    data, rule = featureset.read(folder), protocols.of(cut)
+    first = _first(data.name, params)
     tasks = []
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = studies.name_of(data, part, params)
+        name = joining.name_of(data, part, params)
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
         tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
+
+
+def _first(feature_set: str, params: Search) -> HeadParams | None:
+    """The published head, with inputs that are searched; none where it lies outside of the search space."""
+    published = heads.published(feature_set)
+    head = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
+    return head if space.fits(head, params) else None
 
 
 def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
@@ -125,7 +150,7 @@ def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
         if told:
             told(study)
 
-    studies.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
+    joining.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
 
 
 def _clear_up(tasks: list[Task]) -> None:
@@ -150,8 +175,6 @@ def _help(threads: int, tasks: list[Task]) -> None:
 
 def share_out(threads: int) -> None:
     """Let TensorFlow use so many processors; before it has done anything else."""
-    from lus import quiet
-
     quiet.import_tensorflow()
     import tensorflow as tf
 
@@ -178,35 +201,39 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
     tracking.connect()
     tasks = _tasks(folder, params, cut)
     _clear_up(tasks)
-    helpers = params.workers - 1
-    threads = max(1, pool.processors() // params.workers)
-    if helpers:
-        share_out(threads)
-    workers = pool.open_pool(helpers, None) if helpers else None
-    futures: list[Future[None]] = (
-        [workers.schedule(_help, args=(threads, tasks)) for _ in range(helpers)] if workers else []
-    )
     try:
-        _search(tasks, progress)
-        for future in futures:
-            future.result()
+        _search_together(tasks, params.workers, progress)
     finally:
         for task in tasks:
             runs.cancel(task.run)
-        if workers:
-            workers.stop()
-            workers.join()
     found = Trials(tasks[0].data.name, tuple(_result(task) for task in tasks))
     shutil.rmtree(out, ignore_errors=True)
     written = trials.write(out, found)
     for task, part in zip(tasks, found.parts, strict=True):
         runs.finish(task.run, studies.open_study(task.work.name), part.best, written)
-    best, tried = found.of(folds.ALL).best, sum(len(part.trials) for part in found.parts)
-    pruned = sum(trial.pruned for part in found.parts for trial in part.trials)
+    best, tried = found.of(folds.ALL).best, [trial for part in found.parts for trial in part.trials]
     return (
-        f"{tried} trials, {pruned} of them pruned, for {len(found.parts)} parts in {out}; best for all clips: trial "
-        f"{best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"
+        f"{len(tried)} trials, {sum(trial.pruned for trial in tried)} of them pruned, for {len(found.parts)} parts in "
+        f"{out}; best for all clips: trial {best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"
     )
+
+
+def _search_together(tasks: list[Task], workers: int, progress: pool.Progress | None) -> None:
+    """Search every part to its end, in this process and in others beside it."""
+    if workers == 1:
+        _search(tasks, progress)
+        return
+    threads = max(1, pool.processors() // workers)
+    share_out(threads)
+    helpers = pool.open_pool(workers - 1, None)
+    try:
+        helping: list[Future[None]] = [helpers.schedule(_help, args=(threads, tasks)) for _ in range(workers - 1)]
+        _search(tasks, progress)
+        for future in helping:
+            future.result()
+    finally:
+        helpers.stop()
+        helpers.join()
 
 
 def _search(tasks: list[Task], progress: pool.Progress | None) -> None:

@@ -1,0 +1,180 @@
+"""Joining a study: any number of processes run its trials, until its budget is spent.
+
+A study is named for all that its results depend on. So a search that was ended goes on where it stopped, a larger
+budget adds trials, other machines join in, and whatever is changed begins a study of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lus import heads, loop, quiet, space, steering, studies, training
+from lus.featureset import FeatureSet
+from lus.folds import Part
+from lus.heads import HeadParams
+from lus.params import Search
+from lus.studies import ERROR, OWNER, PLACE
+from lus.tracking import owner
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_FAILURES = 3
+"""Trials in a row that may raise before the search gives up."""
+NO_RESULT = ("trials", "seconds", "workers")
+"""Parameters of the search that its trials do not depend on."""
+_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training)), __file__)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many trials a study gets, and seconds after which none is begun (one is always finished)."""
+
+    trials: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A study to be done.
+
+    Attributes:
+        name, part: of the study, and of the part of the cohort.
+        budget, space: how much is to be tried, and of what.
+        first: the head that is tried first.
+    """
+
+    name: str
+    part: str
+    budget: Budget
+    space: Search
+    first: HeadParams | None
+
+
+def name_of(data: FeatureSet, part: Part, params: Search) -> str:
+    """A study's name: feature set, part, and a digest of what its trials depend on.
+
+    That is the features, labels and patients of the part's own clips, its inner folds, the search space and seed, and
+    the code and libraries that train. The part's test clips are not in it.
+    """
+    from importlib.metadata import version
+
+    digest = hashlib.sha256(data.of(part.name)[part.train].tobytes())
+    own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
+    libraries = [version(name) for name in ("keras", "optuna", "numpy")]
+    content = (
+        own.to_csv(index=False),
+        [(inner.train.tolist(), inner.test.tolist()) for inner in part.inner],
+        sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
+        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in _CODE],
+        libraries,
+    )
+    digest.update(repr(content).encode())
+    return f"{data.name}/{part.name}/{digest.hexdigest()[:16]}"
+
+
+Objective = Callable[["optuna.Trial", HeadParams], float]
+"""Tries a head: the trial and the head -> the loss. May raise `optuna.TrialPruned`."""
+
+
+class _NotNeeded(Exception):
+    """A trial was begun that others had begun already: it ends without having done anything."""
+
+
+def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], None]) -> None:
+    """Run trials of a study until it has its budget, together with whoever else works on it.
+
+    Args:
+        work: the study.
+        objective: tries a head.
+        settled: called whenever a trial of this study may have ended.
+
+    Raises:
+        RuntimeError: several trials in a row raised.
+    """
+    study = studies.open_study(work.name)
+    started, failures = time.monotonic(), 0
+    while True:
+        studies.bury(study)
+        settled(study)
+        done = studies.finished(study)
+        late = work.budget.seconds is not None and time.monotonic() - started > work.budget.seconds
+        if len(done) >= work.budget.trials or (late and any(one.state.name == "COMPLETE" for one in done)):
+            return
+        begun = _begun(study)
+        if len(begun) >= work.budget.trials or any(OWNER not in one.user_attrs for one in begun):
+            # Others are at the last ones, and may die; or one may have died as it began, and its number is free then.
+            time.sleep(0.1)
+            continue
+        _offer(study, work)
+        error = _one(study, work, objective)
+        settled(study)
+        failures = failures + 1 if error else 0
+        if failures == MAX_FAILURES:
+            raise RuntimeError(f"{MAX_FAILURES} trials of {work.name} in a row failed, the last one with: {error}")
+
+
+def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
+    """Run one trial; returns what it raised, or nothing."""
+    import optuna
+
+    raised = ""
+
+    def run(trial: optuna.Trial) -> float:
+        nonlocal raised
+        trial.set_user_attr(OWNER, owner())
+        place = _claim(study, trial, work.budget.trials)
+        trial.set_user_attr(PLACE, place)
+        # Optuna draws when it is asked for the first value: the sampler for this number is in time.
+        study.sampler = steering.sampler(work.space.seed, work.part, place)
+        try:
+            return objective(trial, space.suggest(trial, work.space))
+        except optuna.TrialPruned:
+            raise
+        except Exception as error:
+            raised = f"{type(error).__name__}: {error}"
+            trial.set_user_attr(ERROR, raised[:2000])
+            raise
+
+    with quiet.optuna_experiments():
+        study.optimize(run, n_trials=1, catch=(Exception,))
+    return raised
+
+
+def _offer(study: optuna.Study, work: Work) -> None:
+    """Put the first head in the queue, unless it is there or was tried."""
+    if work.first is None:
+        return
+    wanted = space.as_suggestion(work.first)
+    if not any(one.system_attrs.get("fixed_params") == wanted for one in studies.counting(study)):
+        study.enqueue_trial(wanted)
+
+
+def _claim(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
+    """The number in the search of a trial that was begun.
+
+    Optuna's own numbers are given out one by one, whoever asks, and so say who was first.
+
+    Raises:
+        _NotNeeded: the budget, or the head to be tried first, was taken by trials that were begun before.
+    """
+    counting = studies.counting(study)
+    earlier = [one for one in counting if one.number < trial.number]
+    fixed = next(one for one in counting if one.number == trial.number).system_attrs.get("fixed_params")
+    twice = fixed is not None and any(one.system_attrs.get("fixed_params") == fixed for one in earlier)
+    if twice or len([one for one in earlier if ERROR not in one.user_attrs]) >= budget:
+        raise _NotNeeded
+    taken = {one.user_attrs[PLACE] for one in counting if PLACE in one.user_attrs}
+    unplaced = sum(PLACE not in one.user_attrs for one in earlier)
+    free = (place for place in range(len(taken) + unplaced + 1) if place not in taken)
+    return [*free][unplaced]
+
+
+def _begun(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that count for the budget, or may."""
+    return [one for one in studies.counting(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs]

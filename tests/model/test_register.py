@@ -1,0 +1,87 @@
+"""A chosen classifier becomes a version, with a real MLflow store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from lus import backbones, classifier, featureset, files, folds, registry, training, versions
+from lus.errors import BadInput
+from lus.heads import HeadParams
+from lus.stages import evaluate, register
+from tests.conftest import draw_frames, write_video
+from tests.model.stages import ALL, CUT, EVALUATE, LENGTH, NAMES, SIZE
+
+
+def _register(build: Path) -> str:
+    evaluate.run(build, NAMES, build / "evaluation", EVALUATE, CUT)
+    register.run(build, build / "register.json", ALL.register_)
+    return str(json.loads((build / "register.json").read_text())["version"])
+
+
+def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_path: Path) -> None:
+    first = _register(searched)
+    version = registry.by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
+    assert (str(version.version), version.aliases) == (first, ["challenger"])
+    assert version.tags["clips_sha256"] == files.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
+    assert version.tags["trials_sha256"] == files.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
+    run = MlflowClient().get_run(version.run_id)
+    parity = registry.compile_into(version, "openvino-f32", tmp_path / "served").parity()
+    assert (parity.clips, parity.holds) == (2, True)
+    assert run.data.tags["lus.kind"] == "evaluation"
+    assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
+
+    clip = write_video(tmp_path / "clip.avi", draw_frames(20, 120, 104, 3))
+    still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 3), 20, axis=0))
+    with registry.load(version) as loaded:
+        assert loaded.card.version == first
+        answer = loaded.classify(clip)
+        with pytest.raises(
+            BadInput, match=r"still\.avi: the share of identical neighbouring frames is 1, at most 0\.5"
+        ):
+            loaded.classify(still)
+    assert set(answer.probabilities) == {"normal", "sick"}
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert answer.model == {"name": "lus-classifier", "version": first, "lineage": registry.lineage_id(version)}
+    shown = versions.lineage("lus-classifier", answer.model["lineage"])
+    assert shown.params is not None
+    assert shown.params["register"]["name"] == "lus-classifier"
+    assert version.description.startswith("# Model card")
+    assert "| normal | 18 | 9 |" in version.description
+
+
+def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:
+    folder = searched / "features" / f"xception-{LENGTH}"
+    data = featureset.read(folder)
+    small = HeadParams(units=4, dense=(4,), batch=8)
+    head = training.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0).model(LENGTH)
+    backbone = backbones.build("xception", SIZE, folder / featureset.WEIGHTS_FILE)
+    joined = classifier.assemble(backbone, head, LENGTH)
+    frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(3)])
+    features = np.stack(list(backbones.features(backbones.traced(backbone), list(frames), 4)))
+    assert np.allclose(joined.predict(frames, verbose=0), head.predict(features, verbose=0), atol=1e-5)
+
+
+def test_nothing_registered_is_said_clearly(project: Path) -> None:
+    with pytest.raises(BadInput, match="lus-classifier has no champion and no challenger"):
+        registry.by_alias("lus-classifier", "champion", "challenger")
+    with pytest.raises(BadInput, match="has no version 1; it has none yet"):
+        registry.by_number("lus-classifier", "1")
+
+
+def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(searched: Path, empty_database: Path) -> None:
+    evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
+    elsewhere = searched.parent / "elsewhere.db"
+    shutil.copy(empty_database, elsewhere)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
+        register.run(searched, searched / "register.json", ALL.register_)
+        version = registry.by_alias("lus-classifier", "challenger")
+        run = MlflowClient().get_run(version.run_id)
+    assert run.data.tags["lus.kind"] == "evaluation"
+    assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
