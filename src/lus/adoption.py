@@ -112,11 +112,12 @@ def _refuse_misfit(head: Head, backbone: str, params: Params) -> None:
 def _backbone(head: Head, backbone: str, params: Params) -> keras.Model:
     section, size = params.features, params.frames.size
     weights = _weights(backbone, section)
-    cnn = backbones.build(backbone, size, weights, seen=section.seen or backbones.get(backbone).size, seed=section.seed)
+    seen = backbones.seen_by(backbone, size, section.seen)
+    cnn = backbones.build(backbone, size, weights, seen=seen, seed=section.seed)
     if cnn.output_shape[-1] != head.dim:
         raise BadInput(
             f"the head takes {head.dim} features of a frame, {backbone} gives {cnn.output_shape[-1]} where it sees "
-            f"{section.seen} pixels a side; set features.seen of params.yaml to null"
+            f"{seen} pixels a side; set features.seen of params.yaml to null"
         )
     return cnn
 

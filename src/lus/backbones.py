@@ -101,6 +101,27 @@ def weights_of(name: str, weights: str) -> str:
     return TRAINED if get(name).lus else weights
 
 
+def seen_by(name: str, size: int, asked: int | None) -> int:
+    """Pixels a side at which a backbone sees the frames.
+
+    Args:
+        name: of the backbone.
+        size: pixels a side of the frames, as they are stored.
+        asked: `features.seen`; None asks for the size that its ImageNet weights were trained on.
+
+    Raises:
+        BadInput: that is more than is stored. Enlarged frames cost more time and show nothing more, and the clip may
+            well have had the pixels that were not stored.
+    """
+    seen = asked or get(name).size
+    if seen > size:
+        raise BadInput(
+            f"{name} is to see {seen} x {seen} pixels, frames are stored with {size} x {size}; set frames.size to "
+            f"{seen} or more, or features.seen to {size} or less, in params.yaml"
+        )
+    return seen
+
+
 def build(
     name: str,
     size: int,
@@ -127,23 +148,14 @@ def build(
     """
     import keras
 
-    backbone = get(name)
-    application, seen = getattr(keras.applications, backbone.application), seen or size
+    backbone, seen = get(name), seen or size
     inputs = keras.Input((size, size, 3), dtype="uint8", name="frames")
     sized = inputs if seen == size else keras.layers.Resizing(seen, seen, name="resize")(inputs)
     ordered = keras.ops.flip(sized, axis=-1) if backbone.bgr else sized
     scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(ordered)
     if weights == "random":
         keras.utils.set_random_seed(seed)
-    top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
-    top |= {"pooling": None if backbone.flatten else "avg"}
-    try:
-        cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{name} cannot see {seen} x {seen} pixels ({reason}); raise features.seen") from None
-    if weights not in ("imagenet", "random"):
-        _load_file(cnn, Path(weights), backbone)
+    cnn = _cnn(backbone, seen, weights)
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
     model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
     if weights == "random":
@@ -152,6 +164,23 @@ def build(
         calibrate(model, phantom.examples(size))
     cnn.trainable = False
     return model
+
+
+def _cnn(backbone: Backbone, seen: int, weights: str | Path) -> keras.Model:
+    """The CNN without its top, with its weights: (n, seen, seen, 3), preprocessed -> features."""
+    import keras
+
+    application = getattr(keras.applications, backbone.application)
+    top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
+    top |= {"pooling": None if backbone.flatten else "avg"}
+    try:
+        cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{backbone.name} cannot see {seen} x {seen} pixels ({reason}); raise features.seen") from None
+    if weights not in ("imagenet", "random"):
+        _load_file(cnn, Path(weights), backbone)
+    return cnn
 
 
 def _with_imagenet(application: Callable[..., keras.Model], backbone: Backbone, top: dict[str, object]) -> keras.Model:

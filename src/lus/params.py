@@ -138,7 +138,8 @@ class Features(Section):
     backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
     weights: str = Field(description="`imagenet`, `random`, `lus`, or a file in the folder weights/")
     seen: Annotated[int, Field(ge=32, le=1024)] | None = Field(
-        description="pixels a side at which the CNN sees a frame; null: those its ImageNet weights were trained on"
+        description="pixels a side at which the CNN sees a frame, at most `frames.size`; null: those its ImageNet "
+        "weights were trained on"
     )
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
     batch: Positive = Field(description="frames of one call of the backbone")

@@ -120,6 +120,26 @@ def test_frames_are_scaled_to_what_the_cnn_sees(frames: np.ndarray) -> None:
     assert np.abs(mine - theirs).max() < 1e-3 * np.abs(theirs).max()
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "asked", "seen"),
+    [("xception", 299, None, 299), ("mobilenetv2", 299, None, 224), ("xception", 299, 96, 96), ("vgg16", 32, 32, 32)],
+)
+def test_a_cnn_sees_its_own_size_or_the_one_asked_for(name: str, size: int, asked: int | None, seen: int) -> None:
+    assert backbones.seen_by(name, size, asked) == seen
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "asked", "said"),
+    [
+        ("xception", 299, 331, "xception is to see 331 x 331 pixels, frames are stored with 299 x 299"),
+        ("nasnetlarge", 299, None, "set frames.size to 331 or more, or features.seen to 299 or less, in params.yaml"),
+    ],
+)
+def test_no_cnn_sees_more_pixels_than_are_stored(name: str, size: int, asked: int | None, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        backbones.seen_by(name, size, asked)
+
+
 def test_random_weights_are_seeded_and_calibrated(tmp_path: Path) -> None:
     frames = phantom.simulate_clip(phantom.draw_patient("p", "", "b-lines", phantom.DEVICES[0], (5, 0, 0), 24), 0)
     frames = np.stack([cv2.resize(one, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for one in frames[:12]])

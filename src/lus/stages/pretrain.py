@@ -126,12 +126,12 @@ def _train_part(
     sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: pool.Progress | None
 ) -> Trained:
     """Train a backbone for a part, or take what was trained before; its weights are in `file` afterwards."""
-    seen = params.features.seen or backbones.get(name).size
+    seen = backbones.seen_by(name, sampled.size, params.features.seen)
     backbone = backbones.build(name, sampled.size, params.pretrain.start, seen=seen, seed=params.features.seed)
     split, targets = part.inner[0], folds.targets(sampled.clips)
     known = KNOWN / key(backbone, sampled, split, targets, params)
     history = known.with_suffix(".json")
-    found = _whole(known, history)
+    found = _undamaged(known, history)
     if not found:
         learned, kept_out = (_shots(sampled, rows, targets) for rows in (split.train, split.test))
         labels = len(folds.label_names(sampled.clips))
@@ -149,8 +149,8 @@ def _train_part(
     return Trained(part.name, reached, best, found)
 
 
-def _whole(weights: Path, history: Path) -> bool:
-    """Whether weights that were trained before are there, and undamaged."""
+def _undamaged(weights: Path, history: Path) -> bool:
+    """Whether weights that were trained before are there, as they were written."""
     if not (weights.is_file() and history.is_file()):
         return False
     return bool(json.loads(history.read_text())["weights_sha256"] == files.sha256(weights))
@@ -174,7 +174,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
     which: dict[str, Any] = {
         "backbone": backbone.name,
         "start": backbones.digest(backbone),
-        "shape": [backbone.input_shape, params.features.seen],
+        "shape": [backbone.input_shape, backbones.cnn_of(backbone).input_shape],
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
