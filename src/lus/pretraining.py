@@ -75,10 +75,7 @@ def train(
 
     keras.utils.set_random_seed(params.seed)
     net = _classifier(backbone, labels, params)
-    # A label with few clips counts as much as one with many.
-    weights = (len(learned.targets) / (labels * np.bincount(learned.targets, minlength=labels).clip(min=1))).astype(
-        "f4"
-    )
+    weights = _label_weights(learned.targets, labels)
     ended = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, _: progress(epoch + 1, params.epochs) if progress else None
     )
@@ -101,6 +98,12 @@ def train(
         )
     found = zip(fitted.history["val_loss"], fitted.history["val_accuracy"], strict=True)
     return [Epoch(float(loss), float(accuracy)) for loss, accuracy in found]
+
+
+def _label_weights(targets: IntArray, labels: int) -> FloatArray:
+    """Of a frame of each label, (labels,): one with few frames counts as much as one with many."""
+    counts = np.bincount(targets, minlength=labels).clip(min=1)
+    return (len(targets) / (labels * counts)).astype(np.float32)
 
 
 def _classifier(backbone: keras.Model, labels: int, params: Pretrain) -> keras.Model:

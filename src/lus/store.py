@@ -59,8 +59,8 @@ class Store:
             features = np.load(self._file(clip_id), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        whole = features.shape == self.shape and features.dtype == np.float32
-        return features if whole else None
+        fits = features.shape == self.shape and features.dtype == np.float32
+        return features if fits else None
 
     def put(self, clip_id: str, features: FloatArray) -> None:
         """Keep the features of a clip: the file is there whole or not at all, even when this process is killed."""
