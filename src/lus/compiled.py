@@ -92,7 +92,7 @@ class Compiled:
         self.card = Card.from_json(json.loads((folder / CARD_FILE).read_text()))
         self.head = PlainHead.load(folder)
         self._engine = engines.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
-        self._cnn = engines.load(folder / CNN_FILE, self._engine.removeprefix("openvino-"))
+        self._cnn = engines.load(folder / CNN_FILE, self._engine)
         self._folder, self._lock = folder, Lock()
 
     @classmethod

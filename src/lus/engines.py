@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lus.arrays import FloatArray, Frames, IntArray
 from lus.errors import BadInput
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 Run = Callable[[Frames], FloatArray]
 """A backbone as a function: (n, size, size, 3) uint8 -> (n, dim) float32."""
-LEAST_COSINE = 0.98
-"""Of the features of a frame on two engines, after the reference's mean feature has been taken from both. Without that
-the cosine says nothing: features share a large mean, and 8-bit ones with a centred cosine of 0.61 have 0.998."""
+LEAST_COSINE, LEAST_LOW = 0.98, 0.95
+"""Of the features of a frame on two engines, after the reference's mean feature has been taken from both: the mean over
+the frames, and what one frame in twenty falls below. Without the mean taken away the cosine says nothing: features
+share a large mean, and 8-bit ones with a centred cosine of 0.61 have 0.998."""
+MOST_CHANGED = 0.05
+"""Share of the frames that a linear head may call otherwise. It does not know their clips and is unsure of some: one
+clip less to learn from changes 1 to 4 of its 48 predictions by itself (docs/results.md)."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +36,26 @@ class Parity:
 
     Attributes:
         cosine: the mean over the frames, after centring.
-        changed: frames that a linear head, trained on the reference's features, calls otherwise.
+        low: its 5th percentile.
+        changed: frames that a linear head calls otherwise, trained on the reference's features of other clips.
         frames: compared.
     """
 
     cosine: float
+    low: float
     changed: int
     frames: int
 
     @property
     def holds(self) -> bool:
         """Whether the engine may stand in for the reference."""
-        return self.cosine >= LEAST_COSINE and self.changed == 0
+        return self.cosine >= LEAST_COSINE and self.low >= LEAST_LOW and self.changed <= MOST_CHANGED * self.frames
+
+    def __str__(self) -> str:
+        return (
+            f"a centred cosine of {self.cosine:.4f} on average and of {self.low:.4f} in the 5th percentile, "
+            f"{self.changed} of {self.frames} predictions of a linear head changed"
+        )
 
 
 def _openvino() -> ModuleType:
@@ -69,14 +82,14 @@ def exact(engine: str) -> str:
     return f"openvino-{'bf16' if 'BF16' in able else 'f32'}"
 
 
-def openvino(model: keras.Model, precision: str) -> Run:
+def openvino(model: keras.Model, engine: str) -> Run:
     """Compile a backbone for this machine's CPU.
 
     Args:
         model: a backbone.
-        precision: to compute in, "bf16" or "f32".
+        engine: `openvino-bf16` or `openvino-f32`, as `exact` gives it.
     """
-    compiled = _compile(_convert(model), precision)
+    compiled = _compile(_convert(model), engine)
     return lambda frames: np.array(compiled(frames)[0], np.float32)
 
 
@@ -85,9 +98,9 @@ def save(model: keras.Model, path: Path) -> None:
     _openvino().save_model(_convert(model), path, compress_to_fp16=False)
 
 
-def load(path: Path, precision: str) -> Callable[[Frames], tuple[FloatArray, ...]]:
+def load(path: Path, engine: str) -> Callable[[Frames], tuple[FloatArray, ...]]:
     """Compile what `save` wrote for this machine's CPU: frames (n, size, size, 3) uint8 -> what the model gives."""
-    compiled = _compile(_openvino().Core().read_model(path), precision)
+    compiled = _compile(_openvino().Core().read_model(path), engine)
     return lambda frames: tuple(np.array(one, np.float32) for one in compiled(frames).values())
 
 
@@ -105,29 +118,68 @@ def _convert(model: keras.Model) -> Any:
         return _openvino().convert_model(folder)
 
 
-def _compile(model: Any, precision: str) -> Any:
-    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+def _compile(model: Any, engine: str) -> Any:
+    settings = {"INFERENCE_PRECISION_HINT": engine.removeprefix("openvino-"), "PERFORMANCE_HINT": "LATENCY"}
     return _openvino().Core().compile_model(model, "CPU", settings)
 
 
-def parity(reference: FloatArray, other: FloatArray, labels: IntArray) -> Parity:
+def parity(reference: FloatArray, other: FloatArray, labels: IntArray, clips: IntArray) -> Parity:
     """Compare two engines' features of the same frames.
 
     Args:
         reference, other: (n, dim).
-        labels: (n,) of the clips that the frames are from; a linear head learns them from the reference.
+        labels: (n,) of the clips that the frames are from.
+        clips: (n,) numbers of these clips.
+
+    Raises:
+        BadInput: fewer than two labels have two clips or more.
     """
+    mean = reference.mean(axis=0)
+    one, two = (array.astype(np.float64) - mean for array in (reference, other))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
+    cosines = (one * two).sum(axis=1) / np.maximum(lengths, 1e-12)
+    changed = sum(_changed(reference, other, labels, tested) for tested in halves(labels, clips))
+    return Parity(float(cosines.mean()), float(np.percentile(cosines, 5)), changed, len(reference))
+
+
+def halves(labels: IntArray, clips: IntArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The frames of one half of each label's clips, and those of the other half: (n,) each.
+
+    Args:
+        labels, clips: as `parity` takes them.
+
+    Raises:
+        BadInput: fewer than two labels have two clips or more.
+    """
+    numbers, first = np.unique(clips, return_index=True)
+    of_clips = labels[first]
+    if (np.unique(of_clips, return_counts=True)[1] >= 2).sum() < 2:
+        raise BadInput(
+            "two engines are compared on two clips of each of two labels at least, and there are "
+            f"{len(numbers)} clips of {len(set(of_clips))} labels; add clips, or set features.engine to keras in "
+            "params.yaml"
+        )
+    one = np.isin(clips, numbers[np.argsort(of_clips, kind="stable")][::2])
+    return one, ~one
+
+
+def linear_head(features: FloatArray, labels: IntArray) -> Callable[[FloatArray], IntArray]:
+    """Fit a linear classifier of frames: (n, dim) and (n,) -> what calls the labels of other features."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    mean = reference.mean(axis=0)
-    one, two = (array.astype(np.float64) - mean for array in (reference, other))
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    cosine = float(((one * two).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
-    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(reference, labels)
-    changed = int((head.predict(reference) != head.predict(other)).sum())
-    return Parity(cosine, changed, len(reference))
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
+    return lambda others: np.asarray(head.predict(others), np.int64)
+
+
+def _changed(reference: FloatArray, other: FloatArray, labels: IntArray, tested: NDArray[np.bool_]) -> int:
+    """How many of these frames another engine's features let a linear head call otherwise, trained on the others.
+
+    A head calls the frames that it was fitted on as it was told to, whatever the engine: it must not know them.
+    """
+    head = linear_head(reference[~tested], labels[~tested])
+    return int((head(reference[tested]) != head(other[tested])).sum())
 
 
 def refuse_difference(found: Parity, backbone: str, engine: str) -> None:
@@ -137,8 +189,8 @@ def refuse_difference(found: Parity, backbone: str, engine: str) -> None:
         BadInput: with the figures; nothing falls back to the reference by itself.
     """
     if not found.holds:
+        others = "keras" if engine == "openvino-f32" else "openvino-f32 or keras"
         raise BadInput(
-            f"{engine} gives other features for {backbone} than keras: a centred cosine of {found.cosine:.4f} over "
-            f"{found.frames} frames, at least {LEAST_COSINE} is expected, and {found.changed} predictions of a linear "
-            "head change, none may; set features.engine to openvino-f32 or keras in params.yaml"
+            f"{engine} gives other features for {backbone} than keras: {found}; at least {LEAST_COSINE}, at least "
+            f"{LEAST_LOW} and at most {MOST_CHANGED:.0%} are expected; set features.engine to {others} in params.yaml"
         )

@@ -82,7 +82,7 @@ def test_a_backbone_shows_its_maps_and_the_same_features(name: str, size: int, t
     backbone = backbones.build(name, size, "random")
     engines.save(backbones.with_maps(backbone), tmp_path / "cnn.xml")
     frames = draw_frames(3, size, size, 1)
-    maps, features = engines.load(tmp_path / "cnn.xml", "f32")(frames)
+    maps, features = engines.load(tmp_path / "cnn.xml", "openvino-f32")(frames)
     expected = backbones.traced(backbone)(frames)
     assert np.abs(features - expected).max() < 1e-3 * np.abs(expected).max()
     assert maps.shape[0] == 3

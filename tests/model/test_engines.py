@@ -22,11 +22,11 @@ SIZE = 96
 def test_openvino_gives_the_features_of_keras_in_single_precision(name: str) -> None:
     frames = np.concatenate([draw_frames(6, SIZE, SIZE, seed, stripes=3 * (seed % 2)) for seed in range(4)])
     model = backbones.build(name, SIZE, "random", seed=3)
-    run = engines.openvino(model, "f32")
+    run = engines.openvino(model, "openvino-f32")
     reference, other = backbones.traced(model)(frames), run(frames)
     assert other.shape == reference.shape
     assert other.dtype == np.float32
-    found = engines.parity(reference, other, np.repeat([0, 1, 0, 1], 6))
+    found = engines.parity(reference, other, np.repeat([0, 1, 0, 1], 6), np.repeat(np.arange(4), 6))
     assert found.holds, found
     # Any number of frames, as in the last call of a clip.
     assert np.abs(run(frames[:3]) - other[:3]).max() <= 1e-3 * np.abs(other).max()
@@ -44,7 +44,7 @@ def test_openvino_tells_nobody_of_a_conversion(tmp_path: Path) -> None:
     code = (
         "import keras, sys; from lus import engines\n"
         "model = keras.Sequential([keras.Input((4, 4, 3), dtype='uint8'), keras.layers.Rescaling(0.5)])\n"
-        "engines.openvino(model, 'f32')\n"
+        "engines.openvino(model, 'openvino-f32')\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]])\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
@@ -59,37 +59,83 @@ def test_openvino_tells_nobody_of_a_conversion(tmp_path: Path) -> None:
     assert not (tmp_path / "intel").exists()
 
 
-def _apart(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features of two labels that share a large mean, and these labels."""
-    labels = np.repeat([0, 1], 24)
-    features = 50 + rng.normal(0, 1, (48, 64)) + labels[:, None] * rng.normal(0, 1, 64)
-    return features.astype(np.float32), labels
+CLIPS = np.repeat(np.arange(12), 4)
+LABELS = CLIPS % 2
+
+
+def _apart(rng: np.random.Generator) -> np.ndarray:
+    """Features of four frames of each of 12 clips: a large mean in common, then the label, the clip and the frame."""
+    label, clip = rng.normal(0, 1, (2, 64)), rng.normal(0, 1, (12, 64))
+    return (50 + label[LABELS] + clip[CLIPS] + rng.normal(0, 0.3, (48, 64))).astype(np.float32)
 
 
 def test_the_same_features_are_at_parity() -> None:
-    features, labels = _apart(np.random.default_rng(0))
-    found = engines.parity(features, features.copy(), labels)
-    assert (found.cosine, found.changed, found.frames) == (pytest.approx(1), 0, 48)
+    features = _apart(np.random.default_rng(0))
+    found = engines.parity(features, features.copy(), LABELS, CLIPS)
+    assert (found.cosine, found.low, found.changed, found.frames) == (pytest.approx(1), pytest.approx(1), 0, 48)
     engines.refuse_difference(found, "xception", "openvino-f32")
 
 
 def test_a_shared_mean_hides_no_difference() -> None:
     rng = np.random.default_rng(1)
-    features, labels = _apart(rng)
+    features = _apart(rng)
     other = (features + rng.normal(0, 1, features.shape)).astype(np.float32)
     plain = (features * other).sum(axis=1) / np.linalg.norm(features, axis=1) / np.linalg.norm(other, axis=1)
     assert plain.min() > 0.999
-    found = engines.parity(features, other, labels)
-    assert found.cosine < 0.9
-    with pytest.raises(BadInput, match=r"openvino-int8 gives other features for xception than keras: a centred cosine"):
-        engines.refuse_difference(found, "xception", "openvino-int8")
+    assert engines.parity(features, other, LABELS, CLIPS).cosine < 0.95
+
+
+def test_a_few_frames_far_off_are_not_lost_in_the_mean() -> None:
+    rng = np.random.default_rng(2)
+    features = _apart(rng)
+    other = features.copy()
+    other[[5, 21, 33, 40]] += rng.normal(0, 0.7, (4, 64)).astype(np.float32)
+    found = engines.parity(features, other, LABELS, CLIPS)
+    assert found.cosine > engines.LEAST_COSINE
+    assert found.low < engines.LEAST_LOW
+    assert not found.holds
+
+
+def test_a_difference_that_a_head_sees_in_new_clips_alone_counts() -> None:
+    """Features nearer to those of the other label: a head that was fitted on these very frames calls none otherwise."""
+    from sklearn.linear_model import LogisticRegression
+
+    features = _apart(np.random.default_rng(3))
+    apart = features[LABELS == 1].mean(axis=0) - features[LABELS == 0].mean(axis=0)
+    other = features + 0.4 * np.where(LABELS == 1, -1, 1)[:, None].astype(np.float32) * apart
+    fitted = LogisticRegression(max_iter=1000).fit(features, LABELS)
+    assert (fitted.predict(features) == fitted.predict(other)).all()
+    assert engines.parity(features, other, LABELS, CLIPS).changed > 2
 
 
 def test_predictions_that_change_are_counted() -> None:
-    features, labels = _apart(np.random.default_rng(2))
-    assert engines.parity(features, features[::-1].copy(), labels).changed == 48
+    features = _apart(np.random.default_rng(4))
+    swapped = features[np.arange(48).reshape(6, 2, 4)[:, ::-1].ravel()]  # each clip for one of the other label
+    known = engines.parity(features, features, LABELS, CLIPS)
+    assert known.changed == 0
+    assert engines.parity(features, swapped, LABELS, CLIPS).changed == 48
 
 
-def test_a_shift_that_changes_predictions_is_refused_whatever_the_cosine() -> None:
-    with pytest.raises(BadInput, match=r"cosine of 0\.9990 over 48 frames.* and 2 predictions of a linear head change"):
-        engines.refuse_difference(Parity(0.999, 2, 48), "xception", "openvino-bf16")
+@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 0, 1]])
+def test_clips_that_no_head_can_be_tried_on_are_refused(labels: list[int]) -> None:
+    features = np.random.default_rng(5).random((8, 4), np.float32)
+    with pytest.raises(BadInput, match=r"two clips of each of two labels.*set features\.engine to keras"):
+        engines.parity(features, features, np.repeat(labels, 2), np.repeat(np.arange(4), 2))
+
+
+@pytest.mark.parametrize("found", [Parity(0.979, 0.99, 0, 48), Parity(0.999, 0.949, 0, 48), Parity(0.999, 0.99, 3, 48)])
+def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found: Parity) -> None:
+    said = rf"cosine of {found.cosine:.4f} on .* of {found.low:.4f} in .*, {found.changed} of 48 predictions"
+    with pytest.raises(BadInput, match=rf"openvino-bf16 gives other features for xception than keras: .*{said}"):
+        engines.refuse_difference(found, "xception", "openvino-bf16")
+    with pytest.raises(BadInput, match=r"set features\.engine to openvino-f32 or keras in params\.yaml"):
+        engines.refuse_difference(found, "xception", "openvino-bf16")
+
+
+def test_one_prediction_in_twenty_may_change() -> None:
+    engines.refuse_difference(Parity(0.98, 0.95, 2, 48), "xception", "openvino-bf16")
+
+
+def test_an_engine_in_full_precision_that_is_refused_leaves_keras_alone() -> None:
+    with pytest.raises(BadInput, match=r"set features\.engine to keras in params\.yaml"):
+        engines.refuse_difference(Parity(0.9, 0.5, 3, 48), "xception", "openvino-f32")

@@ -82,13 +82,21 @@ def test_other_weights_and_another_input_size_never_serve_old_features(place: Pa
     second, said = _run(place, "weights/2.weights.h5")
     assert said == "3 clips computed, 0 known"
     assert not np.allclose(first, second)
-    larger, said = _run(place, seen=96)
+    smaller, said = _run(place, seen=32)
     assert said == "3 clips computed, 0 known"
-    assert not np.allclose(first, larger)
+    assert not np.allclose(first, smaller)
     # The same name with another content.
     (place / "weights/1.weights.h5").write_bytes((place / "weights/2.weights.h5").read_bytes())
     replaced, _ = _run(place)
     assert (replaced == second).all()
+
+
+@pytest.mark.parametrize("seen", [96, None])
+def test_frames_are_never_enlarged(place: Path, seen: int | None) -> None:
+    _frames(place, 3)
+    with pytest.raises(BadInput, match=rf"mobilenetv2 is to see {seen or 224} x .*; set frames\.size to"):
+        _run(place, seen=seen)
+    assert not (place / "features").exists()
 
 
 def test_a_run_that_was_ended_goes_on_where_it_stopped(place: Path) -> None:
@@ -134,7 +142,7 @@ def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_i
     _frames(place, 6)
     rng = np.random.default_rng(0)
 
-    def wrong(model: object, precision: str) -> engines.Run:
+    def wrong(model: object, engine: str) -> engines.Run:
         run = backbones.traced(model)
         return lambda frames: run(frames) + rng.normal(0, 5, (len(frames), 1280)).astype(np.float32)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lus import backbones, clip, engines, featureset, files, folds, frameset, pool
+from lus.arrays import Frames, IntArray
 from lus.engines import Run
-from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.params import Features
 from lus.stages import pretrain
@@ -20,7 +22,7 @@ from lus.store import Store
 if TYPE_CHECKING:
     import keras
 
-PARITY_CLIPS, PARITY_FRAMES = 12, 4
+PARITY_CLIPS, PARITY_FRAMES = 24, 2
 """Clips, and frames of each, on which another engine is compared with the reference."""
 
 
@@ -38,22 +40,19 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
         A sentence on what was made.
 
     Raises:
-        BadInput: the weights cannot be had or were trained on another cohort, or the engine gives other features than
-            the reference.
+        BadInput: the weights cannot be had or were trained on another cohort, the CNN is to see more pixels than are
+            stored, or the engine gives other features than the reference.
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
+    seen = backbones.seen_by(backbone, sampled.size, params.seen)
     kind = backbones.weights_of(backbone, params.weights)
     weights, cut = (
         pretrain.read(trained / backbone, sampled.clips) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
     )
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     computed = 0
-    try:
+    with _whole(out) as partial:
         for number, (part, source) in enumerate(weights.items()):
-            seen = params.seen or backbones.get(backbone).size
             model = backbones.build(backbone, sampled.size, source, seen=seen, seed=params.seed)
             if part == folds.ALL:
                 backbones.cnn_of(model).save_weights(partial / featureset.WEIGHTS_FILE)
@@ -61,21 +60,28 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
             file = partial / featureset.features_file(part)
             computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
         digest = files.sha256(partial / featureset.WEIGHTS_FILE)
-        featureset.describe(
-            partial,
-            sampled.clips,
-            replace(info, weights_sha256=digest, folds=cut, parts=() if cut is None else tuple(weights)),
-        )
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        parts = () if cut is None else tuple(weights)
+        featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut, parts=parts))
     of_parts = "" if cut is None else f" for each of {len(weights)} parts"
     known = len(weights) * len(sampled.clips) - computed
     return (
         f"features {(len(sampled.clips), length, info.dim)}{of_parts} with {kind} weights on {info.engine} in {out}; "
         f"{computed} clips computed, {known} known"
     )
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Make a folder so that it is there whole or not at all: gives one beside it, which then takes its place."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _info(model: keras.Model, backbone: str, length: int, seen: int, weights: str, engine: str) -> featureset.Info:
@@ -131,27 +137,38 @@ def _on_engine(model: keras.Model, sampled: FrameSet, info: featureset.Info) -> 
     reference = backbones.traced(model)
     if info.engine == "keras":
         return reference
-    run = engines.openvino(model, info.engine.partition("-")[2])
-    _hold_to_reference(reference, run, sampled, info)
+    run, few = engines.openvino(model, info.engine), shown(sampled, info.length)
+    expected, found = (next(backbones.features(one, [few.frames], PARITY_FRAMES)) for one in (reference, run))
+    engines.refuse_difference(engines.parity(expected, found, few.labels, few.clips), info.backbone, info.engine)
     return run
 
 
-def _hold_to_reference(reference: Run, run: Run, sampled: FrameSet, info: featureset.Info) -> None:
-    """Compare an engine with Keras on frames of clips spread evenly over the cohort, and refuse what differs."""
+@dataclass(frozen=True)
+class Shown:
+    """What two engines are compared on.
+
+    Attributes:
+        frames: (n, size, size, 3) uint8.
+        labels: (n,) of the clips that they are from.
+        clips: (n,) numbers of these clips.
+    """
+
+    frames: Frames
+    labels: IntArray
+    clips: IntArray
+
+
+def shown(sampled: FrameSet, length: int) -> Shown:
+    """A few frames of a few clips, spread evenly over the cohort and over each clip."""
     clips = sampled.clips
     rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
-    places = clip.sample_indices(info.length, min(PARITY_FRAMES, info.length))
-    frames = np.concatenate(
-        [
-            sampled.frames(clips["clip_id"].iloc[row], int(clips["frames"].iloc[row]), info.length)[places]
-            for row in rows
-        ]
-    )
-    labels = np.repeat(folds.targets(clips)[rows], len(places))
-    if len(np.unique(labels)) < 2:
-        raise BadInput("features.engine: clips of one label cannot be used to compare two engines; set it to keras")
-    expected, found = (next(backbones.features(one, [frames], PARITY_FRAMES)) for one in (reference, run))
-    engines.refuse_difference(engines.parity(expected, found, labels), info.backbone, info.engine)
+    places = clip.sample_indices(length, min(PARITY_FRAMES, length))
+    chosen = clips.iloc[rows]
+    frames = [
+        sampled.frames(clip_id, int(count), length)[places]
+        for clip_id, count in zip(chosen["clip_id"], chosen["frames"], strict=True)
+    ]
+    return Shown(np.concatenate(frames), *(np.repeat(one, len(places)) for one in (folds.targets(clips)[rows], rows)))
 
 
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
