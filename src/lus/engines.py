@@ -27,7 +27,7 @@ the frames, and what one frame in twenty falls below. Without the mean taken awa
 share a large mean, and 8-bit ones with a centred cosine of 0.61 have 0.998."""
 MOST_CHANGED = 0.05
 """Share of the frames that a linear head may call otherwise. It does not know their clips and is unsure of some: one
-clip less to learn from changes 1 to 4 of its 48 predictions by itself (docs/results.md)."""
+clip less to learn from changes 1 to 5 of its 48 predictions by itself (docs/results.md)."""
 
 
 @dataclass(frozen=True)
