@@ -325,7 +325,7 @@ def test_a_users_own_folder_runs_to_a_bento_whatever_its_labels(
     project.run("dvc", "repro", "package")
     assert project.json("build/evaluation/choice.json")["labels"] == labels
     assert project.json("build/package.json")["version"] == "1"
-    table = project.run("lus", "classify", str(next(folder.rglob("*.avi"))))
+    table = project.run("lus", "classify", str(next(folder.rglob("*.avi")).parent))
     assert all(label in table for label in labels)
     assert not (project.folder / "phantom").exists()
 

@@ -18,7 +18,7 @@ COMPARE, ANSWER = "Compare and audit", "Answer clips"
 
 @app.command(rich_help_panel=ANSWER)
 def classify(
-    clips: Annotated[list[Path], typer.Argument(help="video or DICOM files, not folders")],
+    clips: Annotated[list[Path], typer.Argument(help="video or DICOM files, or folders of them")],
     version: Annotated[
         str | None, typer.Option(help="number of a version; default: the champion, else the challenger")
     ] = None,
@@ -29,14 +29,18 @@ def classify(
     Reads the model from MLflow, and prints a label and its probabilities for each clip. A clip that is not usable by
     the model's own limits gets no answer.
 
-        lus classify phantom/*.avi
+        lus classify phantom
         lus classify clip.mp4 --version 7 --json
 
     Exit status: 0; 2 when a clip got no answer (the others are printed), or nothing is registered.
     """
-    from lus import params, progress, quiet, registry, show
+    from lus import params, progress, quiet, registry, show, survey
 
     name = params.load().register_.name
+    files = survey.clips_of(clips)
+    missing = [str(one) for one in files if not one.is_file()]
+    if missing:
+        raise BadInput(f"{', '.join(missing)}: no such file; name video or DICOM files, or folders of them")
     with progress.steps() as step:
         step("asking MLflow")
         chosen = (
@@ -47,9 +51,9 @@ def classify(
         quiet.import_tensorflow(step)
         with registry.load(chosen, step) as classifier:
             report, found = step("classifying"), []
-            for one in zip(clips, classifier.classify_all(clips), strict=True):
+            for one in zip(files, classifier.classify_all(files), strict=True):
                 found.append(one)
-                report(len(found), len(clips))
+                report(len(found), len(files))
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
     show.answers_json(found) if as_json else show.answers(found, classifier.card.labels, title)
     refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]

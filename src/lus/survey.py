@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -116,7 +116,7 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
     if as_cohort:
         listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
-        listed = [Listed(file, "", "") for file in dict.fromkeys(file for path in paths for file in _videos(path))]
+        listed = [Listed(file, "", "") for file in clips_of(paths)]
     guard = pool.Guard(params.limits.max_seconds, _lost)
     checked = pool.run(partial(check_one, params=params), listed, progress, guard=guard)
     cohort.mark_repeats([one.row for one in checked])
@@ -138,7 +138,16 @@ def _has_labels(folder: Path) -> bool:
     return all(one.label for one in videos) and len({one.label for one in videos}) > 1
 
 
-def _videos(path: Path) -> list[Path]:
+def clips_of(paths: Iterable[Path]) -> list[Path]:
+    """The clips that are named, and those in the folders that are: each once, in the order of the paths.
+
+    Raises:
+        BadInput: a folder holds none.
+    """
+    return list(dict.fromkeys(file for path in paths for file in _clips(path)))
+
+
+def _clips(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
     found = [file for file in layouts.files(path) if file.suffix.lower() in clip.SUFFIXES]

@@ -40,6 +40,12 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+def test_a_clip_that_is_not_there_is_said_before_a_model_is_loaded(project: Path) -> None:
+    assert _refused("classify", "nothing.mp4", cwd=project) == (
+        "nothing.mp4: no such file; name video or DICOM files, or folders of them"
+    )
+
+
 def test_a_clip_of_each_label_is_too_few_to_train_on(project: Path) -> None:
     make_cohort(project / "mine", ["a", "b", "c"], patients=1, clips=1)
     assert _refused("cohort", "mine", cwd=project) == (

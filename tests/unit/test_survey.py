@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lus import survey
+from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
 LUS = Path(sys.executable).with_name("lus")
@@ -164,3 +166,15 @@ def test_a_name_that_is_no_text_is_refused_and_harms_nothing(place: Path) -> Non
     assert done.returncode == 2
     clips = {Path(one["path"]).name: one["reason"] for one in json.loads(done.stdout)["clips"]}
     assert clips == {"b.avi": "", "\\xff.avi": "a name that is not UTF-8, a name in UTF-8 is expected; rename it"}
+
+
+def test_the_clips_that_are_meant_are_those_named_and_those_in_the_folders_each_once(tmp_path: Path) -> None:
+    for name in ("mine/b.mp4", "mine/deep/a.avi", "mine/notes.txt", "alone.mov"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    named = [tmp_path / "alone.mov", tmp_path / "mine", tmp_path / "mine/b.mp4"]
+    found = [path.relative_to(tmp_path).as_posix() for path in survey.clips_of(named)]
+    assert found == ["alone.mov", "mine/b.mp4", "mine/deep/a.avi"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"empty: no clip was found"):
+        survey.clips_of([tmp_path / "empty"])

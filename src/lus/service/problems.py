@@ -68,12 +68,15 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
     for status, text in {
+        400: "a request that cannot be understood",
         401: "no API key, or one that is not known",
         408: "the clip did not arrive in time",
         413: "the upload is too large",
         415: "no multipart upload",
         422: "the clip cannot be decoded, breaks a limit, or is missing",
+        500: "a fault of the service; its log says more",
         503: "too many clips at once; `Retry-After` says when to come again",
+        504: "the answer took too long",
     }.items()
 }
 """For the OpenAPI document."""
