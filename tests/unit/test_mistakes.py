@@ -15,7 +15,7 @@ import pytest
 from lus import params, tracking
 from lus.errors import BadInput
 from tests.conftest import draw_frames, make_cohort, write_video
-from tests.servers import free_port
+from tests.servers import answering, free_port
 
 LUS = Path(sys.executable).with_name("lus")
 
@@ -106,6 +106,24 @@ def test_a_server_that_does_not_answer_is_said_at_once_and_its_password_is_not(p
         f"MLflow at {uri.replace('someone:secret@', '')} does not answer (Connection refused); start it, or mend or "
         "unset MLFLOW_TRACKING_URI"
     )
+
+
+def test_a_proxy_whose_server_is_gone_is_said_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(502) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(BadInput, match="answers 502; start it"):
+            tracking.connect()
+
+
+def test_a_database_whose_password_holds_what_addresses_are_cut_at_is_asked(taken: int) -> None:
+    assert tracking.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{taken}/here", 1) == ""
+    said = tracking.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{free_port()}/here", 1)
+    assert said == "does not answer (Connection refused)"
+
+
+def test_where_the_pages_of_a_server_are_is_said_without_its_password(project: Path) -> None:
+    said = _refused("ui", cwd=project, MLFLOW_TRACKING_URI="https://someone:secret@mlflow.example.org/here")
+    assert said == "MLFLOW_TRACKING_URI names a server; open https://mlflow.example.org/here in a browser"
 
 
 def test_an_address_of_no_kind_that_is_known_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
