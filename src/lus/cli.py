@@ -85,9 +85,9 @@ def doctor(
     Exit status: 0; 2 when something that is needed is missing.
     """
     from lus import doctor as looking
-    from lus import show_doctor
+    from lus import progress, show_doctor
 
-    found = looking.run(looking.Place())
+    found = progress.with_bar("looking at this machine", lambda _: looking.run(looking.Place()))
     show_doctor.results_json(found) if as_json else show_doctor.results(found)
     missing = [one.name for one in found if one.state == "missing"]
     if missing:

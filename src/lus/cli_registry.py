@@ -101,7 +101,7 @@ def promote(
                 "conditions": [asdict(one) for one in found],
             }
         )
-    act = progress.with_bar("moving the aliases", lambda _: promotions.promote(new, champion, found, override))
+    act = progress.with_bar("promotion", lambda _: promotions.promote(new, champion, found, override))
     if not as_json:
         before = f", before it version {act.champion}" if act.champion else ""
         print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")

@@ -139,7 +139,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5
     program = Path(sys.executable).with_name("mlflow")
     uri = tracking.address()
     if uri.startswith("http"):
-        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
+        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {tracking.shown(uri)} in a browser")
     _refuse_taken("127.0.0.1", port, "--port")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     arguments = [

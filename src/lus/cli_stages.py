@@ -105,9 +105,7 @@ def features(
     Reads the frames and `build/pretrain`; writes a feature set: features.npy, and the CNN's weights. Each clip's
     features are kept in `.lus/` too, and computed once.
 
-        lus features build/features/xception-20
-
-    makes those of Xception for sequences of 20 frames.
+        lus features build/features/xception-20   # of Xception, for sequences of 20 frames
     """
     from lus import params, progress, quiet
     from lus.stages import features as stage
@@ -145,8 +143,8 @@ def search(
 def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")] = BUILD / "evaluation") -> None:
     """Test the chosen heads on patients that nothing was trained or chosen on.
 
-    Reads `build/features`, `build/search` and `build/checks`; writes figures with intervals, baselines, the audit and
-    plots, and logs them to MLflow as a run.
+    Reads `build/features`, `build/search`, `build/frames` and `build/checks`; writes figures with intervals, baselines,
+    the audit and plots, and logs them to MLflow as a run.
 
         lus evaluate
     """

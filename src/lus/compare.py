@@ -95,7 +95,7 @@ def best() -> list[Shown]:
     newest: dict[str, Run] = {}
     for search in _searches():
         newest.setdefault(search.data.tags["lus.feature_set"], search)
-    found = [trial for search in newest.values() for trial in _trials(search)[:1]]
+    found = [trial for search in newest.values() for trial in _trials(search, 1)]
     return sorted(map(_shown, found), key=lambda one: one.metrics["loss"])
 
 
@@ -105,7 +105,7 @@ def leading() -> list[Shown]:
     Raises:
         BadInput: nothing has been searched yet.
     """
-    return [_shown(trial) for trial in _trials(_searches()[0])[:LEADING]]
+    return [_shown(trial) for trial in _trials(_searches()[0], LEADING)]
 
 
 def _searches() -> list[Run]:
@@ -118,6 +118,7 @@ def _searches() -> list[Run]:
     return found
 
 
-def _trials(search: Run) -> list[Run]:
+def _trials(search: Run, count: int) -> list[Run]:
+    """The best finished trials of a search, the lowest loss first."""
     nested = f"tags.`mlflow.parentRunId` = '{search.info.run_id}' and tags.`lus.state` = 'finished'"
-    return tracking.search(nested, order="metrics.loss ASC")
+    return tracking.search(nested, order="metrics.loss ASC", limit=count)

@@ -6,7 +6,6 @@ environment names (MLFLOW_TRACKING_URI, OPTUNA_STORAGE).
 
 from __future__ import annotations
 
-import http.client
 import importlib.metadata
 import os
 import shutil
@@ -17,11 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import psutil
 
-from lus import backbones, clip, engines, layouts, pool
+from lus import backbones, clip, engines, layouts, pool, tracking
 from lus import params as parameters
 from lus.errors import BadInput
 from lus.params import Params
@@ -35,6 +33,7 @@ SECONDS = 3.0
 """In which a server must answer."""
 PORTS = {5000: "lus ui", 3000: "lus serve"}
 POSTGRES = Path("/usr/lib/postgresql")
+SKIPPED = "install Debian's {}; they are skipped without"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -203,24 +202,10 @@ def mlflow(place: Place) -> list[Result]:
         # The address of a database may hold a password.
         found = f"{uri.partition(':')[0]} of yours" if uri else "a database in the folder"
         return _noted("MLflow", True, found, "a database or a server", "")
-    try:
-        address = urlsplit(uri)
-        where = f"{address.hostname}{f':{address.port}' if address.port else ''}"
-    except ValueError as error:
-        return _needed(
-            "MLflow", False, f"no address ({_reason(error)})", "a server's address", "mend MLFLOW_TRACKING_URI"
-        )
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=SECONDS)
-    try:
-        connection.request("GET", f"{address.path.rstrip('/')}/health")
-        status = connection.getresponse().status
-        good, found = status == http.client.OK, f"{where} answers {status}"
-    except (OSError, http.client.HTTPException) as error:
-        good, found = False, f"{where} does not answer ({_reason(error)})"
-    finally:
-        connection.close()
-    return _needed("MLflow", good, found, "the server at MLFLOW_TRACKING_URI", "start it, or unset MLFLOW_TRACKING_URI")
+    wrong = tracking.fault(uri, SECONDS)
+    found = f"{tracking.shown(uri)} {wrong or 'answers'}"
+    advice = "start it, or mend or unset MLFLOW_TRACKING_URI"
+    return _needed("MLflow", not wrong, found, "the server at MLFLOW_TRACKING_URI", advice)
 
 
 def optuna(place: Place) -> list[Result]:
@@ -232,8 +217,7 @@ def optuna(place: Place) -> list[Result]:
         return _noted("Optuna", True, f"{scheme} of yours" if url else "a database in .lus", "any, or PostgreSQL", "")
     import psycopg
 
-    address = urlsplit(f"postgresql://{rest}")
-    where = f"{address.hostname}{address.path}"
+    where = rest.rpartition("@")[2].partition("?")[0]
     try:
         psycopg.connect(f"postgresql://{rest}", connect_timeout=int(SECONDS)).close()
         good, found = True, f"{where} answers"
@@ -255,10 +239,12 @@ def programs(_: Place) -> list[Result]:
     return [
         *_noted(
             *("container", any(usable.values()), _either(containers), "docker or podman, for make image"),
-            "start docker's daemon, or install podman" if usable else "install one",
+            "start docker's daemon, or install podman" if usable else "install Debian's podman, runc and mmdebstrap",
         ),
-        *_noted("browser", bool(browsers), _either(browsers), "chromium, for some tests", "they are skipped without"),
-        *_noted("PostgreSQL", bool(servers), _either(servers), "Debian's, for some tests", "they are skipped without"),
+        *_noted("browser", bool(browsers), _either(browsers), "chromium, for some tests", SKIPPED.format("chromium")),
+        *_noted(
+            "PostgreSQL", bool(servers), _either(servers), "Debian's, for some tests", SKIPPED.format("postgresql")
+        ),
     ]
 
 

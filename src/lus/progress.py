@@ -64,18 +64,21 @@ def steps() -> Iterator[Steps]:
         )
         # What is printed meanwhile stands above the bars, unless it goes to a file: there it belongs.
         to_terminal = sys.stdout.isatty()
-        with Progress(
-            *columns, console=console, disable=not console.is_terminal, redirect_stdout=to_terminal
-        ) as progress:
+        shown = Progress(*columns, console=console, disable=not terminal.isatty(), redirect_stdout=to_terminal)
 
-            def begin(name: str) -> Report:
-                if progress.task_ids:
-                    progress.stop_task(progress.task_ids[-1])
-                task = progress.add_task(name, total=None)
-                progress.refresh()
-                return lambda done, total: progress.update(task, completed=done, total=total)
+        def begin(name: str) -> Report:
+            if shown.task_ids:
+                shown.stop_task(shown.task_ids[-1])
+            task = shown.add_task(name, total=None)
+            shown.refresh()
+            return lambda done, total: shown.update(task, completed=done, total=total)
 
-            yield begin
+        try:
+            with shown:
+                yield begin
+        finally:
+            # A library's log that was opened meanwhile goes on writing by way of this console.
+            console.file = sys.stderr
 
 
 @contextmanager

@@ -48,16 +48,16 @@ def conditions(
 
 
 def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, steps: Steps) -> Facts:
-    card: Card | str
-    parity: Parity | str
-    try:
-        card, parity = _served(version, engine, steps)
-    except BadInput as error:
-        card = parity = str(error)
     steps("fetching its evaluation")
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
         folder = registry.evaluation_files(version, Path(own))
         theirs = registry.evaluation_files(champion, Path(of_champion)) if champion else None
+        card: Card | str
+        parity: Parity | str
+        try:
+            card, parity = _served(version, engine, steps)
+        except BadInput as error:
+            card = parity = str(error)
         return Facts(
             metrics=versions.read_json(folder / "metrics.json"),
             audit=versions.read_json(folder / "audit.json"),

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 
 
 @contextmanager
@@ -34,7 +34,8 @@ def import_tensorflow(steps: Callable[[str], object] | None = None) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if steps is not None:
         steps("loading TensorFlow")
-    with standard_error():
+    # Python's own stream too, which may be one that draws bars: its loggers keep what they find.
+    with standard_error(), redirect_stderr(sys.__stderr__):
         import tensorflow  # noqa: F401
 
 

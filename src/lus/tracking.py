@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import http.client
 import logging
 import os
 import platform
 import socket
 import ssl
 import subprocess
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import urlopen
+from urllib.request import build_opener
 
 from lus import files
 from lus.errors import BadInput
@@ -59,12 +58,12 @@ def connect() -> None:
         mlflow.set_experiment(experiment_id=experiment(EXPERIMENT))
     except MlflowException as error:
         raise BadInput(
-            f"MLflow at {_shown(uri)} cannot be used ({error.message}); name another in MLFLOW_TRACKING_URI, or unset "
+            f"MLflow at {shown(uri)} cannot be used ({error.message}); name another in MLFLOW_TRACKING_URI, or unset "
             f"it to use {DATABASE} here"
         ) from None
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
     """An address without the password that it may hold."""
     before, _, after = uri.rpartition("@")
     return f"{before.partition('://')[0]}://{after}" if before else uri
@@ -77,22 +76,38 @@ def _refuse_unreachable(uri: str) -> None:
     Raises:
         BadInput: nothing answers.
     """
+    if wrong := fault(uri, SECONDS):
+        raise BadInput(f"MLflow at {shown(uri)} {wrong}; start it, or mend or unset MLFLOW_TRACKING_URI")
+
+
+def fault(uri: str, seconds: float) -> str:
+    """What is wrong with the server at an address, as in "does not answer (Connection refused)"; empty for nothing.
+
+    Args:
+        uri: as in `MLFLOW_TRACKING_URI`; one without a server has no fault.
+        seconds: in which it must answer.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        address = urlsplit(uri)
-        if address.scheme in ("http", "https"):
-            bare = address._replace(netloc=address.netloc.rpartition("@")[2], path=f"{address.path.rstrip('/')}/health")
-            with contextlib.suppress(HTTPError):  # It answers.
-                urlopen(urlunsplit(bare), timeout=SECONDS).close()  # noqa: S310 - http and https alone
-        elif address.hostname and address.port:
-            socket.create_connection((address.hostname, address.port), SECONDS).close()
-    except (OSError, ValueError, HTTPException) as error:
+        if uri.startswith(("http://", "https://")):
+            parts = urlsplit(uri)
+            asked = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=f"{parts.path.rstrip('/')}/health")
+            build_opener().open(urlunsplit(asked), timeout=seconds).close()
+        elif (database := make_url(uri)).host and database.port:
+            socket.create_connection((database.host, database.port), seconds).close()
+    except ArgumentError:
+        return ""  # no database either: a folder, or a name that MLflow knows
+    except HTTPError as error:
+        # One that asks for a password, or has no such page, is there; a proxy that has lost it says 502 to 504.
+        return f"answers {error.code}" if error.code >= http.HTTPStatus.INTERNAL_SERVER_ERROR else ""
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        if isinstance(reason, ssl.SSLError):
-            return  # It answers; whether its certificate is good MLflow's own settings say.
-        said = getattr(reason, "strerror", None) or reason
-        raise BadInput(
-            f"MLflow at {_shown(uri)} does not answer ({said}); start it, or mend or unset MLFLOW_TRACKING_URI"
-        ) from None
+        # With a certificate that is not known here it is there; whether that is good MLflow's own settings say.
+        known = not isinstance(reason, ssl.SSLError)
+        return f"does not answer ({getattr(reason, 'strerror', None) or reason})" if known else ""
+    return ""
 
 
 def experiment(name: str) -> str:

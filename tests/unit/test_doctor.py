@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import http.server
 import json
 import shutil
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,34 +12,12 @@ import pytest
 from lus import doctor, params, show_doctor
 from lus.doctor import Place, Result
 from tests.conftest import ROOT, make_cohort
-from tests.servers import free_port, postgres
+from tests.servers import answering, free_port, postgres
 
 
 def _lus(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [Path(sys.executable).with_name("lus"), "doctor", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
-
-
-@contextmanager
-def _server(status: int) -> Iterator[str]:
-    """A server that answers /base/health with this status, and all else with 404."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status if self.path == "/base/health" else 404)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/base"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _only(results: list[Result]) -> Result:
@@ -85,9 +59,9 @@ def test_a_port_that_is_taken_is_noted() -> None:
 
 
 def test_a_tracking_server_must_answer() -> None:
-    with _server(200) as uri:
+    with answering(200) as uri:
         assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": f"{uri}/"}))).state == "ok"
-    with _server(503) as uri:
+    with answering(503) as uri:
         ill = _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri})))
     assert ill.state == "missing"
     assert ill.found.endswith(" answers 503")
@@ -98,22 +72,40 @@ def test_a_tracking_server_must_answer() -> None:
     assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://a:b"}))).state == "missing"
 
 
+def test_a_tracking_server_that_asks_for_a_password_is_there() -> None:
+    with answering(401) as uri:
+        assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri}))).state == "ok"
+
+
+def test_a_tracking_server_is_asked_by_way_of_the_proxy_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with answering(200) as proxy:
+        # What a proxy is asked for is the whole address, which this one does not know.
+        monkeypatch.setenv("http_proxy", proxy.removesuffix("/base"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://mlflow.invalid"}))).state == "ok"
+
+
 def test_the_searches_database_must_answer_and_its_password_is_not_shown() -> None:
-    url = f"postgresql://me:secret@127.0.0.1:{free_port()}/optuna"
+    place = f"127.0.0.1:{free_port()}/optuna"
+    url = f"postgresql://me:secret@{place}"
     gone = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": url})))
     assert gone.state == "missing"
-    assert "127.0.0.1/optuna cannot be used" in gone.found
+    assert f"{place} cannot be used" in gone.found
     assert "secret" not in gone.found
     own = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": "mysql://me:secret@host/x"})))
     assert own.found == "mysql of yours"
+    odd = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": "postgresql://me:se/cret@127.0.0.1:1/optuna"})))
+    assert odd.found.startswith("127.0.0.1:1/optuna cannot be used")
 
 
 def test_a_database_that_answers_is_found() -> None:
     with postgres() as address:
         for url in (f"{address}/postgres", f"{address}/postgres".replace("postgresql:", "postgresql+psycopg:")):
-            assert (
-                _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": url}))).found == "127.0.0.1/postgres answers"
-            )
+            found = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": url}))).found
+            assert found == f"{address.rpartition('@')[2]}/postgres answers"
         nothing = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": f"{address}/nothing"})))
     assert nothing.state == "missing"
     assert "does not exist" in nothing.found

@@ -14,8 +14,9 @@ import pytest
 
 from lus import params, tracking
 from lus.errors import BadInput
+from lus.stages import evaluate, register
 from tests.conftest import draw_frames, make_cohort, write_video
-from tests.servers import free_port
+from tests.servers import answering, free_port
 
 LUS = Path(sys.executable).with_name("lus")
 
@@ -72,7 +73,7 @@ def test_clips_without_labels_are_told_where_labels_come_from(project: Path) -> 
 
 def test_registering_before_evaluating_says_what_to_do(project: Path) -> None:
     said = _refused("register", cwd=project)
-    assert said == ("build/evaluation: has no metrics.json, choice.json, audit.json; `dvc repro evaluate` makes it")
+    assert said == ("build/evaluation: has no choice.json, metrics.json, audit.json; `dvc repro evaluate` makes it")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,43 @@ def test_a_server_that_does_not_answer_is_said_at_once_and_its_password_is_not(p
         f"MLflow at {uri.replace('someone:secret@', '')} does not answer (Connection refused); start it, or mend or "
         "unset MLFLOW_TRACKING_URI"
     )
+
+
+def test_a_proxy_whose_server_is_gone_is_said_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(502) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        with pytest.raises(BadInput, match="answers 502; start it"):
+            tracking.connect()
+
+
+def test_a_database_whose_password_holds_what_addresses_are_cut_at_is_asked(taken: int) -> None:
+    assert tracking.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{taken}/here", 1) == ""
+    said = tracking.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{free_port()}/here", 1)
+    assert said == "does not answer (Connection refused)"
+
+
+def test_where_the_pages_of_a_server_are_is_said_without_its_password(project: Path) -> None:
+    said = _refused("ui", cwd=project, MLFLOW_TRACKING_URI="https://someone:secret@mlflow.example.org/here")
+    assert said == "MLFLOW_TRACKING_URI names a server; open https://mlflow.example.org/here in a browser"
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "register"])
+def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
+    stage: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    loaded, build = params.load(), project / "build"
+    (build / "evaluation").mkdir(parents=True)
+    for name in register.NEEDED:
+        (build / "evaluation" / name).write_text("{}")
+    run = {
+        "evaluate": lambda: evaluate.run(build, ["x-20"], build / "evaluation", loaded.evaluate, loaded.folds),
+        "register": lambda: register.run(build, build / "register.json", loaded.register_),
+    }
+    with pytest.raises(BadInput, match="does not answer"):
+        run[stage]()
+    # And what an earlier day has left is still there.
+    assert (build / "evaluation" / register.NEEDED[0]).is_file()
 
 
 def test_an_address_of_no_kind_that_is_known_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 from lus import progress, quiet
 with progress.steps() as step:
@@ -52,6 +54,24 @@ def test_what_is_printed_to_a_file_meanwhile_goes_there(tmp_path: Path) -> None:
     assert "meanwhile" not in shown
 
 
-def test_elsewhere_nothing_is_shown() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("settings", [{}, {"FORCE_COLOR": "1"}])
+def test_elsewhere_nothing_is_shown_even_where_colours_are_forced(settings: dict[str, str]) -> None:
+    own = os.environ | settings
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, env=own)
     assert (done.stdout, done.stderr) == ("said meanwhile\nthe result\n", "")
+
+
+LOGGING = """
+import logging
+from lus import progress
+with progress.steps() as step:
+    step("loading")
+    logging.getLogger().addHandler(logging.StreamHandler())
+logging.warning("said later")
+"""
+
+
+def test_a_log_that_a_library_opened_meanwhile_still_writes_afterwards(tmp_path: Path) -> None:
+    shown = _on_a_terminal(LOGGING, tmp_path / "out")
+    assert "said later" in shown.splitlines()
+    assert "Traceback" not in shown

@@ -27,6 +27,7 @@ from lus import (
     metrics,
     protocols,
     reports,
+    tracking,
 )
 from lus.arrays import FloatArray, IntArray
 from lus.audit import checks, stored
@@ -256,7 +257,11 @@ def run(
 
     Returns:
         Sentences with the accuracy and its interval, the best baseline, and what the audit found.
+
+    Raises:
+        BadInput: MLflow does not answer; it is asked before the work.
     """
+    tracking.connect()
     rule = protocols.of(cut)
     tried = candidates.read(build, names, cut)
     clips = tried[0].data.clips

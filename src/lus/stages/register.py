@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 LEVELS = ("leak", "warning", "note")
-NEEDED = (reports.METRICS_FILE, reports.CHOICE_FILE, reports.AUDIT_FILE)
+NEEDED = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
 """Files of an evaluation."""
 
 
@@ -107,7 +107,7 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
         A sentence with the version.
 
     Raises:
-        BadInput: nothing has been evaluated yet.
+        BadInput: nothing has been evaluated yet, or MLflow does not answer.
     """
     import mlflow
 
@@ -115,10 +115,8 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     lacking = [one for one in NEEDED if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
-    choice, summary, audit = (
-        json.loads((evaluation / name).read_text())
-        for name in (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
-    )
+    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in NEEDED)
+    tracking.connect()
     folder = build / "features" / choice["feature_set"]
     steps(f"training {choice['feature_set']} on all clips")
     model = _train(folder, choice, params.seed)
@@ -128,7 +126,6 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
     text = modelcard.write(card, summary, audit, sampled.clips)
     files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]
-    tracking.connect()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
