@@ -115,7 +115,8 @@ class Reader:
         for clip in sorted(path for path in (self.clone / "my-clips").rglob("*") if path.is_file())[::PATIENTS]:
             shutil.copy(clip, self.clone / "mine")
 
-    def _run(self, command: str) -> None:
+    def _run(self, command: str, remark: str = "") -> float:
+        """Run a command; gives the seconds that it took, which are kept too."""
         print(f"\n$ {command}", flush=True)
         started = time.monotonic()
         address = next((found for beginning, found in SERVERS.items() if command.startswith(beginning)), None)
@@ -123,14 +124,14 @@ class Reader:
             self._start(self._replaced(command), address)
         else:
             self._call(command)
-        self.seconds.append((command, time.monotonic() - started))
+        seconds = time.monotonic() - started
+        self.seconds.append((command + remark, seconds))
+        return seconds
 
     def _run_again(self, command: str) -> None:
-        self._run(command)
-        name, seconds = self.seconds.pop()
+        seconds = self._run(command, ", again")
         if seconds > AGAIN:
-            sys.exit(f"{name}: {seconds:.0f} s when nothing has changed, {AGAIN} at most were expected")
-        self.seconds.append((f"{name}, again", seconds))
+            sys.exit(f"{command}: {seconds:.0f} s when nothing has changed, {AGAIN} at most were expected")
 
     def _replaced(self, command: str) -> str:
         """The command as it is run here, where that is not as it stands."""

@@ -96,15 +96,10 @@ def serve(
 
 def _refuse_taken(host: str, port: int, options: str) -> None:
     """Refuse a port that cannot be listened on, before a server says so in pages."""
-    import socket
+    from lus import ports
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as taker:
-        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taker.bind((host, port))
-        except OSError as error:
-            raise BadInput(f"{host}, port {port}: {error.strerror}; name another with {options}") from None
+    if wrong := ports.fault(host, port):
+        raise BadInput(f"{host}, port {port}: {wrong}; name another with {options}")
 
 
 @app.command("api-key", rich_help_panel=ANSWER)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ import psutil
 
 from lus import backbones, clip, engines, layouts, pool, tracking
 from lus import params as parameters
+from lus import ports as tcp_ports
 from lus.errors import BadInput
 from lus.params import Params
 
@@ -286,14 +286,7 @@ def ports(_: Place) -> list[Result]:
 
 def port_is_free(port: int, verb: str) -> list[Result]:
     """Whether a port of loopback can be listened on."""
-    with socket.socket() as taker:
-        # As servers do: a connection that ended a moment ago does not count.
-        taker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taker.bind(("127.0.0.1", port))
-            free = True
-        except OSError:
-            free = False
+    free = not tcp_ports.fault("127.0.0.1", port)
     found = "free" if free else "taken"
     return _noted(f"port {port}", free, found, f"free, for {verb}", f"{verb} --port names another")
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lus import cohort, featureset, params, trials
+from lus import featureset, params, trials
 from lus.featureset import Info
 from lus.params import Search
 from lus.stages import search
 from tests.conftest import ROOT
+from tests.model.stages import made_clips
 from tests.servers import make_database, mlflow_server, postgres
 
 CLIPS, LENGTH, DIM = 24, 4, 16
@@ -35,20 +35,7 @@ NAME = f"xception-{LENGTH}"
 
 
 def _feature_set(folder: Path) -> Path:
-    rows = [
-        {
-            "clip_id": f"{number:064x}",
-            "path": f"clips/{number}.avi",
-            "label": ("normal", "sick")[number % 2],
-            "patient": f"p{number // 4}-{number % 2}",
-            "frames": 30,
-            "fps": 20.0,
-            "width": 120,
-            "height": 104,
-        }
-        for number in range(CLIPS)
-    ]
-    clips = pd.DataFrame(rows, columns=list(cohort.COLUMNS)).fillna("unknown")
+    clips = made_clips(CLIPS)
     features = np.random.default_rng(0).normal(0, 1, (CLIPS, LENGTH, DIM)).astype(np.float32)
     features[clips["label"] == "sick", :, :4] += 0.5
     folder.mkdir(parents=True)

@@ -123,8 +123,9 @@ def test_an_address_is_found_wherever_it_lies_in_a_layer(
         assert not layers.holds(io.BytesIO(compress(noise + address[1:])), [address])
 
 
-def test_the_readme_runs_the_image_as_the_smoke_test_does() -> None:
-    text = " ".join((ROOT / "README.md").read_text().replace("\\\n", " ").split())
+@pytest.mark.parametrize("document", ["README.md", "docs/service.md"])
+def test_a_document_runs_the_image_as_the_smoke_test_does(document: str) -> None:
+    text = " ".join((ROOT / document).read_text().replace("\\\n", " ").split())
     assert f"docker run --rm -p 127.0.0.1:3000:3000 {' '.join(HARDENED)} lus-classifier" in text
 
 

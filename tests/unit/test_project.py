@@ -69,7 +69,7 @@ LAYERS = [
     {"clip", "tracking"},
     {"dicom"},
     {"codestream", "dicom_header"},
-    {"params", "pool", "progress", "quiet"},
+    {"params", "pool", "ports", "progress", "quiet"},
     {"arrays", "files"},
     {"errors"},
 ]
