@@ -181,7 +181,7 @@ def leaking(folder: Path) -> None:
     parameters(
         folder,
         simulate={"patients": 10, "clips": 3, "frames": 24},
-        frames={"size": 71},
+        frames={"side": 71},
         features={"seen": 71},
         search={"trials": 2, "epochs": 6, "units": [32], "dense": [32], "max_dense_layers": 1},
         folds={"protocol": "published"},

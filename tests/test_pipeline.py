@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 SMALL = {
     "simulate": {"patients": 4, "clips": 1, "frames": 24},
-    "frames": {"size": 71},
+    "frames": {"side": 71},
     "features": {"seen": 71},
     "search": {
         "trials": 2,

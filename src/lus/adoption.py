@@ -77,7 +77,7 @@ def register(
         "backbone_weights": params.features.weights,
         "backbone_digest": backbones.digest(cnn),
     }
-    name, size = featureset.name_of(backbone, head.length), params.frames.size
+    name, size = featureset.name_of(backbone, head.length), params.frames.side
     card = Card(labels, head.length, size, params.limits, name, lineage)
     tracking.connect()
     tags = {"kind": "import", "protocol": PROTOCOL, "owner": tracking.owner()} | lineage
@@ -110,7 +110,7 @@ def _refuse_misfit(head: Head, backbone: str, params: Params) -> None:
 
 
 def _backbone(head: Head, backbone: str, params: Params) -> keras.Model:
-    section, size = params.features, params.frames.size
+    section, size = params.features, params.frames.side
     weights = _weights(backbone, section)
     seen = backbones.seen_by(backbone, size, section.seen)
     cnn = backbones.build(backbone, size, weights, seen=seen, seed=section.seed)

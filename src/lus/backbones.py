@@ -116,7 +116,7 @@ def seen_by(name: str, size: int, asked: int | None) -> int:
     seen = asked or get(name).size
     if seen > size:
         raise BadInput(
-            f"{name} is to see {seen} x {seen} pixels, frames are stored with {size} x {size}; set frames.size to "
+            f"{name} is to see {seen} x {seen} pixels, frames are stored with {size} x {size}; set frames.side to "
             f"{seen} or more, or features.seen to {size} or less, in params.yaml"
         )
     return seen

@@ -100,7 +100,7 @@ class Frames(Section):
     """The frames sampled from each clip, and the checks they must pass."""
 
     lengths: tuple[Positive, ...] = Field(min_length=1, description="evenly spaced frames of a clip, one set each")
-    size: Annotated[int, Field(ge=71, le=1024)] = Field(description="pixels; frames are stored size x size")
+    side: Annotated[int, Field(ge=71, le=1024)] = Field(description="pixels a side at which frames are stored")
     max_quarantined: Fraction = Field(description="share of the cohort that may be quarantined")
 
 
@@ -138,7 +138,7 @@ class Features(Section):
     backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
     weights: str = Field(description="`imagenet`, `random`, `lus`, or a file in the folder weights/")
     seen: Annotated[int, Field(ge=32, le=1024)] | None = Field(
-        description="pixels a side at which the CNN sees a frame, at most `frames.size`; null: those its ImageNet "
+        description="pixels a side at which the CNN sees a frame, at most `frames.side`; null: those its ImageNet "
         "weights were trained on"
     )
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")

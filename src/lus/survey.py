@@ -87,7 +87,7 @@ def check_one(listed: Listed, params: Params) -> Checked:
         return Checked(row, findings=row.get("findings", ()))  # type: ignore[arg-type]
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
-        examined = checks.examine(listed.path, params.frames.lengths, params.frames.size, params.limits, info)
+        examined = checks.examine(listed.path, params.frames.lengths, params.frames.side, params.limits, info)
     except Unusable as error:
         return Checked(row, info, error.findings)
     fingerprint = leaks.fingerprint(examined.sample.frames)

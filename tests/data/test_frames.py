@@ -23,7 +23,7 @@ from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 ALL = params.load(ROOT / "params.yaml")
 PARAMS = ALL.model_copy(
     update={
-        "frames": ALL.frames.model_copy(update={"size": 72}),
+        "frames": ALL.frames.model_copy(update={"side": 72}),
         "cohort": ALL.cohort.model_copy(update={"max_unusable": 0.5}),
     }
 )

@@ -35,7 +35,7 @@ def _lus(*arguments: str) -> str:
 @pytest.fixture
 def small(project: Path) -> Path:
     """A project whose CNN is small: the head in `head.h5` takes its 1280 features."""
-    text = (ROOT / "params.yaml").read_text().replace("size: 299 ", "size: 96 ").replace("seen: null", "seen: 96  ")
+    text = (ROOT / "params.yaml").read_text().replace("side: 299 ", "side: 96 ").replace("seen: null", "seen: 96  ")
     (project / "params.yaml").write_text(text)
     return write(project / "head.h5", PUBLISHED, draw_weights(PUBLISHED, 1280), shape=(None, LENGTH, 1280))
 

@@ -132,7 +132,7 @@ def test_a_cnn_sees_its_own_size_or_the_one_asked_for(name: str, size: int, aske
     ("name", "size", "asked", "said"),
     [
         ("xception", 299, 331, "xception is to see 331 x 331 pixels, frames are stored with 299 x 299"),
-        ("nasnetlarge", 299, None, "set frames.size to 331 or more, or features.seen to 299 or less, in params.yaml"),
+        ("nasnetlarge", 299, None, "set frames.side to 331 or more, or features.seen to 299 or less, in params.yaml"),
     ],
 )
 def test_no_cnn_sees_more_pixels_than_are_stored(name: str, size: int, asked: int | None, said: str) -> None:

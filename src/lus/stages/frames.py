@@ -52,7 +52,7 @@ def sample_one(row: Row, out: Path, params: Params) -> Sampled:
     """Sample one clip of the cohort table into its file."""
     path, section = Path(str(row["path"])), params.frames
     try:
-        examined = checks.examine(path, section.lengths, section.size, params.limits, _info(row))
+        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row))
     except Unusable as error:
         return _refused(row, error)
     if not examined.findings:
@@ -118,7 +118,7 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
     pairs = leaks.near_duplicates(usable, fingerprints)
     usable = usable.assign(group=leaks.joined(usable, pairs))
-    frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.size, params.limits))
+    frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.side, params.limits))
     return "\n".join(lines + _leaks(usable, pairs, report))
 
 
