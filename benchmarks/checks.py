@@ -20,8 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lus import checks, clip, leaks, measures, params, phantom
-from lus.clip import SUFFIXES
+from lus import checks, clip, leaks, measures, params, phantom, survey
 
 LENGTH, SIZE = 20, 299
 PARTS = (
@@ -44,7 +43,7 @@ def main() -> None:
         if arguments.folder is None:
             simulate = params.load().simulate
             phantom.simulate_cohort(simulate.model_copy(update={"patients": 8, "clips": 1}), folder)
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths = survey.clips_of([folder])
         compare(paths, arguments.rounds)
 
 

@@ -37,8 +37,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from lus import backbones, clip, cohort, engines, frameset, params, phantom  # noqa: E402
-from lus.clip import SUFFIXES  # noqa: E402
+from lus import backbones, clip, cohort, engines, frameset, params, phantom, survey  # noqa: E402
 from lus.frameset import FrameSet  # noqa: E402
 from lus.stages import features as stage  # noqa: E402
 
@@ -69,13 +68,9 @@ def main() -> None:
         if arguments.folder is None and arguments.clips:
             phantom.simulate_cohort(ALL.simulate.model_copy(update={"patients": 2, "clips": 1}), folder, workers=1)
         if arguments.clips:
-            compare_roads(clips_in(folder, arguments.clips), arguments)
+            compare_roads(survey.clips_of([folder])[: arguments.clips], arguments)
         if arguments.cohorts:
             compare_cohorts(Path(scratch), arguments)
-
-
-def clips_in(folder: Path, count: int) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:count]
 
 
 # The roads
@@ -268,7 +263,7 @@ def alone(arguments: argparse.Namespace) -> None:
     cost = Cost(0, 0)
     if arguments.alone in ROADS:
         one = road(arguments.alone, build())
-        for path in clips_in(arguments.folder, arguments.clips):
+        for path in survey.clips_of([arguments.folder])[: arguments.clips]:
             one(path)
     else:
         cost, _ = run_stage(int(arguments.alone.split()[1]), arguments.seen)

@@ -95,9 +95,7 @@ def service(port: int) -> list[str]:
 
 def clips(folder: Path, count: int) -> list[Path]:
     """Some clips of a folder."""
-    from lus.clip import SUFFIXES
+    from lus import survey
 
-    found = sorted(one for one in folder.rglob("*") if one.suffix.lower() in SUFFIXES)
-    if not found:
-        sys.exit(f"{folder}: no clips; name a folder that has some with --clips")
+    found = survey.clips_of([folder])
     return found[:: max(1, len(found) // count)][:count]

@@ -125,11 +125,9 @@ def start(seconds: float, own: float, others: float, limit: float) -> Check:
 
 
 def _clips(folder: Path) -> list[Path]:
-    from lus.clip import SUFFIXES
+    from lus import survey
 
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise BadInput(f"{folder}: no clips found; make repro makes the phantom, and --clips names another folder")
+    found = survey.clips_of([folder])
     return found[:: max(1, len(found) // CLIPS)][:CLIPS]
 
 

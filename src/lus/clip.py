@@ -24,7 +24,7 @@ from lus.params import Limits
 SUFFIXES = frozenset(
     {".avi", ".dcm", ".dicom", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 )
-"""File name endings by which a folder is searched for clips, in lower case."""
+"""File name endings of clips, in lower case."""
 
 
 _OPTIONS = "protocol_whitelist;file|format_whitelist;avi,mov,mp4,m4v,matroska,webm,mpeg,mpegts,mpegvideo,gif,asf"
@@ -102,6 +102,24 @@ def _unusable(path: Path, found: str, expected: str, advice: str) -> Unusable:
 
 def _over(path: Path, check: str, meaning: str, found: int, limit: int, advice: str, more: str = "") -> Unusable:
     return Unusable(shown(path.name), [Finding(check, f"{more}{found}", f"at most {limit}", advice, meaning)])
+
+
+def is_clip(path: Path) -> bool:
+    """Whether a file of a folder is meant to be a clip: by its name's ending, or by its first bytes as DICOM.
+
+    Ultrasound machines write DICOM files without an ending, or with a UID for a name. The index beside them, DICOMDIR,
+    is in the same format and no clip (PS3.10, 8.6).
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        # What is no file, such as a pipe, might be waited for.
+        if path.name == "DICOMDIR" or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return dicom.recognised(file.read(132))
+    except OSError:
+        return False
 
 
 def _refuse_unreadable(path: Path) -> bytes:

@@ -212,8 +212,10 @@ def shortcuts(clips: pd.DataFrame, seed: int = 0, permutations: int = 5000) -> p
 
 
 def containers(paths: pd.Series) -> pd.Series:
-    """The container of each clip as its file's name says it: `mp4`, `gif`, ..."""
-    return paths.map(lambda path: PurePath(path).suffix.lower().removeprefix("."))
+    """The container of each clip as its file's name says it: `mp4`, `gif`, ...; `none` where it does not."""
+    endings = paths.map(lambda path: PurePath(path).suffix.lower().removeprefix("."))
+    # Digits are the end of a UID, which DICOM files may have for a name.
+    return endings.mask(endings.str.isdigit() | (endings == ""), "none")
 
 
 def _properties(clips: pd.DataFrame) -> pd.DataFrame:

@@ -133,7 +133,7 @@ def _has_labels(folder: Path) -> bool:
     if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
         return True
     listed = layouts.list_folders(folder)
-    videos = [one for one in listed if one.path.suffix.lower() in clip.SUFFIXES]
+    videos = [one for one in listed if clip.is_clip(one.path)]
     # One clip outside, or a single folder of clips, and the folders' names say nothing of labels.
     return all(one.label for one in videos) and len({one.label for one in videos}) > 1
 
@@ -150,10 +150,10 @@ def clips_of(paths: Iterable[Path]) -> list[Path]:
 def _clips(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
-    found = [file for file in layouts.files(path) if file.suffix.lower() in clip.SUFFIXES]
+    found = [file for file in layouts.files(path) if clip.is_clip(file)]
     if not found:
         endings = ", ".join(sorted(clip.SUFFIXES))
-        raise BadInput(f"{path}: no clip was found, a file that ends in {endings} is expected; name a file or folder")
+        raise BadInput(f"{path}: no clip was found, DICOM or a name that ends in {endings} is expected; name another")
     return sorted(found)
 
 

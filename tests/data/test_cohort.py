@@ -89,7 +89,7 @@ def test_clips_that_cannot_be_used_are_left_out_with_a_reason(tmp_path: Path) ->
     assert len(table) == 4
     assert len(reasons) == 6
     assert reasons[str(folder / "astray.avi")] == "it lies in no label's folder"
-    assert reasons[str(folder / "pneumonia" / "notes.txt")] == "its name does not end as a video's does (.txt)"
+    assert reasons[str(folder / "pneumonia" / "notes.txt")] == "neither a DICOM clip nor named as a video is (.txt)"
     assert left_out.loc[left_out["kind"] == "unusable", "path"].tolist() == [str(folder / "pneumonia" / "broken.avi")]
     assert "nothing that can be decoded" in reasons[str(folder / "pneumonia" / "broken.avi")]
     assert list(reasons.values()).count("label viral-pneumonia is in cohort.leave_out_labels") == 2
@@ -212,7 +212,7 @@ def test_the_public_layout_gives_label_patient_source_and_licence(tmp_path: Path
     assert reasons == {
         "Cov_unlisted.avi": "no row in dataset_metadata.csv",
         "Reg_five.avi": "probe linear is in cohort.leave_out_probes",
-        "notes.txt": "its name does not end as a video's does (.txt)",
+        "notes.txt": "neither a DICOM clip nor named as a video is (.txt)",
         "Vir_six.avi": "label viral-pneumonia is in cohort.leave_out_labels",
         "other.avi": "its name starts with none of cov, pneu, reg, vir",
     }

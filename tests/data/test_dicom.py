@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from lus import clip, dicom, leaks
+from lus import clip, dicom, layouts, leaks, survey
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.data import dicom_files
 from tests.data.dicom_clips import COUNT, FRAMES, HEIGHT, LIMITS, WIDTH, decoded, refused, smooth
@@ -163,6 +164,21 @@ def test_a_dicom_file_is_known_by_its_content(tmp_path: Path, name: str) -> None
     assert clip.inspect(save(dataset(FRAMES), tmp_path / name), LIMITS).frames == COUNT
 
 
+@pytest.mark.parametrize("name", ["a.dcm", "IM_0001", "1.2.840.113619.2.391.512"])
+def test_a_folder_is_searched_for_dicom_files_of_any_name(tmp_path: Path, name: str) -> None:
+    path = save(dataset(FRAMES), tmp_path / "a" / name)
+    save(dataset(FRAMES), tmp_path / "a" / "DICOMDIR")
+    (tmp_path / "a" / "notes.txt").write_text("no clip")
+    (tmp_path / "a" / "short").write_bytes(b"DICM")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    assert survey.clips_of([tmp_path]) == [path]
+    listed = {one.path: one for one in layouts.list_folders(tmp_path)}
+    assert (listed[path].label, listed[path].refused) == ("a", "")
+    refused = {one.path.name: one.refused for one in listed.values() if one.refused}
+    assert refused.keys() == {"DICOMDIR", "notes.txt", "short", "pipe"}
+    assert refused["DICOMDIR"] == "neither a DICOM clip nor named as a video is (no suffix)"
+
+
 def test_a_video_that_is_named_like_a_dicom_file_is_a_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", FRAMES).rename(tmp_path / "a.dcm")
     assert clip.inspect(path, LIMITS).frames == COUNT
@@ -225,8 +241,9 @@ def test_overlays_are_never_drawn(tmp_path: Path) -> None:
     assert np.array_equal(decoded(save(made, tmp_path / "a.dcm")), FRAMES)
 
 
-def test_the_container_of_a_dicom_clip_is_dcm() -> None:
-    assert leaks.containers(pd.Series(["a/b.DCM", "c.avi"])).tolist() == ["dcm", "avi"]
+def test_the_container_of_a_clip_is_the_ending_of_its_name() -> None:
+    names = pd.Series(["a/b.DCM", "c.avi", "a.b/IM_0001", "1.2.840.113619.2.391.512"])
+    assert leaks.containers(names).tolist() == ["dcm", "avi", "none", "none"]
 
 
 def test_pydicom_is_loaded_only_where_a_dicom_file_is_read(make_clip: Callable[..., Path]) -> None:

@@ -158,7 +158,7 @@ def test_the_cohorts_folder_must_hold_clips_unless_the_pipeline_makes_it(project
     assert _only(doctor.cohort(place)).state == "missing"
     shutil.rmtree(project / "own")
     make_cohort(project / "own", ["a", "b"], patients=1, clips=1)
-    assert _only(doctor.cohort(place)).found == "2 video files in own"
+    assert _only(doctor.cohort(place)).found == "2 clips in own"
 
 
 def test_a_docker_whose_daemon_does_not_answer_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

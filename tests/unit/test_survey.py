@@ -121,7 +121,7 @@ def test_nothing_to_check_is_said(place: Path) -> None:
     (place / "empty").mkdir()
     done = _check(place, "empty")
     assert done.returncode == 2
-    assert done.stderr.startswith("lus: empty: no clip was found, a file that ends in .avi, .dcm, .dicom, .gif")
+    assert done.stderr.startswith("lus: empty: no clip was found, DICOM or a name that ends in .avi, .dcm")
     assert "nothing to open" in _check(place, "gone.avi").stdout
 
 
