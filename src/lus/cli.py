@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lus import cli_registry, cli_serving, cli_stages
+from lus import cli_registry, cli_serving, cli_stages, tracking
 from lus.cli_stages import BUILD
 from lus.errors import BadInput
 
@@ -59,16 +59,23 @@ def main() -> None:
         os.environ.setdefault(name, value)
     try:
         app()
-    except BadInput as error:
-        print(f"lus: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        # A write that finds the disk full does not say where it was writing.
-        if error.errno not in NO_FAULT_OF_OURS or (error.filename is None and error.errno != errno.ENOSPC):
+    except Exception as error:
+        if (said := _sentence(error)) is None:
             raise
-        where = error.filename or "the disk"
-        print(f"lus: {where}: {error.strerror}; make it possible or name another place", file=sys.stderr)
+        print(f"lus: {said}", file=sys.stderr)
         sys.exit(2)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell the user of an error; None where the fault is the program's."""
+    if isinstance(error, BadInput):
+        return str(error)
+    if not isinstance(error, OSError):
+        return tracking.refusal(error)
+    # A write that finds the disk full does not say where it was writing.
+    if error.errno not in NO_FAULT_OF_OURS or (error.filename is None and error.errno != errno.ENOSPC):
+        return None
+    return f"{error.filename or 'the disk'}: {error.strerror}; make it possible or name another place"
 
 
 @app.command(rich_help_panel=BEGIN)

@@ -7,9 +7,11 @@ import http.client
 import logging
 import os
 import platform
+import re
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -28,6 +30,10 @@ EXPERIMENT = "lus"
 ARTIFACTS = Path("mlartifacts")
 SECONDS = 10.0
 """In which a server must answer for the first time."""
+LONGEST = 300
+"""Characters of what a server says that are shown."""
+_NOT_ALLOWED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
+_NOT_THERE = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
 OWNER_TAG = "lus.owner"
 """Tag of a run with the process that it belongs to."""
 
@@ -67,6 +73,21 @@ def shown(uri: str) -> str:
     """An address without the password that it may hold."""
     before, _, after = uri.rpartition("@")
     return f"{before.partition('://')[0]}://{after}" if before else uri
+
+
+def refusal(error: Exception) -> str | None:
+    """What MLflow's server does not let be done, or cannot do any more, as a sentence; None for any other error."""
+    loaded = sys.modules.get("mlflow.exceptions")
+    if loaded is None or not isinstance(error, loaded.MlflowException):
+        return None
+    said = re.sub(r"://[^/\s@]*@", "://", " ".join(error.message.split()))
+    found = f"MLflow at {shown(address())}: {said[:LONGEST]}"
+    if error.error_code in _NOT_ALLOWED:
+        return f"{found}; ask for that right, or mend MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    # Whatever else a request ends in is an error of the server, or of the way there.
+    if error.error_code in _NOT_THERE or said.startswith("API request to"):
+        return f"{found}; see to the server, and do this again: what was done is kept"
+    return None
 
 
 @functools.cache

@@ -184,6 +184,27 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
         "1": ["champion"],
     }
 
+    # Whoever may only read the model is told so, and changes nothing.
+    _may_only_read(shared)
+    before = _aliases()
+    refused = _typed("rollback")
+    assert refused.returncode == 2
+    assert re.fullmatch(r"lus: MLflow at http://127\S+: .*; ask for that right, or mend MLFLOW_\S+ and \S+\n", refused.stderr)
+    assert _aliases() == before
+
+
+def _may_only_read(server: str) -> None:
+    """The administrator takes the right to change the model from this process."""
+    body = {"name": NAME, "username": USER[0], "permission": "READ"}
+    address = f"{server}/api/2.0/mlflow/registered-models/permissions/update"
+    assert httpx.patch(address, json=body, auth=ADMINISTRATOR, timeout=30).status_code == 200
+
+
+def _typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, where no error is caught for the test."""
+    command = [str(Path(sys.executable).with_name("lus")), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
 
 def _try(version: str, barrier: Any, answers: Any) -> None:
     new, champion = promotions.candidate(NAME, version)

@@ -71,6 +71,30 @@ def test_runs_and_artifacts_stay_in_the_project_by_default(project: Path) -> Non
     assert tracking.find_run(kind="trial", mark="y") is None
 
 
+@pytest.mark.parametrize(
+    ("code", "said", "advice"),
+    [
+        ("PERMISSION_DENIED", "API request to endpoint /api/x failed with error code 403", "ask for that right"),
+        ("INTERNAL_ERROR", "API request to http://me:secret@host/api/x failed with exception", "see to the server"),
+        ("TEMPORARILY_UNAVAILABLE", "(psycopg.OperationalError) connection failed", "see to the server"),
+    ],
+)
+def test_what_a_server_refuses_half_way_is_one_sentence_without_its_password(code: str, said: str, advice: str) -> None:
+    from mlflow.exceptions import ErrorCode, MlflowException
+
+    found = tracking.refusal(MlflowException(said, ErrorCode.Value(code)))
+    assert found is not None
+    assert advice in found
+    assert "secret" not in found
+
+
+def test_a_fault_of_the_program_at_mlflow_is_no_refusal() -> None:
+    from mlflow.exceptions import MlflowException
+
+    assert tracking.refusal(MlflowException.invalid_parameter_value("no such key")) is None
+    assert tracking.refusal(ValueError("API request to")) is None
+
+
 def test_a_tracking_store_that_cannot_be_used_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(BadInput, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
