@@ -88,7 +88,7 @@ class Reader:
 
     def _prepare(self, command: str, stack: ExitStack) -> None:
         """Get what the reader has by now."""
-        if "my-clips" in command and not (self.clone / "my-clips").exists():
+        if "my-clips" in command and not (self.scratch / "my-clips").exists():
             self._collect_clips()
         if "results.csv" in command:
             (self.clone / "results.csv").write_text(RESULTS)
@@ -108,12 +108,12 @@ class Reader:
             if one.refused or one.patient in patients or len(patients) == PATIENTS:
                 continue
             patients.append(one.patient)
-            place = self.clone / "my-clips" / one.label / one.patient
+            place = self.scratch / "my-clips" / one.label / one.patient
             place.mkdir(parents=True)
             shutil.copy(one.path, place)
-        (self.clone / "mine").mkdir()
-        for clip in sorted(path for path in (self.clone / "my-clips").rglob("*") if path.is_file())[::PATIENTS]:
-            shutil.copy(clip, self.clone / "mine")
+        (self.scratch / "mine").mkdir()
+        for clip in sorted(path for path in (self.scratch / "my-clips").rglob("*") if path.is_file())[::PATIENTS]:
+            shutil.copy(clip, self.scratch / "mine")
 
     def _run(self, command: str, remark: str = "") -> float:
         """Run a command; gives the seconds that it took, which are kept too."""

@@ -118,14 +118,16 @@ def _authentication(folder: Path, administrator: str, password: str) -> dict[str
         "default_permission": "EDIT",
         "database_uri": f"sqlite:///{folder / 'users.db'}",
         "admin_username": administrator,
-        "admin_password": password,
         # A password is hashed at length for every request otherwise.
         "auth_cache_ttl_seconds": "60",
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
     }
     file = folder / "basic-auth.ini"
     file.write_text("[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
-    return {"MLFLOW_AUTH_CONFIG_PATH": str(file), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test"}
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(file),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": password,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of a test",
+    }
 
 
 @contextmanager

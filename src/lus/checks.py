@@ -68,6 +68,7 @@ def _number(value: float) -> str:
 def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
     """The rules for clips from which `length` frames are taken."""
     ultrasound = "take the picture of a lung-ultrasound clip alone"
+    gain = ("take a clip with more gain, or export it brighter", "take a clip with less gain, or export it darker")
     return (
         Rule("frames", length, limits.max_frames, "the number of frames", "record a longer clip", "cut the clip"),
         Rule("side", limits.min_side, None, "the shorter side in pixels", "export it at its full size"),
@@ -76,8 +77,8 @@ def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
             "clip_pixels", None, limits.max_clip_pixels, "the number of pixels of all frames together", "cut the clip"
         ),
         Rule("fps", None, limits.max_fps, "the declared number of frames a second", "convert it"),
-        Rule("brightness", limits.min_brightness, limits.max_brightness, "the mean brightness (0 to 1)", ultrasound),
-        Rule("contrast", limits.min_contrast, None, "the contrast (0 to 1)", ultrasound),
+        Rule("brightness", limits.min_brightness, limits.max_brightness, "the mean brightness (0 to 1)", *gain),
+        Rule("contrast", limits.min_contrast, None, "the contrast (0 to 1)", gain[0]),
         Rule("sharpness", limits.min_sharpness, None, "the sharpness", "export it at its full quality"),
         Rule("saturation", None, limits.max_saturation, "the colour saturation (0 to 1)", ultrasound),
         Rule(

@@ -140,6 +140,8 @@ def use(
     """
     from lus import params
 
+    if folder is not None and ".." in folder.parts:
+        folder = folder.resolve()  # the clone may be moved, and is cloned anew by `lus reproduce`
     if folder is not None and not folder.is_dir() and folder.as_posix() not in ("phantom", "data"):
         raise BadInput(f"{folder}: no such folder; name one with clips, or phantom, or data")
     wanted = {
@@ -188,7 +190,7 @@ def audit(
         Path | None,
         typer.Option(
             help="a CSV with a row a result: the accuracies of its folds (fold_1, fold_2, ...), or their mean and "
-            "standard deviation (accuracy_mean, accuracy_std), each from 0 to 1; without it build/evaluation"
+            "standard deviation (accuracy_mean, accuracy_std), as shares or in percent; without it build/evaluation"
         ),
     ] = None,
     folds: Annotated[int, typer.Option(min=2, help="with --table: how many a mean is of")] = 5,

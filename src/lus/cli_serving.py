@@ -79,6 +79,8 @@ def serve(
     import bentoml
     from bentoml.exceptions import NotFound
 
+    from lus.service import settings
+
     file = BUILD / "package.json"
     if not file.is_file():
         raise BadInput(f"{file}: not found; `dvc repro` builds the Bento first")
@@ -87,6 +89,10 @@ def serve(
         source = Path(bentoml.get(tag).path_of("src"))
     except NotFound:
         raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
+    if keys := os.environ.get(settings.KEYS_FILE):
+        # The service runs in a folder of its Bento.
+        os.environ[settings.KEYS_FILE] = str(Path(keys).absolute())
+    settings.read()
     _refuse_taken(host, port, "--port or --host")
     # The Bento's own copy of the code answers, not the working tree's.
     os.environ["PYTHONPATH"] = str(source / "src")

@@ -199,9 +199,10 @@ def package(
     from lus import params, progress, quiet
     from lus.stages import package as stage
 
-    section = params.load().package
+    loaded = params.load()
+    section = loaded.package
     chosen = section.model_copy(update={"alias": alias}) if alias else section
     with progress.steps() as step:
         quiet.import_tensorflow(step)
-        said = stage.run(BUILD / "register.json", BUILD / "served", out, chosen, step)
+        said = stage.run(loaded.register_.name, BUILD / "served", out, chosen, step)
     print(said)

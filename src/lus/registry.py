@@ -30,8 +30,8 @@ EVALUATION = "evaluation"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 OTHERS = "`lus models` shows those that are borne, and in MLflow's pages (`lus ui`) any can be given"
-_HOW = {
-    CHALLENGER: "`dvc repro register` registers a challenger (of the clips that `lus use` names: the phantom will do)",
+HOW = {  # to get a version that bears an alias
+    CHALLENGER: "`dvc repro register` registers a challenger (with --force --single-item where DVC finds no change)",
     CHAMPION: "`lus promote` makes the challenger the champion",
     PREVIOUS: "there was one champion at most so far, so there is nothing to go back to",
 }
@@ -178,7 +178,7 @@ def by_alias(name: str, *aliases: str) -> ModelVersion:
     for alias in aliases:
         if (version := find(name, alias)) is not None:
             return version
-    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {_HOW.get(aliases[-1], OTHERS)}")
+    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {HOW.get(aliases[-1], OTHERS)}")
 
 
 def by_number(name: str, version: str) -> ModelVersion:

@@ -92,7 +92,7 @@ def refuse(found: Lineage, name: str) -> None:
     if clean != "true":
         raise BadInput(
             f"{version} was made from uncommitted changes on top of commit {commit[:12]}; what it was made from "
-            "cannot be checked out: commit, then `dvc repro register`"
+            "cannot be checked out: commit, then `dvc repro --force --single-item register` makes one that can"
         )
     asked = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
     if subprocess.run(asked, capture_output=True, check=False).returncode:

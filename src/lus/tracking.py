@@ -160,14 +160,15 @@ def _git(*arguments: str) -> str | None:
 
 
 def lineage(inputs: dict[str, Path]) -> dict[str, str]:
-    """Where a result comes from: git commit, the given files' hashes, and the machine's kind.
+    """Where a result comes from: git commit, whether the code is that of it, the given files' hashes, and the machine.
 
     Args:
         inputs: name -> file; each gives `<name>_sha256`; a missing one is left out.
     """
     commit = _git("rev-parse", "HEAD")
-    # dvc.lock is written while the pipeline runs; a new source file counts as a change, a new result does not.
-    changes = _git("status", "--porcelain", "--", "src", "params.yaml", "dvc.yaml", "requirements")
+    # dvc.lock is written while the pipeline runs, and params.yaml is kept with every version; a new source file counts
+    # as a change.
+    changes = _git("status", "--porcelain", "--", "src", "dvc.yaml", "folds", "requirements")
     return {
         "git_commit": commit or "none",
         "git_clean": "unknown" if changes is None else str(not changes).lower(),

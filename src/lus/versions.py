@@ -97,7 +97,7 @@ def _all(name: str) -> list[ModelVersion]:
     tracking.connect()
     found = list(tracking.client().search_model_versions(f"name = '{name}'"))
     if not found:
-        raise BadInput(f"{name} has no version yet; `dvc repro register` makes one")
+        raise BadInput(f"{name} has no version yet; {registry.HOW[registry.CHALLENGER]}")
     return sorted(found, key=lambda one: int(one.version), reverse=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 
 from lus import cli, journal, promotions, registry
 from lus.errors import BadInput
+from lus.service import settings
 from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, make_database, mlflow_server, postgres, wait_until_ready
@@ -97,16 +99,21 @@ def _move_in_browser(server: str, version: str, alias: str) -> None:
 
 
 def _answer(folder: Path) -> httpx.Response:
-    """Ask the service for one clip, over HTTP."""
+    """Ask the service for one clip, over HTTP, with a key of the file that `lus serve` was told of."""
     clip = write_video(folder / "clip.avi", draw_frames(24, 120, 104, 3))
     port = free_port()
+    key, digest = settings.new_key()
+    (folder / "keys").write_text(f"somebody:{digest}\n")
+    closed = os.environ | {"LUS_API_KEYS_FILE": "keys"}
     with (folder / "service.log").open("wb") as log:
         command = [str(Path(sys.executable).with_name("lus")), "serve", "--port", str(port)]
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(command, cwd=folder, env=closed, stdout=log, stderr=log, start_new_session=True)
         try:
             wait_until_ready(f"http://127.0.0.1:{port}/readyz", server)
             files = {"clip": (clip.name, clip.read_bytes(), "video/x-msvideo")}
-            return httpx.post(f"http://127.0.0.1:{port}/classify", files=files, timeout=60)
+            address, named = f"http://127.0.0.1:{port}/classify", {"X-API-Key": key}
+            assert httpx.post(address, files=files, timeout=60).status_code == 401
+            return httpx.post(address, files=files, headers=named, timeout=60)
         finally:
             end(server)
 
@@ -117,8 +124,6 @@ def _project_files(project: Path) -> None:
         (project / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, project / name)
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    (project / "build").mkdir()
-    (project / "build/register.json").write_text(json.dumps({"name": NAME}))
 
 
 @needs_browser
@@ -189,7 +194,9 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     before = _aliases()
     refused = _typed("rollback")
     assert refused.returncode == 2
-    assert re.fullmatch(r"lus: MLflow at http://127\S+: .*; ask for that right, or mend MLFLOW_\S+ and \S+\n", refused.stderr)
+    assert re.fullmatch(
+        r"lus: MLflow at http://127\S+: .*; ask for that right, or mend MLFLOW_\S+ and \S+\n", refused.stderr
+    )
     assert _aliases() == before
 
 

@@ -101,19 +101,18 @@ def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monke
     add()
     add()
     MlflowClient().set_registered_model_alias(NAME, "previous", "1")
-    registered, out = project / "register.json", project / "package.json"
-    registered.write_text(json.dumps({"name": NAME}))
+    out = project / "build/package.json"
     built = []
     monkeypatch.setattr(package, "_build", lambda tag, labels: built.append((tag, labels)))
-    package.run(registered, project / "served", out, Package(name="bento", alias="previous", engine="openvino"))
-    package.run(registered, project / "served", out, Package(name="bento", alias=None, engine="openvino"))
+    package.run(NAME, project / "served", out, Package(name="bento", alias="previous", engine="openvino"))
+    package.run(NAME, project / "served", out, Package(name="bento", alias=None, engine="openvino"))
     assert [(tag[:8], one["version"], one["alias"]) for tag, one in built] == [
         ("bento:v1", "1", "previous"),
         ("bento:v2", "2", "challenger"),
     ]
     assert built[0][1]["lineage"] == registry.lineage_id(registry.by_number(NAME, "1"))
     with pytest.raises(BadInput, match=f"{NAME} has no champion; `lus promote` makes the challenger the champion"):
-        package.run(registered, project / "served", out, Package(name="bento", alias="champion", engine="openvino"))
+        package.run(NAME, project / "served", out, Package(name="bento", alias="champion", engine="openvino"))
 
 
 def test_to_look_at_a_model_of_other_hands_writes_nothing(project: Path) -> None:
@@ -125,5 +124,5 @@ def test_to_look_at_a_model_of_other_hands_writes_nothing(project: Path) -> None
 
 def test_nothing_registered_yet_is_said(project: Path) -> None:
     for look in (lambda: versions.listed(NAME), lambda: versions.lineage(NAME, "champion")):
-        with pytest.raises(BadInput, match=f"{NAME} has no version yet; `dvc repro register` makes one"):
+        with pytest.raises(BadInput, match=f"{NAME} has no version yet; `dvc repro register` registers a challenger"):
             look()

@@ -106,6 +106,14 @@ def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
 
 
+def test_a_folder_outside_of_the_clone_is_found_wherever_the_clone_is(project: Path, tmp_path: Path) -> None:
+    clone = project / "clone"
+    clone.mkdir()
+    (project / "params.yaml").rename(clone / "params.yaml")
+    (project / "my-clips").mkdir()
+    assert _lus("use", "../my-clips", cwd=clone).stdout.startswith(f"cohort {project.resolve() / 'my-clips'}, ")
+
+
 def test_a_protocol_that_is_set_and_set_back_leaves_the_parameters_as_they_were(project: Path) -> None:
     before = (project / "params.yaml").read_bytes()
     for protocol in ("leave-source-out", "published-fresh", "nested-patient"):

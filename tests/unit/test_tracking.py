@@ -23,6 +23,7 @@ def test_lineage_names_the_commit_and_whether_the_sources_are_as_committed(proje
     assert tracking.lineage({})["git_commit"] == _git(project, "rev-parse", "HEAD")
     assert tracking.lineage({})["git_clean"] == "true"
     (project / "dvc.lock").write_text("made by the pipeline")
+    (project / "params.yaml").write_text("kept with every version")
     assert tracking.lineage({})["git_clean"] == "true"
     (project / "src").mkdir()
     (project / "src" / "new.py").write_text("pass")

@@ -14,11 +14,11 @@ from lus.params import Package
 from lus.progress import Steps, unseen
 
 
-def run(registered: Path, served: Path, out: Path, params: Package, steps: Steps = unseen) -> str:
+def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unseen) -> str:
     """Build the Bento of the version that bears the alias.
 
     Args:
-        registered: written by `register`; names the classifier.
+        name: the classifier's in the registry.
         served: made afresh: the classifier that `bentofile.yaml` takes into the Bento.
         out: a JSON file: the Bento's tag, name, version and alias of the classifier.
         params: the Bento's name, and the alias; without one the champion, else the challenger.
@@ -31,10 +31,7 @@ def run(registered: Path, served: Path, out: Path, params: Package, steps: Steps
         BadInput: nothing is registered, no version bears the alias, the engine does not answer as the registered
             model did, or this is not the project's top folder.
     """
-    if not registered.is_file():
-        raise BadInput(f"{registered}: not found; `dvc repro register` makes it")
     steps("asking MLflow")
-    name = json.loads(registered.read_text())["name"]
     wanted = (params.alias,) if params.alias else (registry.CHAMPION, registry.CHALLENGER)
     version = registry.by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
@@ -46,6 +43,7 @@ def run(registered: Path, served: Path, out: Path, params: Package, steps: Steps
     # The lineage tells two projects on one machine apart: their stores are one, and both have a version 1.
     tag = f"{params.name}:v{version.version}-{lineage[:8]}"
     _build(tag, {"model": name, "version": str(version.version), "alias": alias, "lineage": lineage})
+    out.parent.mkdir(parents=True, exist_ok=True)
     written = {"bento": tag, "name": name, "version": str(version.version), "alias": alias}
     out.write_text(json.dumps(written, indent=2) + "\n")
     return f"Bento {tag} holds {name} version {version.version}, the {alias}; `lus serve` answers with it"
