@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lus import clip, cohort
+from lus import clip, codestream, cohort, dicom, dicom_header
 from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.params import Limits
 
 CLIPS_FILE, INFO_FILE = "clips.csv", "info.json"
+DECODING = (clip, codestream, dicom, dicom_header)
+"""The modules that make pixels of a file."""
 
 
 @dataclass(frozen=True)

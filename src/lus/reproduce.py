@@ -106,8 +106,8 @@ def _check_out(commit: str, folder: Path) -> None:
 
 
 def _bring(cohort: str, folder: Path) -> None:
-    """Bring what git does not hold: the clips, where no stage makes them, and weights."""
-    for name in (cohort, "weights"):
+    """Bring what git does not hold: the clips, where no stage makes them, weights, and published folds."""
+    for name in (cohort, "weights", "folds"):
         source, target = Path(name), folder / name
         if source.is_absolute() or (name == cohort and (name == "phantom" or target.is_dir())):
             continue

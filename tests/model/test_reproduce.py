@@ -44,10 +44,12 @@ def _commit() -> None:
 @pytest.fixture
 def made(project: Path) -> Path:
     """A project whose small pipeline has run, and a version registered from its figures."""
-    (project / ".gitignore").write_text("/clips\n/build\n/mlflow.db*\n/mlartifacts\n/again\n")
+    (project / ".gitignore").write_text("/clips\n/folds\n/build\n/mlflow.db*\n/mlartifacts\n/again\n")
     (project / "clips").mkdir()
     for number in range(3):
         (project / "clips" / f"{number}.avi").write_text(str(number))
+    (project / "folds").mkdir()
+    (project / "folds/published.json").write_text("{}")
     (project / "src").mkdir()
     (project / "src/make.py").write_text(SCRIPT)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -81,6 +83,7 @@ def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: P
         "interval/accuracy/high": (None, None, 0.0),
     }
     assert len(registry.aliases(NAME)) == 1
+    assert (made / "again/folds/published.json").read_text() == "{}"
     with pytest.raises(BadInput, match="again: is there already"):
         reproduce.run(NAME, "1", made / "again")
 
@@ -108,6 +111,16 @@ def test_a_version_of_uncommitted_changes_or_of_an_unknown_commit_is_refused(mad
     client.set_model_version_tag(NAME, "2", "git_commit", "none")
     with pytest.raises(BadInput, match="was made outside of git"):
         reproduce.run(NAME, "2", made / "again")
+
+
+def test_a_version_of_uncommitted_parameters_is_rebuilt_with_them(made: Path) -> None:
+    params = (made / "params.yaml").read_text()
+    (made / "params.yaml").write_text(params.replace("patients: 20", "patients: 21"))
+    assert (made / "params.yaml").read_text() != params
+    _register(made)
+    (made / "params.yaml").write_text(params)
+    assert all(one.difference == 0 for one in reproduce.run(NAME, "2", made / "again"))
+    assert "patients: 21" in (made / "again/params.yaml").read_text()
 
 
 def test_figures_that_one_side_lacks_count_as_differing() -> None:

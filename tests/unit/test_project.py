@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lus import frameset
 from tests.conftest import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -133,6 +134,20 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 def test_a_stage_depends_on_all_the_code_behind_it(stage: str) -> None:
     named = {dependency for dependency in STAGES[stage]["deps"] if dependency.startswith("src/")}
     assert named == ({"src/lus"} if stage == "package" else _code_behind(stage))
+    assert "requirements/pipeline.txt" in STAGES[stage]["deps"]
+
+
+def test_what_is_kept_by_its_code_knows_all_the_code_that_makes_pixels() -> None:
+    behind = {"src/lus/clip.py"}
+    while (more := {one for path in behind for one in map(_named, _imports(ROOT / path))}) - behind:
+        behind |= more
+    decoding = {Path(str(module.__file__)).relative_to(ROOT).as_posix() for module in frameset.DECODING}
+    # What words an error and counts a hash changes no pixel.
+    assert behind - decoding == {f"src/lus/{name}.py" for name in ("arrays", "errors", "files", "params", "quiet")}
+
+
+def _named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def test_what_a_bento_holds_needs_no_other_code_of_the_project_to_be_imported() -> None:

@@ -180,4 +180,5 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": backbones.digest(model),
     }
-    return which | files.made_by(backbones, clip, frameset)
+    computing = () if info.engine == "keras" else (engines,)
+    return which | files.made_by(backbones, frameset, *frameset.DECODING, *computing)

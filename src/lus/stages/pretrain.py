@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lus import backbones, clip, files, folds, frameset, pool, pretraining, protocols, store, tracking
+from lus import backbones, files, folds, frameset, pool, pretraining, protocols, store, tracking
 from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.folds import Fold, Part
@@ -178,7 +178,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
-    } | files.made_by(backbones, clip, frameset, pretraining)
+    } | files.made_by(backbones, frameset, *frameset.DECODING, pretraining)
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
 
 
