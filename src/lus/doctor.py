@@ -147,7 +147,7 @@ def gpu(_: Place) -> list[Result]:
     if not devices:
         return _noted("GPU", True, "none", "none is needed", "")
     built = {one.metadata["Name"].lower() for one in importlib.metadata.distributions()}
-    advice = "pyproject.toml's extra `gpu`, in an environment without tensorflow-cpu"
+    advice = "docs/cohorts.md, Features, says how to put it in tensorflow-cpu's place"
     usable = "tensorflow-cpu" not in built
     found = f"{', '.join(devices)}, {'with' if usable else 'but tensorflow-cpu, without'} use of it"
     return _noted("GPU", usable, found, "a TensorFlow that uses it", advice)

@@ -112,6 +112,11 @@ def blank_start() -> np.ndarray:
     return frames
 
 
+def lit(gain: float, offset: float) -> np.ndarray:
+    """A clip with its grey levels multiplied and raised."""
+    return np.clip(draw_frames(30, 160, 120, 0) * gain + offset, 0, 255).astype(np.uint8)
+
+
 def blurred() -> np.ndarray:
     return np.stack([cv2.GaussianBlur(cv2.resize(frame, (640, 480)), (0, 0), 20) for frame in _drift(4, 24)])
 

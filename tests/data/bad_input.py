@@ -108,6 +108,18 @@ CLIPS = (
         "dark.avi: the share of blank frames is 0.2, at most 0.1 is expected; cut them off",
     ),
     Case(
+        "a clip with little gain",
+        bad_files.drawn("dim.avi", lambda: bad_files.lit(0.16, 0)),
+        "dim.avi: the contrast (0 to 1) is 0.01894, at least 0.03 is expected; take a clip with more gain, or export it "
+        "brighter",
+    ),
+    Case(
+        "a clip with too much gain",
+        bad_files.drawn("glaring.avi", lambda: bad_files.lit(0.5, 170)),
+        "glaring.avi: the mean brightness (0 to 1) is 0.7978, at most 0.75 is expected; take a clip with less gain, or "
+        "export it darker",
+    ),
+    Case(
         "a picture out of focus",
         bad_files.drawn("blurred.avi", bad_files.blurred),
         "blurred.avi: the sharpness is 0.04793, at least 0.08 is expected; export it at its full quality",
