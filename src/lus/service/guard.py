@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -20,8 +20,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-OPEN = ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
-"""Paths that need no key; so does the page, which asks for one itself."""
+OPEN = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
+FOLDERS = ("/page/", "/static_content/")
+"""Paths, and folders of further ones, that need no key; the page asks for one itself."""
+OTHER = "other"
+"""What BentoML counts and logs in the place of a path that there is not."""
+_ASKED = "lus.path"
+"""Where the path that was asked for is while BentoML sees another."""
 RETRY_SECONDS = 2
 KEPT = ("allow", "retry-after", "www-authenticate")
 """Headers of an error that stay."""
@@ -35,6 +40,25 @@ DETAILS = {
 FAULT = "the service could not answer; its log says why"
 
 
+class Veil:
+    """ASGI middleware around BentoML's own, which count and log each path that is sent, for as long as there is memory.
+
+    A path may also be the name of a clip, or hold a line for the log. The guard, within, gives it back.
+    """
+
+    def __init__(self, app: App, known: Collection[str]) -> None:
+        self._app, self._known = app, frozenset(known)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Have a request answered as one for a path that there is."""
+        if "path" in scope:
+            scope = {**scope, "path": self._shown(scope["path"]), _ASKED: scope["path"]}
+        await self._app(scope, receive, send)
+
+    def _shown(self, path: str) -> str:
+        return path if path in self._known else next((one for one in FOLDERS if path.startswith(one)), OTHER)
+
+
 class Guard:
     """ASGI middleware: refuses early, before a body is read or a clip is decoded."""
 
@@ -44,6 +68,8 @@ class Guard:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        if _ASKED in scope:
+            scope = {**scope, "path": scope[_ASKED]}
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -90,7 +116,7 @@ class Guard:
 
 
 def _is_open(path: str) -> bool:
-    return path == "/" or path in OPEN or path.startswith(("/page/", "/static_content/"))
+    return path in OPEN or path.startswith(FOLDERS)
 
 
 def too_large(bounds: Settings) -> Response:
