@@ -160,6 +160,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
         ({"LUS_MAX_UPLOAD_MB": "many"}, "LUS_MAX_UPLOAD_MB is 'many'"),
         ({"LUS_API_KEYS": "a-plain-key"}, "LUS_API_KEYS: an entry is no SHA-256"),
         ({"LUS_API_KEYS": ","}, "no key's hash found"),
+        ({"LUS_API_KEYS": ""}, "LUS_API_KEYS: no key's hash found"),
         ({"LUS_API_KEYS_FILE": "/nowhere/keys"}, "cannot be read"),
         ({"LUS_API_KEYS_FILE": "/dev/null"}, "LUS_API_KEYS_FILE: no key's hash found"),
     ],
