@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -139,6 +141,19 @@ def test_with_keys_set_only_their_holders_are_answered() -> None:
 
     found = _ask(work, keys=frozenset({one, two}))
     assert found == [401, 200, 200, 200, 401, 401, 401, 200, 401]
+
+
+def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+        "from lus.service import counters\n"
+        "with Pool(8) as pool:\n"
+        "    list(pool.map(lambda _: counters.refused('404'), range(8)))\n"
+        "from prometheus_client import REGISTRY\n"
+        "print(REGISTRY.get_sample_value('lus_turned_away_total', {'status': '404'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "8.0\n", done.stderr
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
