@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from lus.errors import BadInput
 from lus.service import settings
-from lus.service.guard import Guard
+from lus.service.guard import Guard, Veil
 from lus.service.settings import Settings
 
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -37,8 +38,8 @@ async def _fail(_: Request) -> Response:
     return PlainTextResponse("Jane Doe's file is broken", 500)
 
 
-def _client(**bounds: object) -> httpx.AsyncClient:
-    app = Starlette(
+def _app() -> Starlette:
+    return Starlette(
         routes=[
             Route("/take", _take, methods=["POST"]),
             Route("/wait", _wait, methods=["POST", "GET"]),
@@ -46,7 +47,10 @@ def _client(**bounds: object) -> httpx.AsyncClient:
             Route("/livez", _wait),
         ]
     )
-    guarded = Guard(app, Settings(**bounds))  # type: ignore[arg-type]
+
+
+def _client(**bounds: object) -> httpx.AsyncClient:
+    guarded = Veil(Guard(_app(), Settings(**bounds)), set())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(guarded)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -120,6 +124,17 @@ def test_an_error_of_the_service_tells_nothing_of_the_clip() -> None:
     assert isinstance(response, httpx.Response)
     assert response.status_code == 500
     assert response.json()["detail"] == "the service could not answer; its log says why"
+
+
+def test_an_answer_that_takes_too_long_is_a_problem_though_bentoml_ends_it() -> None:
+    async def run() -> httpx.Response:
+        app = Veil(TimeoutMiddleware(Guard(_app(), Settings()), 0.1), {"/wait"})  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:  # type: ignore[arg-type]
+            return await client.get("/wait")
+
+    response = asyncio.run(run())
+    assert (response.status_code, response.headers["content-type"]) == (504, "application/problem+json")
+    assert "the answer took too long" in response.json()["detail"]
 
 
 def test_with_keys_set_only_their_holders_are_answered() -> None:

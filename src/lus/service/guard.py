@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from lus.service import counters, problems, settings
@@ -50,13 +50,40 @@ class Veil:
         self._app, self._known = app, frozenset(known)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Have a request answered as one for a path that there is."""
+        """Have a request answered as one for a path that there is, and errors said as problems."""
         if "path" in scope:
             scope = {**scope, "path": self._shown(scope["path"]), _ASKED: scope["path"]}
-        await self._app(scope, receive, send)
+        await self._app(scope, receive, _Response(send).give)
 
     def _shown(self, path: str) -> str:
         return path if path in self._known else next((one for one in FOLDERS if path.startswith(one)), OTHER)
+
+
+class _Response:
+    """A response on its way out; an error that comes without a problem body, as BentoML's own do, gets one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._replaced = send, False
+
+    async def give(self, message: Message) -> None:
+        """Pass on a part of the response."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            headers = Headers(raw=message["headers"])
+            if not headers.get("content-type", "").startswith(problems.MEDIA_TYPE):
+                await self._say(message["status"], headers)
+                return
+        await self._send(message)
+
+    async def _say(self, status: int, headers: Headers) -> None:
+        self._replaced = True
+        counters.refused(str(status))
+        detail = DETAILS.get(status) or (FAULT if status >= 500 else HTTPStatus(status).description)
+        kept = {name: value for name, value in headers.items() if name in KEPT}
+        answer = problems.plain(status, detail, kept)
+        await self._send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
+        await self._send({"type": "http.response.body", "body": answer.body})
 
 
 class Guard:
@@ -134,11 +161,11 @@ class _Exchange:
         self._bounds, self._receive, self._send = bounds, receive, send
         self._ends = time.monotonic() + bounds.upload_seconds
         self._taken = 0
-        self._arrived = self._started = self._replaced = False
+        self._arrived = self._started = False
         self._instead: Response | None = None
 
     async def run(self, app: App, scope: Message) -> None:
-        """Let the application answer; its errors are said as problems."""
+        """Let the application answer, unless the upload is to be refused."""
         try:
             await app(scope, self._take, self._give)
         except Exception:
@@ -166,22 +193,6 @@ class _Exchange:
         return message
 
     async def _give(self, message: Message) -> None:
-        if self._instead is not None or self._replaced:
-            return
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=message["headers"])
-            if message["status"] >= 400 and not headers.get("content-type", "").startswith(problems.MEDIA_TYPE):
-                await self._say(message["status"], headers)
-                return
+        if self._instead is None:
             self._started = True
-        await self._send(message)
-
-    async def _say(self, status: int, headers: Headers) -> None:
-        """An error that came without a problem body gets one."""
-        self._replaced = self._started = True
-        counters.refused(str(status))
-        detail = DETAILS.get(status) or (FAULT if status >= 500 else HTTPStatus(status).description)
-        kept = {name: value for name, value in headers.items() if name in KEPT}
-        answer = problems.plain(status, detail, kept)
-        await self._send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
-        await self._send({"type": "http.response.body", "body": answer.body})
+            await self._send(message)
