@@ -8,7 +8,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Generic, Self, TypeVar
 
@@ -251,6 +253,9 @@ def _start_worker(memory: int | None) -> None:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+        # A container may have less memory than that: the kernel is to end this process, not the one that asked it.
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text("1000")
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -106,6 +106,17 @@ def test_a_clip_that_is_not_usable_is_a_problem_with_findings_and_without_its_na
 
 
 @pytest.mark.parametrize(
+    ("path", "field"),
+    [("/classify", "clip"), ("/explain", "clip"), ("/explain?label=none", "clip"), ("/classify", "x")],
+)
+def test_a_refusal_of_a_clip_names_the_model(service: Service, clip: Path, short: Path, path: str, field: str) -> None:
+    answered, refused = service.post("/classify", clip), service.post(path, short, field=field)
+    assert refused.status_code == 422
+    for header in ("X-Model-Version", "X-Model-Lineage"):
+        assert refused.headers[header] == answered.headers[header] != ""
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "detail"),
     [
         ({"method": "GET", "url": "/nothing"}, 404, "there is nothing at this address"),

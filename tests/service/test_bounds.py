@@ -102,6 +102,29 @@ def test_good_and_bad_clips_of_many_clients_leave_no_error_no_file_and_no_memory
         assert service.post("/classify", clip).status_code == 200
 
 
+def test_addresses_that_there_are_not_leave_neither_counts_nor_names_nor_lines_of_their_own(service: Service) -> None:
+    def metrics() -> str:
+        return httpx.get(service.address + "/metrics").text
+
+    httpx.get(service.address + "/model")
+    httpx.get(service.address + "/nothing")
+    with httpx.Client() as client:
+        before = len(metrics().splitlines())
+        for number in range(50):
+            assert client.get(f"{service.address}/Jane-Roe-{number}").status_code == 404
+            assert client.get(f"{service.address}/page/Jane-Roe-{number}").status_code == 404
+        forged = "/%0A2026-11-24 [INFO] a line of Jane-Roe's"
+        assert client.get(service.address + forged, headers={"content-type": "Jane-Roe"}).status_code == 404
+        for start in ("/livez", "/metrics"):
+            assert client.get(f"{service.address}{start}-Jane-Roe").status_code == 404
+    assert len(metrics().splitlines()) - before < 60
+    log = service.log.read_text()
+    assert "Roe" not in metrics() + log
+    assert 'endpoint="/model"' in metrics()
+    assert "path=/model" in log
+    assert "path=other" in log
+
+
 def test_a_decoder_that_is_killed_costs_no_more_than_its_clip(service: Service, clip: Path) -> None:
     def readers() -> list[psutil.Process]:
         # Spawned by Python's multiprocessing: they say so on their command line.

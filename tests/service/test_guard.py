@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -15,7 +18,7 @@ from starlette.routing import Route
 
 from lus.errors import BadInput
 from lus.service import settings
-from lus.service.guard import Guard
+from lus.service.guard import Guard, Veil
 from lus.service.settings import Settings
 
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -35,8 +38,8 @@ async def _fail(_: Request) -> Response:
     return PlainTextResponse("Jane Doe's file is broken", 500)
 
 
-def _client(**bounds: object) -> httpx.AsyncClient:
-    app = Starlette(
+def _app() -> Starlette:
+    return Starlette(
         routes=[
             Route("/take", _take, methods=["POST"]),
             Route("/wait", _wait, methods=["POST", "GET"]),
@@ -44,7 +47,10 @@ def _client(**bounds: object) -> httpx.AsyncClient:
             Route("/livez", _wait),
         ]
     )
-    guarded = Guard(app, Settings(**bounds))  # type: ignore[arg-type]
+
+
+def _client(**bounds: object) -> httpx.AsyncClient:
+    guarded = Veil(Guard(_app(), Settings(**bounds)), set())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(guarded)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -120,6 +126,17 @@ def test_an_error_of_the_service_tells_nothing_of_the_clip() -> None:
     assert response.json()["detail"] == "the service could not answer; its log says why"
 
 
+def test_an_answer_that_takes_too_long_is_a_problem_though_bentoml_ends_it() -> None:
+    async def run() -> httpx.Response:
+        app = Veil(TimeoutMiddleware(Guard(_app(), Settings()), 0.1), {"/wait"})  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:  # type: ignore[arg-type]
+            return await client.get("/wait")
+
+    response = asyncio.run(run())
+    assert (response.status_code, response.headers["content-type"]) == (504, "application/problem+json")
+    assert "the answer took too long" in response.json()["detail"]
+
+
 def test_with_keys_set_only_their_holders_are_answered() -> None:
     (first, one), (second, two) = settings.new_key(), settings.new_key()
 
@@ -141,6 +158,19 @@ def test_with_keys_set_only_their_holders_are_answered() -> None:
     assert found == [401, 200, 200, 200, 401, 401, 401, 200, 401]
 
 
+def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor as Pool\n"
+        "from lus.service import counters\n"
+        "with Pool(8) as pool:\n"
+        "    list(pool.map(lambda _: counters.refused('404'), range(8)))\n"
+        "from prometheus_client import REGISTRY\n"
+        "print(REGISTRY.get_sample_value('lus_turned_away_total', {'status': '404'}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "8.0\n", done.stderr
+
+
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert settings.read({}) == Settings()
     key, first = settings.new_key()
@@ -160,6 +190,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
         ({"LUS_MAX_UPLOAD_MB": "many"}, "LUS_MAX_UPLOAD_MB is 'many'"),
         ({"LUS_API_KEYS": "a-plain-key"}, "LUS_API_KEYS: an entry is no SHA-256"),
         ({"LUS_API_KEYS": ","}, "no key's hash found"),
+        ({"LUS_API_KEYS": ""}, "LUS_API_KEYS: no key's hash found"),
         ({"LUS_API_KEYS_FILE": "/nowhere/keys"}, "cannot be read"),
         ({"LUS_API_KEYS_FILE": "/dev/null"}, "LUS_API_KEYS_FILE: no key's hash found"),
     ],

@@ -111,6 +111,15 @@ def test_the_bento_takes_the_indexes_as_secrets_of_its_build_alone(machine: Path
     assert {one["name"] for one in declared if one.get("stage") == "build"} == set(indexes.environment())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted where Linux lists them")
+def test_numpy_starts_no_threads_in_the_container() -> None:
+    declared = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["envs"]
+    settings = {one["name"]: one["value"] for one in declared if "stage" not in one}
+    code = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=settings)
+    assert done.stdout == "1\n"
+
+
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
 def test_an_address_is_found_wherever_it_lies_in_a_layer(
     compress: type[bytes], monkeypatch: pytest.MonkeyPatch

@@ -174,6 +174,18 @@ def test_a_guard_keeps_even_a_single_worker_out_of_this_process() -> None:
     assert pool.run(_worker, [0], workers=1, guard=pool.Guard(30.0, lambda job, what: False)) == [True]
 
 
+def _what_ends_it_first(_: int) -> str:
+    return Path("/proc/self/oom_score_adj").read_text().strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux chooses by this number whom it ends when memory is short")
+def test_where_memory_is_short_a_guarded_process_ends_before_the_one_that_asked_it() -> None:
+    own = _what_ends_it_first(0)
+    found = pool.run(_what_ends_it_first, [0], workers=1, guard=pool.Guard(30.0, lambda job, what: what))
+    assert found == ["1000"]
+    assert _what_ends_it_first(0) == own
+
+
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     code = (
         "import os, time; from lus import pool\n"

@@ -24,7 +24,7 @@ from lus.compiled import Compiled
 from lus.errors import BadInput, Unusable
 from lus.service import answers, counters, problems
 from lus.service.answers import Answer, Batch, BatchItem, Explanation, ModelFacts
-from lus.service.guard import Guard
+from lus.service.guard import OPEN, Guard, Veil
 from lus.service.settings import Settings
 
 SERVED = Path("build/served")
@@ -48,14 +48,16 @@ Clip = Annotated[UploadFile, File(description="a video file, or an ultrasound DI
 @web.exception_handler(RequestValidationError)
 def _not_understood(_: Request, error: RequestValidationError) -> Response:
     names = ", ".join(dict.fromkeys(str(fault["loc"][-1]) for fault in error.errors()))
-    return problems.plain(422, f"{names}: missing or of the wrong kind; /openapi.json says what is expected")
+    return problems.plain(
+        422, f"{names}: missing or of the wrong kind; /openapi.json says what is expected", web.state.model
+    )
 
 
 @web.exception_handler(BadInput)
 def _refused(_: Request, error: BadInput) -> Response:
     if isinstance(error, Unusable):
         counters.not_usable(error.findings)
-    return problems.response(problems.of(error))
+    return problems.response(problems.of(error), web.state.model)
 
 
 @contextmanager
@@ -76,7 +78,14 @@ IMAGE = bentoml.images.Image(base_image="python:3.11-slim", distro="slim").run(
 """For a distribution that it knows BentoML installs compilers first: 500 MB that wheels have no need of."""
 
 
-@bentoml.service(name="lus-classifier", image=IMAGE, traffic={"timeout": 300}, workers=1)
+@bentoml.service(
+    name="lus-classifier",
+    image=IMAGE,
+    traffic={"timeout": 300},
+    workers=1,
+    # The type is what the sender says, any text at all.
+    logging={"access": {"request_content_type": False}},
+)
 @bentoml.asgi_app(web, path="/")
 class LungUltrasound:
     """Classifies lung-ultrasound clips. For research, not for diagnosis."""
@@ -86,6 +95,9 @@ class LungUltrasound:
         self._compiled = Compiled.checked(SERVED)
         self._classifier = Classifier(self._compiled.probabilities, self._compiled.card, READERS)
         self._classifier.warm_up()
+        card = self._compiled.card
+        # For refusals too, which are made outside of the methods.
+        web.state.model = {"X-Model-Version": card.version, "X-Model-Lineage": card.lineage.get("id", "")}
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def _close(self) -> None:
@@ -98,7 +110,7 @@ class LungUltrasound:
         A clip that cannot be decoded or breaks a limit gets a 422 with a problem body: `detail` is a sentence, and each
         of `findings` has what was found, what is expected and what to do.
         """
-        self._name_model(response)
+        response.headers.update(web.state.model)
         return self._answer(clip)
 
     @web.post("/classify/batch", responses=problems.RESPONSES, tags=["clips"])
@@ -106,7 +118,7 @@ class LungUltrasound:
         """Classify several clips of one upload: an answer or a problem for each, in their order."""
         if len(clips) > Settings.batch:
             raise BadInput(f"{len(clips)} clips were sent, {Settings.batch} at most are expected; send several batches")
-        self._name_model(response)
+        response.headers.update(web.state.model)
         return Batch(clips=[self._item(one) for one in clips])
 
     @web.post("/explain", responses=problems.RESPONSES, tags=["clips"])
@@ -129,7 +141,7 @@ class LungUltrasound:
         spent = {"explain": time.perf_counter() - started}
         answer = classifier.answer(self._classifier.card, examined, found.probabilities, spent)
         counters.answered(answer.label, answer.seconds)
-        self._name_model(response)
+        response.headers.update(web.state.model)
         return answers.explanation(answer, found, labels, base64.b64encode(video).decode())
 
     @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
@@ -149,11 +161,6 @@ class LungUltrasound:
         except Unusable as error:
             counters.not_usable(error.findings)
             return BatchItem(problem=problems.of(error))
-
-    def _name_model(self, response: Response) -> None:
-        card = self._classifier.card
-        response.headers["X-Model-Version"] = card.version
-        response.headers["X-Model-Lineage"] = card.lineage.get("id", "")
 
 
 @web.get("/", include_in_schema=False)
@@ -183,3 +190,15 @@ def docs() -> Response:
 
 web.mount("/page", StaticFiles(directory=PAGE), name="page")
 LungUltrasound.add_asgi_middleware(Guard)  # type: ignore[attr-defined]
+
+
+class _Veiled(type(LungUltrasound)):  # type: ignore[misc]
+    """BentoML's service: it has a place for middleware within its own only."""
+
+    __slots__ = ()
+
+    def to_asgi(self, is_main: bool = True) -> Veil:
+        return Veil(super().to_asgi(is_main), {*OPEN, *web.openapi()["paths"]})
+
+
+LungUltrasound.__class__ = _Veiled  # type: ignore[method-assign]

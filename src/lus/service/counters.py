@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from lus.errors import Finding
@@ -25,8 +26,17 @@ class Counters:
     seconds: Histogram
 
 
-@functools.cache
+_LOCK = Lock()
+
+
 def _counters() -> Counters:
+    # Counts can be made once, and the cache lets threads that come first make them at the same time.
+    with _LOCK:
+        return _made()
+
+
+@functools.cache
+def _made() -> Counters:
     # BentoML says where counts are kept when a process of it has started, and not before this is imported.
     from prometheus_client import Counter, Histogram
 

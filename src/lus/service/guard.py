@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from lus.service import counters, problems, settings
@@ -20,8 +20,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
-OPEN = ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
-"""Paths that need no key; so does the page, which asks for one itself."""
+OPEN = ("/", "/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/docs")
+FOLDERS = ("/page/", "/static_content/")
+"""Paths, and folders of further ones, that need no key; the page asks for one itself."""
+OTHER = "other"
+"""What BentoML counts and logs in the place of a path that there is not."""
+_ASKED = "lus.path"
+"""Where the path that was asked for is while BentoML sees another."""
 RETRY_SECONDS = 2
 KEPT = ("allow", "retry-after", "www-authenticate")
 """Headers of an error that stay."""
@@ -35,6 +40,52 @@ DETAILS = {
 FAULT = "the service could not answer; its log says why"
 
 
+class Veil:
+    """ASGI middleware around BentoML's own, which count and log each path that is sent, for as long as there is memory.
+
+    A path may also be the name of a clip, or hold a line for the log. The guard, within, gives it back.
+    """
+
+    def __init__(self, app: App, known: Collection[str]) -> None:
+        self._app, self._known = app, frozenset(known)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Have a request answered as one for a path that there is, and errors said as problems."""
+        if "path" in scope:
+            scope = {**scope, "path": self._shown(scope["path"]), _ASKED: scope["path"]}
+        await self._app(scope, receive, _Response(send).give)
+
+    def _shown(self, path: str) -> str:
+        return path if path in self._known else next((one for one in FOLDERS if path.startswith(one)), OTHER)
+
+
+class _Response:
+    """A response on its way out; an error that comes without a problem body, as BentoML's own do, gets one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._replaced = send, False
+
+    async def give(self, message: Message) -> None:
+        """Pass on a part of the response."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start" and message["status"] >= 400:
+            headers = Headers(raw=message["headers"])
+            if not headers.get("content-type", "").startswith(problems.MEDIA_TYPE):
+                await self._say(message["status"], headers)
+                return
+        await self._send(message)
+
+    async def _say(self, status: int, headers: Headers) -> None:
+        self._replaced = True
+        counters.refused(str(status))
+        detail = DETAILS.get(status) or (FAULT if status >= 500 else HTTPStatus(status).description)
+        kept = {name: value for name, value in headers.items() if name in KEPT}
+        answer = problems.plain(status, detail, kept)
+        await self._send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
+        await self._send({"type": "http.response.body", "body": answer.body})
+
+
 class Guard:
     """ASGI middleware: refuses early, before a body is read or a clip is decoded."""
 
@@ -44,6 +95,8 @@ class Guard:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        if _ASKED in scope:
+            scope = {**scope, "path": scope[_ASKED]}
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -90,7 +143,7 @@ class Guard:
 
 
 def _is_open(path: str) -> bool:
-    return path == "/" or path in OPEN or path.startswith(("/page/", "/static_content/"))
+    return path in OPEN or path.startswith(FOLDERS)
 
 
 def too_large(bounds: Settings) -> Response:
@@ -108,11 +161,11 @@ class _Exchange:
         self._bounds, self._receive, self._send = bounds, receive, send
         self._ends = time.monotonic() + bounds.upload_seconds
         self._taken = 0
-        self._arrived = self._started = self._replaced = False
+        self._arrived = self._started = False
         self._instead: Response | None = None
 
     async def run(self, app: App, scope: Message) -> None:
-        """Let the application answer; its errors are said as problems."""
+        """Let the application answer, unless the upload is to be refused."""
         try:
             await app(scope, self._take, self._give)
         except Exception:
@@ -140,22 +193,6 @@ class _Exchange:
         return message
 
     async def _give(self, message: Message) -> None:
-        if self._instead is not None or self._replaced:
-            return
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=message["headers"])
-            if message["status"] >= 400 and not headers.get("content-type", "").startswith(problems.MEDIA_TYPE):
-                await self._say(message["status"], headers)
-                return
+        if self._instead is None:
             self._started = True
-        await self._send(message)
-
-    async def _say(self, status: int, headers: Headers) -> None:
-        """An error that came without a problem body gets one."""
-        self._replaced = self._started = True
-        counters.refused(str(status))
-        detail = DETAILS.get(status) or (FAULT if status >= 500 else HTTPStatus(status).description)
-        kept = {name: value for name, value in headers.items() if name in KEPT}
-        answer = problems.plain(status, detail, kept)
-        await self._send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
-        await self._send({"type": "http.response.body", "body": answer.body})
+            await self._send(message)

@@ -70,8 +70,8 @@ def _keys(environment: Mapping[str, str]) -> frozenset[str]:
     found = [one for one in hashes if one]
     if any(not _HASH.fullmatch(one) for one in found):
         raise BadInput(f"{where}: an entry is no SHA-256 in 64 hexadecimal digits; `lus api-key` makes keys and hashes")
-    if not found and (KEYS_FILE in environment or environment.get(KEYS)):
-        # Somebody wanted the service to be closed.
+    if not found and (KEYS_FILE in environment or KEYS in environment):
+        # Somebody wanted the service to be closed; a command that lists the keys gives nothing where it fails.
         raise BadInput(f"{where}: no key's hash found; `lus api-key` makes one, or unset it to ask for no key")
     return frozenset(found)
 
