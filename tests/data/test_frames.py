@@ -168,6 +168,23 @@ def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
     assert (alone["group"] == alone["patient"]).all()
 
 
+@pytest.mark.parametrize("labels", ["aa", "ab"])
+def test_patients_under_whom_one_file_stands_are_cut_as_one(tmp_path: Path, labels: str) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=6, clips=2)
+    one, other = (sorted((folder / label).iterdir())[number] for number, label in enumerate(labels))
+    shutil.copy(one / "clip0.avi", other / "copy.avi")
+    printed = _run(tmp_path, _table(tmp_path))
+    clips = frameset.read(tmp_path / "frames").clips
+    twins = f"{one.name} + {other.name}"
+    assert set(clips.loc[clips["group"] == twins, "patient"]) == {one.name, other.name}
+    assert f"1 pairs of near-duplicate clips, see {tmp_path / 'checks/near-duplicates.csv'}; these" in printed
+    assert f"these patients stay on one side of every fold: {twins}" in printed
+    (pair,) = pd.read_csv(tmp_path / "checks/near-duplicates.csv").to_dict("records")
+    assert {Path(pair["path"]).name, Path(pair["other_path"]).name} == {"clip0.avi", "copy.avi"}
+    assert {pair["patient"], pair["other_patient"]} == {one.name, other.name}
+    assert pair["distance"] == 0
+
+
 def test_a_folder_that_holds_anything_else_is_not_emptied(tmp_path: Path) -> None:
     table = _cohort(tmp_path, {})
     with pytest.raises(BadInput, match=r"own: holds 'a', which is no result of this stage and would be lost"):

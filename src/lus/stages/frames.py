@@ -106,7 +106,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     usable = clips[kept].reset_index(drop=True)
     frames = pd.concat([one.frames for one in sampled], ignore_index=True)
     frames.to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
-    quarantine, reported = _write_findings(clips, sampled, cohort.read_left_out(table), report)
+    left_out = cohort.read_left_out(table)
+    quarantine, reported = _write_findings(clips, sampled, left_out, report)
     _validate(clips, sampled, frames, params, report)
     _refuse_too_few(clips, usable, quarantine, params.frames.max_quarantined, report)
     lines = [f"{len(usable)} usable clips in {out}"]
@@ -116,7 +117,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     if noted:
         lines.append(f"{noted} usable with a remark, see {report / 'reported.csv'}")
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
-    pairs = leaks.near_duplicates(usable, fingerprints)
+    copies = leaks.identical(pd.concat([clips, left_out[left_out["clip_id"] != ""]]))
+    pairs = pd.concat([copies, leaks.near_duplicates(usable, fingerprints)], ignore_index=True)
     usable = usable.assign(group=leaks.joined(usable, pairs))
     frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.side, params.limits))
     return "\n".join(lines + _leaks(usable, pairs, report))
