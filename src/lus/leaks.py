@@ -30,6 +30,9 @@ VIEWS = ("", "lurd", "l", "u", "r", "d", "lu", "ur", "rd", "dl")
 BLANK = 3.0
 """Standard deviation of the grey levels, 0 to 255, below which a frame shows nothing: the one black frame of the
 public clips has 0.1, the darkest picture 11.6."""
+SPREAD = 20
+"""Frames of a clip that are hashed, evenly spaced, or all where it has fewer: so many that copies which were cut
+differently meet, whatever the length of the sequences that are learnt from."""
 SEEN = 5
 """A clip with fewer frames that show something is compared with none."""
 NEAR = 0.19
@@ -55,7 +58,7 @@ def fingerprint(frames: Frames) -> Bits:
     """Perceptual hashes of a clip's frames: the signs of their lowest frequencies (`imagehash.phash`).
 
     Args:
-        frames: (n, size, size, 3) uint8 RGB, evenly spaced over the clip, 20 or more.
+        frames: (n, size, size, 3) uint8 RGB, evenly spaced over the clip, `SPREAD` or all of them.
 
     Returns:
         (m, views, HASH * HASH / 8) uint8, packed bits; m of the n frames, for blank ones say nothing.

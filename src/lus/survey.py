@@ -87,10 +87,11 @@ def check_one(listed: Listed, params: Params) -> Checked:
         return Checked(row, findings=row.get("findings", ()))  # type: ignore[arg-type]
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
-        examined = checks.examine(listed.path, params.frames.lengths, params.frames.side, params.limits, info)
+        section, limits = params.frames, params.limits
+        examined = checks.examine(listed.path, section.lengths, section.side, limits, info, leaks.SPREAD)
     except Unusable as error:
         return Checked(row, info, error.findings)
-    fingerprint = leaks.fingerprint(examined.sample.frames)
+    fingerprint = leaks.fingerprint(examined.sample.spread)
     return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
 
 

@@ -168,6 +168,18 @@ def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
     assert (alone["group"] == alone["patient"]).all()
 
 
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_trimmed_copy_is_found_however_few_frames_a_sequence_has(tmp_path: Path, length: int) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=1)
+    one, other = sorted((folder / "a").rglob("*.avi"))[:2]
+    scan = draw_frames(80, 120, 104, 7)[::2]
+    write_video(one, scan)
+    write_video(other, scan[4:-4])
+    _run(tmp_path, _table(tmp_path), _changed("frames", lengths=(length,)))
+    (pair,) = pd.read_csv(tmp_path / "checks/near-duplicates.csv").to_dict("records")
+    assert {pair["path"], pair["other_path"]} == {str(one), str(other)}
+
+
 @pytest.mark.parametrize("labels", ["aa", "ab"])
 def test_patients_under_whom_one_file_stands_are_cut_as_one(tmp_path: Path, labels: str) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=6, clips=2)

@@ -52,13 +52,13 @@ def sample_one(row: Row, out: Path, params: Params) -> Sampled:
     """Sample one clip of the cohort table into its file."""
     path, section = Path(str(row["path"])), params.frames
     try:
-        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row))
+        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row), leaks.SPREAD)
     except Unusable as error:
         return _refused(row, error)
     if not examined.findings:
         np.save(frameset.file_of(out, str(row["clip_id"])), examined.sample.frames)
     frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
-    fingerprint = leaks.fingerprint(examined.sample.frames)
+    fingerprint = leaks.fingerprint(examined.sample.spread)
     return Sampled(examined.values, frames, examined.findings, examined.reported, fingerprint)
 
 
