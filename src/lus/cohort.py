@@ -201,7 +201,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise BadInput(f"{path}: not found; `dvc repro cohort` makes it")
-    text = dict.fromkeys(("clip_id", "path", "label", "patient", "source", "probe", "licence"), str)
+    text = dict.fromkeys(("clip_id", "path", "label", "patient", "group", "source", "probe", "licence"), str)
     try:
         table = pd.read_csv(path, dtype=text, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:

@@ -62,6 +62,12 @@ def test_the_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert again["label"].tolist() == table["label"].tolist()
 
 
+def test_groups_are_read_back_as_text(tmp_path: Path) -> None:
+    table, _ = cohort.build(make_cohort(tmp_path / "own", ["a", "b"], patients=1, clips=1), RULE, LIMITS, workers=1)
+    table.assign(group=["1", "01"]).to_csv(tmp_path / "clips.csv", index=False)
+    assert cohort.read(tmp_path / "clips.csv")["group"].tolist() == ["1", "01"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
