@@ -252,6 +252,28 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
     ]
 
 
+@pytest.mark.parametrize("content", ["another clip", "no clip"])
+def test_a_clip_that_changed_after_it_was_listed_ends_the_stage(tmp_path: Path, content: str) -> None:
+    table = _cohort(tmp_path, {})
+    changed = tmp_path / "own/a/patient00/clip0.avi"
+    if content == "no clip":
+        changed.write_text(content)
+    else:
+        write_video(changed, draw_frames(22, 120, 104, 77))
+    with pytest.raises(BadInput) as caught:
+        _run(tmp_path, table)
+    assert str(caught.value) == (
+        f"{changed}: has changed since the cohort was listed, the content listed is expected; run `dvc repro` again"
+    )
+
+
+def test_a_clip_that_was_removed_after_it_was_listed_is_quarantined(tmp_path: Path) -> None:
+    table = _cohort(tmp_path, {})
+    (tmp_path / "own/a/patient00/clip0.avi").unlink()
+    assert _run(tmp_path, table).startswith("19 usable clips")
+    assert _quarantine(tmp_path) == {"clip0.avi": {"decode"}}
+
+
 @pytest.mark.real
 def test_the_public_clips_pass_but_for_two_with_cuts(upstream: Path) -> None:
     clips = sorted((upstream / "jannisborn/covid19_ultrasound/data/pocus_videos/convex").iterdir())

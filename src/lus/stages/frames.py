@@ -49,8 +49,13 @@ class Sampled:
 
 
 def sample_one(row: Row, out: Path, params: Params) -> Sampled:
-    """Sample one clip of the cohort table into its file."""
+    """Sample one clip of the cohort table into its file.
+
+    Raises:
+        BadInput: the file's content is not that which the table lists.
+    """
     path, section = Path(str(row["path"])), params.frames
+    _refuse_changed(path, str(row["clip_id"]))
     try:
         examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row), leaks.SPREAD)
     except Unusable as error:
@@ -60,6 +65,18 @@ def sample_one(row: Row, out: Path, params: Params) -> Sampled:
     frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
     fingerprint = leaks.fingerprint(examined.sample.spread)
     return Sampled(examined.values, frames, examined.findings, examined.reported, fingerprint)
+
+
+def _refuse_changed(path: Path, listed: str) -> None:
+    """Refuse another content than the listed one: what is kept of a clip is kept under its content's hash."""
+    try:
+        changed = path.is_file() and clip.clip_id(path) != listed
+    except OSError:
+        return  # decoding says why it cannot be read
+    if changed:
+        raise BadInput(
+            f"{path}: has changed since the cohort was listed, the content listed is expected; run `dvc repro` again"
+        )
 
 
 def _info(row: Row) -> ClipInfo:
@@ -90,7 +107,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
         What was found, a line each.
 
     Raises:
-        BadInput: the cohort breaks a rule, more clips than allowed are not usable, or a label has none left.
+        BadInput: the cohort breaks a rule, a clip has changed since it was listed, more clips than allowed are not
+            usable, or a label has none left.
     """
     clips = cohort.read(table)
     for folder, other in ((out, report), (report, out)):
