@@ -110,18 +110,19 @@ def is_clip(path: Path) -> bool:
     """Whether a file of a folder is meant to be a clip: by its name's ending, or by its first bytes as DICOM.
 
     Ultrasound machines write DICOM files without an ending, or with a UID for a name. The index beside them, DICOMDIR,
-    is in the same format and no clip (PS3.10, 8.6).
+    is in the same format and no clip (PS3.10, 8.6); Linux shows the names of some discs in lower case. What cannot be
+    read might be a clip: it counts as one, so that it is named with its reason.
     """
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
         # What is no file, such as a pipe, might be waited for.
-        if path.name == "DICOMDIR" or not path.is_file():
+        if path.name.upper() == "DICOMDIR" or not path.is_file():
             return False
         with path.open("rb") as file:
             return dicom.recognised(file.read(132))
     except OSError:
-        return False
+        return True
 
 
 def _refuse_unreadable(path: Path) -> bytes:
