@@ -145,7 +145,9 @@ class Examined:
     seconds: dict[str, float]
 
 
-def examine(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None) -> Examined:
+def examine(
+    path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None, spread: int = 0
+) -> Examined:
     """Decode a clip, measure it and hold it to the rules.
 
     Args:
@@ -154,6 +156,7 @@ def examine(path: Path, lengths: Sequence[int], size: int, limits: Limits, info:
         size: pixels a side of the frames kept.
         limits: of a usable clip.
         info: what `clip.inspect` said, where it has been asked before.
+        spread: evenly spaced frames that are wanted beside those of the lengths; they are not measured.
 
     Raises:
         Unusable: the clip cannot be decoded, or is too short or too large to be looked at.
@@ -164,7 +167,7 @@ def examine(path: Path, lengths: Sequence[int], size: int, limits: Limits, info:
     early = findings(measures.of_shape(info), table)
     if early:
         raise Unusable(path.name, early)
-    sample = clip.sample(path, lengths, size, limits, info)
+    sample = clip.sample(path, lengths, size, limits, info, spread)
     decoded = time.perf_counter()
     frames = measures.of_frames(sample.frames)
     values = measures.of_clip(sample, frames, blank(frames, limits))

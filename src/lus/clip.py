@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -78,12 +78,14 @@ class Sample:
         indices: (n,) numbers of the frames that were kept.
         frames: those frames, (n, size, size, 3) uint8 RGB.
         thumbnails: every frame of the clip, (frames, 32, 32) uint8 grey.
+        spread: evenly spaced frames, whatever the lengths, as many as were asked for or as there are: as `frames`.
     """
 
     info: ClipInfo
     indices: NDArray[np.int64]
     frames: Frames
     thumbnails: Thumbnails
+    spread: Frames = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
 
 
 def clip_id(path: Path) -> str:
@@ -108,18 +110,19 @@ def is_clip(path: Path) -> bool:
     """Whether a file of a folder is meant to be a clip: by its name's ending, or by its first bytes as DICOM.
 
     Ultrasound machines write DICOM files without an ending, or with a UID for a name. The index beside them, DICOMDIR,
-    is in the same format and no clip (PS3.10, 8.6).
+    is in the same format and no clip (PS3.10, 8.6); Linux shows the names of some discs in lower case. What cannot be
+    read might be a clip: it counts as one, so that it is named with its reason.
     """
     if path.suffix.lower() in SUFFIXES:
         return True
     try:
         # What is no file, such as a pipe, might be waited for.
-        if path.name == "DICOMDIR" or not path.is_file():
+        if path.name.upper() == "DICOMDIR" or not path.is_file():
             return False
         with path.open("rb") as file:
             return dicom.recognised(file.read(132))
     except OSError:
-        return False
+        return True
 
 
 def _refuse_unreadable(path: Path) -> bytes:
@@ -285,7 +288,9 @@ def thumbnail(frame: Frames) -> Thumbnails:
     return np.asarray(tiny, np.uint8)
 
 
-def sample(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None) -> Sample:
+def sample(
+    path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None, spread: int = 0
+) -> Sample:
     """Keep of a clip what all the lengths need.
 
     Two passes where the number of frames is not known beforehand, so that memory stays bounded by the frames
@@ -297,6 +302,7 @@ def sample(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: 
         size: pixels a side of the frames kept.
         limits: of a usable clip.
         info: what `inspect` said, where it has been asked before.
+        spread: evenly spaced frames that are wanted beside those of the lengths.
 
     Raises:
         Unusable: the clip cannot be decoded or passes a limit that `inspect` looks at.
@@ -304,8 +310,14 @@ def sample(path: Path, lengths: Sequence[int], size: int, limits: Limits, info: 
     """
     info = info or inspect(path, limits)
     indices = union_indices(info.frames, lengths)
-    frames, thumbnails = read_frames(path, indices, size)
-    return Sample(info, indices, frames, thumbnails)
+    even = sample_indices(info.frames, min(spread, info.frames))
+    read = np.union1d(indices, even)
+    frames, thumbnails = read_frames(path, read, size)
+    # The usual length is as many frames as are spread: nothing is copied then.
+    kept, beside = (
+        frames if len(rows) == len(read) else frames[np.searchsorted(read, rows)] for rows in (indices, even)
+    )
+    return Sample(info, indices, kept, thumbnails, beside)
 
 
 def undecodable(path: Path, what: str) -> Unusable:

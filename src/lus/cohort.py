@@ -27,7 +27,7 @@ COLUMNS = (
     "width",
     "height",
 )
-LEFT_OUT_COLUMNS = ("path", "label", "patient", "kind", "check", "found", "limit", "reason")
+LEFT_OUT_COLUMNS = ("path", "label", "patient", "kind", "check", "found", "limit", "reason", "clip_id")
 RULE, UNUSABLE = "rule", "unusable"
 FEWEST = 3
 """Patients of a label with which it can be cut at all: one to test on, and two to choose by."""
@@ -153,7 +153,8 @@ def build(
 
     Returns:
         The table, one row a usable clip, columns `COLUMNS`, in the order of the paths; and what was left out:
-        columns `LEFT_OUT_COLUMNS`, where `kind` is `rule` (by a stated rule) or `unusable` (it should have been).
+        columns `LEFT_OUT_COLUMNS`, where `kind` is `rule` (by a stated rule) or `unusable` (it should have been),
+        and a copy has the `clip_id` of its original.
 
     Raises:
         BadInput: fewer than two labels are left, a label lost all its clips because they are unusable or has
@@ -200,7 +201,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise BadInput(f"{path}: not found; `dvc repro cohort` makes it")
-    text = dict.fromkeys(("clip_id", "path", "label", "patient", "source", "probe", "licence"), str)
+    text = dict.fromkeys(("clip_id", "path", "label", "patient", "group", "source", "probe", "licence"), str)
     try:
         table = pd.read_csv(path, dtype=text, keep_default_na=False)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
@@ -220,8 +221,6 @@ def left_out_file(table: Path) -> Path:
 def read_left_out(table: Path) -> pd.DataFrame:
     """The clips that are not in a cohort table; none where no such list lies beside it."""
     file = left_out_file(table)
-    return (
-        pd.read_csv(file, dtype=str, keep_default_na=False)
-        if file.is_file()
-        else pd.DataFrame(columns=list(LEFT_OUT_COLUMNS))
-    )
+    if not file.is_file():
+        return pd.DataFrame(columns=list(LEFT_OUT_COLUMNS))
+    return pd.read_csv(file, dtype=str, keep_default_na=False).reindex(columns=list(LEFT_OUT_COLUMNS), fill_value="")

@@ -30,6 +30,9 @@ VIEWS = ("", "lurd", "l", "u", "r", "d", "lu", "ur", "rd", "dl")
 BLANK = 3.0
 """Standard deviation of the grey levels, 0 to 255, below which a frame shows nothing: the one black frame of the
 public clips has 0.1, the darkest picture 11.6."""
+SPREAD = 20
+"""Frames of a clip that are hashed, evenly spaced, or all where it has fewer: so many that copies which were cut
+differently meet, whatever the length of the sequences that are learnt from."""
 SEEN = 5
 """A clip with fewer frames that show something is compared with none."""
 NEAR = 0.19
@@ -55,7 +58,7 @@ def fingerprint(frames: Frames) -> Bits:
     """Perceptual hashes of a clip's frames: the signs of their lowest frequencies (`imagehash.phash`).
 
     Args:
-        frames: (n, size, size, 3) uint8 RGB, evenly spaced over the clip, 20 or more.
+        frames: (n, size, size, 3) uint8 RGB, evenly spaced over the clip, `SPREAD` or all of them.
 
     Returns:
         (m, views, HASH * HASH / 8) uint8, packed bits; m of the n frames, for blank ones say nothing.
@@ -114,6 +117,23 @@ def near_duplicates(clips: pd.DataFrame, fingerprints: Sequence[Bits], threshold
     return pairs.sort_values(["distance", "path", "other_path"], ignore_index=True)
 
 
+def identical(clips: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of files with the same content under different patients or labels.
+
+    Args:
+        clips: clip_id, path, patient, label of all files, those among them that were left out as copies.
+
+    Returns:
+        As `near_duplicates`, with a distance of 0: the first file of each content with each further one.
+    """
+    columns = ["path", "patient", "label"]
+    clips = clips.reset_index(drop=True)
+    first = clips.groupby("clip_id", sort=False)[columns].transform("first")
+    apart = (first["patient"] != clips["patient"]) | (first["label"] != clips["label"])
+    left, right = (side.loc[apart, columns].reset_index(drop=True) for side in (first, clips))
+    return pd.concat([left, right.add_prefix("other_")], axis=1).assign(distance=0.0)
+
+
 def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """The patients of a cohort, those under one name that near-duplicate clips connect.
 
@@ -121,7 +141,7 @@ def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
     Args:
         clips: a cohort table.
-        pairs: its `near_duplicates`.
+        pairs: its `near_duplicates` and `identical` files; their patients may have no clip in the table.
 
     Returns:
         (n,) the patient of each clip, or the names of those that belong together, joined by " + ".
@@ -129,12 +149,13 @@ def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    names, number = np.unique(clips["patient"].to_numpy(str), return_inverse=True)
-    place = {name: position for position, name in enumerate(names)}
-    ones, others = ([place[str(name)] for name in pairs[side]] for side in ("patient", "other_patient"))
+    sides = [clips["patient"], pairs["patient"], pairs["other_patient"]]
+    names, number = np.unique(np.concatenate([side.to_numpy(str) for side in sides]), return_inverse=True)
+    own, ones, others = np.split(number, np.cumsum([len(side) for side in sides])[:-1])
     links = coo_array((np.ones(len(pairs)), (ones, others)), shape=(len(names), len(names)))
     group = connected_components(links, directed=False)[1]
-    return [" + ".join(names[group == group[one]]) for one in number]
+    there = np.unique(own)
+    return [" + ".join(names[there[group[there] == group[one]]]) for one in own]
 
 
 def _turned(words: Words, side: int) -> Words:

@@ -65,7 +65,7 @@ class Survey:
     Attributes:
         clips: one by one.
         remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
-        near_duplicates: pairs of clips (`leaks.near_duplicates`).
+        near_duplicates: pairs of clips (`leaks.identical`, `leaks.near_duplicates`).
         shortcuts: properties of files that give labels away (`leaks.shortcuts`).
     """
 
@@ -87,10 +87,11 @@ def check_one(listed: Listed, params: Params) -> Checked:
         return Checked(row, findings=row.get("findings", ()))  # type: ignore[arg-type]
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
-        examined = checks.examine(listed.path, params.frames.lengths, params.frames.side, params.limits, info)
+        section, limits = params.frames, params.limits
+        examined = checks.examine(listed.path, section.lengths, section.side, limits, info, leaks.SPREAD)
     except Unusable as error:
         return Checked(row, info, error.findings)
-    fingerprint = leaks.fingerprint(examined.sample.frames)
+    fingerprint = leaks.fingerprint(examined.sample.spread)
     return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
 
 
@@ -169,4 +170,6 @@ def _together(checked: list[Checked], params: Params) -> Survey:
     if table["label"].nunique() < 2:
         return Survey(checked, [*remarks, "clips of two labels or more are expected"])
     fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
-    return Survey(checked, remarks, leaks.near_duplicates(table, fingerprints), leaks.shortcuts(table))
+    copies = leaks.identical(pd.DataFrame([one.row for one in checked if "clip_id" in one.row]))
+    pairs = pd.concat([copies, leaks.near_duplicates(table, fingerprints)], ignore_index=True)
+    return Survey(checked, remarks, pairs, leaks.shortcuts(table))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lus import checks, layouts, params
+from lus import checks, layouts, params, survey
 from lus.errors import BadInput, Unusable
 from tests.conftest import ROOT
 from tests.data.bad_input import CLIPS, COHORTS, LABELS, USABLE, Case, render
@@ -60,6 +60,17 @@ def test_what_comes_in_the_place_of_a_cohort_is_answered_as_the_table_says(case:
     with pytest.raises(BadInput) as caught:
         layouts.list_clips(case.make(tmp_path), LABELS)
     assert str(caught.value).replace(str(tmp_path), "FOLDER") == case.answer
+
+
+def test_a_file_of_a_folder_that_may_not_be_read_is_named_with_its_reason(folder: Path) -> None:
+    (folder / "IM_0001").write_bytes(b"whatever")
+    (folder / "IM_0001").chmod(0)
+    (folder / "notes").write_text("no clip")
+    with _ordinary_user(folder):
+        (found,) = survey.clips_of([folder])
+        with pytest.raises(Unusable) as caught:
+            checks.examine(found, [20], 299, PARAMS.limits)
+    assert str(caught.value).startswith("IM_0001: a file that this user may not read")
 
 
 def test_the_document_shows_the_table() -> None:

@@ -98,6 +98,20 @@ def test_sampling_gives_frames_thumbnails_and_what_the_clip_is(make_clip: Callab
     assert sample.thumbnails.shape == (40, clip.THUMBNAIL, clip.THUMBNAIL)
 
 
+@pytest.mark.parametrize(("count", "lengths"), [(40, (20,)), (40, (5, 9)), (40, (30,)), (12, (5,))])
+def test_frames_are_spread_over_the_clip_whatever_the_lengths_and_change_nothing_else(
+    make_clip: Callable[..., Path], count: int, lengths: tuple[int, ...]
+) -> None:
+    path = make_clip("a.avi", count=count)
+    plain, sample = (clip.sample(path, lengths, 48, LIMITS, spread=spread) for spread in (0, 20))
+    wanted = clip.read_frames(path, clip.sample_indices(count, min(count, 20)), 48)[0]
+    assert np.array_equal(sample.spread, wanted)
+    assert np.array_equal(sample.frames, plain.frames)
+    assert np.array_equal(sample.indices, plain.indices)
+    assert np.array_equal(sample.thumbnails, plain.thumbnails)
+    assert len(plain.spread) == 0
+
+
 def test_thumbnails_show_the_frames(tmp_path: Path) -> None:
     grey = np.linspace(10, 240, 24).astype(np.uint8)
     path = write_video(tmp_path / "steps.avi", np.broadcast_to(grey[:, None, None, None], (24, 64, 64, 3)))

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 from lus import cohort, layouts, params
 from lus.errors import BadInput
+from lus.stages import cohort as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
@@ -56,6 +60,12 @@ def test_the_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     again = cohort.read(tmp_path / "cohort.csv")
     assert again.astype(str).equals(table.astype(str))
     assert again["label"].tolist() == table["label"].tolist()
+
+
+def test_groups_are_read_back_as_text(tmp_path: Path) -> None:
+    table, _ = cohort.build(make_cohort(tmp_path / "own", ["a", "b"], patients=1, clips=1), RULE, LIMITS, workers=1)
+    table.assign(group=["1", "01"]).to_csv(tmp_path / "clips.csv", index=False)
+    assert cohort.read(tmp_path / "clips.csv")["group"].tolist() == ["1", "01"]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +157,45 @@ def test_links_to_folders_are_followed_and_a_circle_is_refused(tmp_path: Path) -
     (store / "a" / "back").symlink_to(store / "a")
     with pytest.raises(BadInput, match="is a link to a folder above it"):
         layouts.list_clips(own)
+
+
+def _repro(project: Path) -> str:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dvc"), "repro"],
+        cwd=project,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_stage_refuses_a_linked_folder_and_dvc_sees_a_change_behind_the_links_it_advises(tmp_path: Path) -> None:
+    project, store = tmp_path / "project", make_cohort(tmp_path / "the store", ["a", "b"], patients=5, clips=1)
+    own = project / "own"
+    (own / "a").mkdir(parents=True)
+    (own / "a/patient x").symlink_to(store / "a")
+    (own / "b").symlink_to(store / "b")
+    (own / ".cache").symlink_to(store)
+    advised = []
+    for _ in range(2):
+        with pytest.raises(BadInput, match="is a link to a folder, which DVC does not follow") as caught:
+            stage.run(own, project / "cohort.csv", RULE, LIMITS)
+        advised.append(str(caught.value).split("`")[1])
+        subprocess.run(["sh", "-c", advised[-1]], check=True)
+    assert len(set(advised)) == 2
+    assert len(layouts.list_clips(own)) == 10
+
+    (project / "dvc.yaml").write_text("stages: {look: {cmd: ls -LR seen > listed, deps: [seen], outs: [listed]}}\n")
+    (project / "seen").symlink_to(own)
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    subprocess.run([Path(sys.executable).with_name("dvc"), "init", "--quiet"], cwd=project, check=True)
+    assert "Running stage 'look'" in _repro(project)
+    assert "didn't change" in _repro(project)
+    write_video(store / "b/patient10/clip0.avi", draw_frames(30, 120, 104, 1))
+    assert "Running stage 'look'" in _repro(project)
 
 
 def test_the_stage_fails_when_too_many_clips_are_unusable(tmp_path: Path) -> None:

@@ -179,6 +179,11 @@ def test_a_folder_is_searched_for_dicom_files_of_any_name(tmp_path: Path, name: 
     assert refused["DICOMDIR"] == "neither a DICOM clip nor named as a video is (no suffix)"
 
 
+@pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir"])
+def test_the_index_of_a_disc_is_no_clip_in_letters_of_either_case(tmp_path: Path, name: str) -> None:
+    assert not clip.is_clip(save(dataset(FRAMES), tmp_path / name))
+
+
 def test_a_video_that_is_named_like_a_dicom_file_is_a_video(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", FRAMES).rename(tmp_path / "a.dcm")
     assert clip.inspect(path, LIMITS).frames == COUNT

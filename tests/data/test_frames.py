@@ -168,6 +168,35 @@ def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
     assert (alone["group"] == alone["patient"]).all()
 
 
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_trimmed_copy_is_found_however_few_frames_a_sequence_has(tmp_path: Path, length: int) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=1)
+    one, other = sorted((folder / "a").rglob("*.avi"))[:2]
+    scan = draw_frames(80, 120, 104, 7)[::2]
+    write_video(one, scan)
+    write_video(other, scan[4:-4])
+    _run(tmp_path, _table(tmp_path), _changed("frames", lengths=(length,)))
+    (pair,) = pd.read_csv(tmp_path / "checks/near-duplicates.csv").to_dict("records")
+    assert {pair["path"], pair["other_path"]} == {str(one), str(other)}
+
+
+@pytest.mark.parametrize("labels", ["aa", "ab"])
+def test_patients_under_whom_one_file_stands_are_cut_as_one(tmp_path: Path, labels: str) -> None:
+    folder = make_cohort(tmp_path / "own", ["a", "b"], patients=6, clips=2)
+    one, other = (sorted((folder / label).iterdir())[number] for number, label in enumerate(labels))
+    shutil.copy(one / "clip0.avi", other / "copy.avi")
+    printed = _run(tmp_path, _table(tmp_path))
+    clips = frameset.read(tmp_path / "frames").clips
+    twins = f"{one.name} + {other.name}"
+    assert set(clips.loc[clips["group"] == twins, "patient"]) == {one.name, other.name}
+    assert f"1 pairs of near-duplicate clips, see {tmp_path / 'checks/near-duplicates.csv'}; these" in printed
+    assert f"these patients stay on one side of every fold: {twins}" in printed
+    (pair,) = pd.read_csv(tmp_path / "checks/near-duplicates.csv").to_dict("records")
+    assert {Path(pair["path"]).name, Path(pair["other_path"]).name} == {"clip0.avi", "copy.avi"}
+    assert {pair["patient"], pair["other_patient"]} == {one.name, other.name}
+    assert pair["distance"] == 0
+
+
 def test_a_folder_that_holds_anything_else_is_not_emptied(tmp_path: Path) -> None:
     table = _cohort(tmp_path, {})
     with pytest.raises(BadInput, match=r"own: holds 'a', which is no result of this stage and would be lost"):
@@ -221,6 +250,28 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
     assert quarantine["reason"].tolist() == [
         "a decoder that died (signal 6), a clip that decodes is expected; convert it, for example to .mp4"
     ]
+
+
+@pytest.mark.parametrize("content", ["another clip", "no clip"])
+def test_a_clip_that_changed_after_it_was_listed_ends_the_stage(tmp_path: Path, content: str) -> None:
+    table = _cohort(tmp_path, {})
+    changed = tmp_path / "own/a/patient00/clip0.avi"
+    if content == "no clip":
+        changed.write_text(content)
+    else:
+        write_video(changed, draw_frames(22, 120, 104, 77))
+    with pytest.raises(BadInput) as caught:
+        _run(tmp_path, table)
+    assert str(caught.value) == (
+        f"{changed}: has changed since the cohort was listed, the content listed is expected; run `dvc repro` again"
+    )
+
+
+def test_a_clip_that_was_removed_after_it_was_listed_is_quarantined(tmp_path: Path) -> None:
+    table = _cohort(tmp_path, {})
+    (tmp_path / "own/a/patient00/clip0.avi").unlink()
+    assert _run(tmp_path, table).startswith("19 usable clips")
+    assert _quarantine(tmp_path) == {"clip0.avi": {"decode"}}
 
 
 @pytest.mark.real

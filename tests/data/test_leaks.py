@@ -113,6 +113,28 @@ def test_patients_whom_near_duplicates_connect_are_one_group() -> None:
     assert leaks.joined(clips, pairs[:0]) == clips["patient"].tolist()
 
 
+def test_patients_are_one_group_through_one_whose_clips_are_all_left_out() -> None:
+    clips = _clips(("0", "p", "a"), ("1", "r", "a"), ("2", "s", "a"))
+    pairs = pd.DataFrame([("p", "q"), ("q", "r")], columns=["patient", "other_patient"])
+    assert leaks.joined(clips, pairs) == ["p + r", "p + r", "s"]
+
+
+def test_one_file_under_several_patients_or_labels_is_a_pair_for_each_further_one() -> None:
+    rows = [
+        ("1", "p", "a", "x"),
+        ("2", "q", "a", "x"),
+        ("3", "p", "b", "x"),
+        ("4", "p", "a", "x"),
+        ("5", "r", "a", "y"),
+    ]
+    clips = pd.DataFrame(rows, columns=["path", "patient", "label", "clip_id"])
+    assert leaks.identical(clips).to_numpy().tolist() == [
+        ["1", "p", "a", "2", "q", "a", 0.0],
+        ["1", "p", "a", "3", "p", "b", 0.0],
+    ]
+    assert list(leaks.identical(clips[-1:])) == list(leaks.identical(clips))
+
+
 def test_two_cuts_of_one_recording_that_overlap_are_found(phantoms: list[Frames], tmp_path: Path) -> None:
     frames, part = phantoms[0], int(0.6 * len(phantoms[0]))
     cuts = [_sampled(tmp_path / "start.avi", frames[:part]), _sampled(tmp_path / "end.avi", frames[-part:])]

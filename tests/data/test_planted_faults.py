@@ -193,6 +193,7 @@ def _plant_copies(planted: Planted) -> None:
     shutil.copy(planted.folder / one["path"], planted.folder / "contradiction.avi")
     planted.rows.append(other | {"path": "contradiction.avi"})
     planted.quarantined |= {one["path"]: "content", "contradiction.avi": "content"}
+    planted.pairs.add(frozenset({one["path"], "contradiction.avi"}))
     again, trimmed = rows[5], rows[6]
     stranger = next(row for row in rows[7:] if row["label"] == again["label"] and row["patient"] != again["patient"])
     planted.add("recoded.mp4", stranger, _decoded(planted.folder / again["path"]), "mp4v")

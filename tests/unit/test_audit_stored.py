@@ -13,7 +13,7 @@ import pytest
 
 from lus import folds
 from lus.audit import checks, stored
-from lus.audit.record import Evaluation
+from lus.audit.record import LEAK, Evaluation
 from lus.errors import BadInput
 from tests.unit import planted
 
@@ -142,3 +142,17 @@ def test_the_command_ends_with_status_zero_where_nothing_leaks(build: Path) -> N
     done = _lus(cwd=build.parent)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("nothing found by: protocol, clips, patients,")
+
+
+def test_a_copy_that_was_left_out_makes_its_patient_and_the_originals_one(tmp_path: Path) -> None:
+    clean = planted.clean()
+    patients = clean.clips["patient"]
+    row, other = planted.ends(clean)[0], planted.ends(clean)[2]
+    named = planted.cells(clean, "patient", dict.fromkeys(np.flatnonzero(patients == patients[other]), "07"))
+    copy = planted.pairs(clean.clips, (row, row)).assign(
+        other_path="copy.mp4", patient=patients[row], other_patient="07", distance=0.0
+    )
+    found = checks.run(stored.read(_write(tmp_path / "build", replace(named, near_duplicates=copy))))
+    assert {one.check for one in found.findings if one.level == LEAK} == {"patients"}
+    (finding,) = (one for one in found.findings if one.check == "patients")
+    assert finding.evidence["folds"]["fold 0"]["patients"] == [f"07 + {patients[row]}"]  # type: ignore[index]

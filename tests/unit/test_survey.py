@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,15 @@ def test_a_cohorts_folder_is_held_to_the_cohorts_rules_and_searched_for_leaks(pl
     assert said["near_duplicates"] == []
     assert {row["property"] for row in said["shortcuts"]} >= {"container", "size", "rate", "source"}
     assert set(place.iterdir()) == {place / "params.yaml", folder}
+
+
+def test_one_file_under_two_patients_is_shown_as_a_pair(place: Path) -> None:
+    folder = make_cohort(place / "own", ["a", "b"], patients=2, clips=2)
+    shutil.copy(folder / "a/patient00/clip0.avi", folder / "a/patient01/copy.avi")
+    said = json.loads(_check(place, "own", "--json").stdout)
+    (pair,) = said["near_duplicates"]
+    assert (pair["patient"], pair["other_patient"], pair["distance"]) == ("patient00", "patient01", 0)
+    assert Path(pair["other_path"]).name == "copy.avi"
 
 
 def test_a_clip_of_each_label_is_said_to_be_too_few_to_train_on_and_what_can_be_done(place: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lus import leaks
 from lus.arrays import FloatArray, IntArray
 
 LEAK, WARNING, NOTE = "leak", "warning", "note"
@@ -73,7 +74,7 @@ class Evaluation:
         clips: clip_id, path, label, patient, source; a row a clip.
         folds: in the order in which they were trained.
         probabilities: (n, labels) of each clip from the fold that tests it; not numbers where none does.
-        near_duplicates: pairs of clips (`leaks.near_duplicates`).
+        near_duplicates: pairs of clips (`leaks.near_duplicates`), and of copies that were left out (`leaks.identical`).
         leave_source_out: as `probabilities`, from models that saw no clip of the clip's source.
         folds_alike: whether the folds are equally hard but for chance; sources are not.
         stated_leak: why its protocol is known to leak; empty where it is not.
@@ -91,8 +92,12 @@ class Evaluation:
 
     @property
     def patients(self) -> NDArray[np.object_]:
-        """(n,) names."""
-        return self.clips["patient"].astype(str).to_numpy(object)
+        """(n,) names; patients under whom one file stood, of which the copies were left out, are one."""
+        pairs, paths = self.near_duplicates, self.clips["path"]
+        if pairs is None or "other_patient" not in pairs:
+            return self.clips["patient"].astype(str).to_numpy(object)
+        copies = pairs[~(pairs["path"].isin(paths) & pairs["other_path"].isin(paths))]
+        return np.array(leaks.joined(self.clips, copies), object)
 
     def names(self, rows: IntArray) -> list[str]:
         """The paths of clips."""

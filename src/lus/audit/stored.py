@@ -178,7 +178,8 @@ def _probabilities(path: Path, clips: pd.DataFrame, records: list[FoldRecord]) -
 def _near_duplicates(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
-    table = pd.read_csv(path)
+    text = ("path", "patient", "label", "other_path", "other_patient", "other_label")
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False)
     missing = [column for column in ("path", "other_path", "distance") if column not in table]
     if missing:
         raise BadInput(f"{path}: has no column {', '.join(missing)}; `dvc repro frames` makes it anew")

@@ -49,17 +49,34 @@ class Sampled:
 
 
 def sample_one(row: Row, out: Path, params: Params) -> Sampled:
-    """Sample one clip of the cohort table into its file."""
+    """Sample one clip of the cohort table into its file.
+
+    Raises:
+        BadInput: the file's content is not that which the table lists.
+    """
     path, section = Path(str(row["path"])), params.frames
+    _refuse_changed(path, str(row["clip_id"]))
     try:
-        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row))
+        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row), leaks.SPREAD)
     except Unusable as error:
         return _refused(row, error)
     if not examined.findings:
         np.save(frameset.file_of(out, str(row["clip_id"])), examined.sample.frames)
     frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
-    fingerprint = leaks.fingerprint(examined.sample.frames)
+    fingerprint = leaks.fingerprint(examined.sample.spread)
     return Sampled(examined.values, frames, examined.findings, examined.reported, fingerprint)
+
+
+def _refuse_changed(path: Path, listed: str) -> None:
+    """Refuse another content than the listed one: what is kept of a clip is kept under its content's hash."""
+    try:
+        changed = path.is_file() and clip.clip_id(path) != listed
+    except OSError:
+        return  # decoding says why it cannot be read
+    if changed:
+        raise BadInput(
+            f"{path}: has changed since the cohort was listed, the content listed is expected; run `dvc repro` again"
+        )
 
 
 def _info(row: Row) -> ClipInfo:
@@ -90,7 +107,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
         What was found, a line each.
 
     Raises:
-        BadInput: the cohort breaks a rule, more clips than allowed are not usable, or a label has none left.
+        BadInput: the cohort breaks a rule, a clip has changed since it was listed, more clips than allowed are not
+            usable, or a label has none left.
     """
     clips = cohort.read(table)
     for folder, other in ((out, report), (report, out)):
@@ -106,7 +124,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     usable = clips[kept].reset_index(drop=True)
     frames = pd.concat([one.frames for one in sampled], ignore_index=True)
     frames.to_csv(out / STATISTICS_FILE, index=False, float_format="%.6f")
-    quarantine, reported = _write_findings(clips, sampled, cohort.read_left_out(table), report)
+    left_out = cohort.read_left_out(table)
+    quarantine, reported = _write_findings(clips, sampled, left_out, report)
     _validate(clips, sampled, frames, params, report)
     _refuse_too_few(clips, usable, quarantine, params.frames.max_quarantined, report)
     lines = [f"{len(usable)} usable clips in {out}"]
@@ -116,7 +135,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     if noted:
         lines.append(f"{noted} usable with a remark, see {report / 'reported.csv'}")
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
-    pairs = leaks.near_duplicates(usable, fingerprints)
+    copies = leaks.identical(pd.concat([clips, left_out[left_out["clip_id"] != ""]]))
+    pairs = pd.concat([copies, leaks.near_duplicates(usable, fingerprints)], ignore_index=True)
     usable = usable.assign(group=leaks.joined(usable, pairs))
     frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.side, params.limits))
     return "\n".join(lines + _leaks(usable, pairs, report))
