@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import heads, loop, quiet, space, steering, studies, training
+from lus import heads, loop, quiet, space, steering, studies, training, trials
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -28,7 +28,9 @@ MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 NO_RESULT = ("trials", "seconds", "workers")
 """Parameters of the search that its trials do not depend on."""
-_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training)), __file__)
+_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training, trials)), __file__)
+_LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
+"""That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,26 @@ class Work:
     first: HeadParams | None
 
 
-def name_of(data: FeatureSet, part: Part, params: Search) -> str:
+def name_of(data: FeatureSet, part: Part, params: Search, objective: Path) -> str:
     """A study's name: feature set, part, and a digest of what its trials depend on.
 
     That is the features, labels and patients of the part's own clips, its inner folds, the search space and seed, and
-    the code and libraries that train. The part's test clips are not in it.
+    the code and libraries that train and score. The part's test clips are not in it.
+
+    Args:
+        data, part, params: what is searched, and how.
+        objective: the file with the code that tries a head.
     """
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
     digest = hashlib.sha256(data.of(part.name)[part.train].tobytes())
     own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
-    libraries = [version(name) for name in ("keras", "optuna", "numpy")]
+    libraries = [sorted({one.version for one in distributions(name=name)}) for name in _LIBRARIES]
     content = (
         own.to_csv(index=False),
         [(inner.train.tolist(), inner.test.tolist()) for inner in part.inner],
         sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
-        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in _CODE],
+        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in (*_CODE, str(objective))],
         libraries,
     )
     digest.update(repr(content).encode())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import optuna
+import pandas as pd
 import pytest
 
-from lus import joining, params, space, studies, tracking
+from lus import cohort, featureset, joining, params, space, studies, tracking
 from lus.errors import BadInput
+from lus.featureset import Info
 from lus.heads import HeadParams
 from lus.joining import Budget, Work
 from lus.steering import Course
@@ -155,3 +159,45 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
     done = studies.finished(studies.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds
+
+
+NAME = """
+import sys
+from pathlib import Path
+from lus import featureset, params
+from lus.stages import search
+data = featureset.read(Path(sys.argv[1]))
+part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
+print(search.study_of(data, part, params.load(Path(sys.argv[2])).search))
+"""
+
+
+def _study_name(features: Path, *code: Path) -> str:
+    """What a part's study is called where code is imported from these folders first."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, code))}
+    command = [sys.executable, "-c", NAME, str(features), str(ROOT / "params.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+
+def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of_its_own(tmp_path: Path) -> None:
+    rows = {column: ["unknown"] * 12 for column in cohort.COLUMNS}
+    rows |= {"label": [*"ab"] * 6, "patient": [f"p{number}" for number in range(12)]}
+    features, code, libraries = (tmp_path / name for name in ("features", "code", "libraries"))
+    features.mkdir()
+    info = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
+    featureset.write(features, np.zeros((12, 4, 8), np.float32), pd.DataFrame(rows), info)
+    shutil.copytree(ROOT / "src", code)
+    before = _study_name(features, code)
+    assert _study_name(features, code) == before
+    names = {}
+    for file in ("stages/search.py", "trials.py", "training.py"):
+        path = code / "lus" / file
+        kept = path.read_text()
+        path.write_text(f"{kept}# changed\n")
+        names[file] = _study_name(features, code)
+        path.write_text(kept)
+    (libraries / "tensorflow_cpu-99.0.dist-info").mkdir(parents=True)
+    (libraries / "tensorflow_cpu-99.0.dist-info/METADATA").write_text("Name: tensorflow-cpu\nVersion: 99.0\n")
+    names["TensorFlow"] = _study_name(features, code, libraries)
+    assert [what for what, name in names.items() if name == before] == []
+    assert len({*names.values()}) == len(names)
