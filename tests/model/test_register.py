@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lus import backbones, classifier, featureset, files, folds, registry, training, versions
+from lus import (
+    backbones,
+    classifier,
+    featureset,
+    files,
+    folds,
+    registry,
+    reports,
+    tracking,
+    training,
+    versions,
+)
 from lus.errors import BadInput
 from lus.heads import HeadParams
 from lus.stages import evaluate, register
@@ -85,3 +96,20 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
         run = MlflowClient().get_run(version.run_id)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
+
+
+def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_same_figures(searched: Path) -> None:
+    evaluation = searched / "evaluation"
+    evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
+    before = tracking.find_run(kind="evaluation")
+    audit = json.loads((evaluation / reports.AUDIT_FILE).read_text())
+    audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
+    (evaluation / reports.AUDIT_FILE).write_text(json.dumps(audit))
+    register.run(searched, searched / "register.json", ALL.register_)
+    version = registry.by_alias("lus-classifier", "challenger")
+    shown = versions.lineage("lus-classifier", "challenger")
+    assert before is not None
+    assert version.run_id != before.info.run_id
+    assert shown.audit == audit
+    register.run(searched, searched / "register.json", ALL.register_)
+    assert registry.by_alias("lus-classifier", "challenger").run_id == version.run_id

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 LEVELS = ("leak", "warning", "note")
-NEEDED = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
+READ = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
 """Files of an evaluation."""
 
 
@@ -73,19 +73,18 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
 
 
 def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
-    """What the version is made from: the commit, and the hash of every file that has a part in it."""
+    """What the version is made from: the commit, and the hashes of all files that have a part in it."""
     return tracking.lineage(
         {
             "clips": folder / featureset.CLIPS_FILE,
             "features": folder / featureset.FEATURES_FILE,
             "backbone": folder / featureset.WEIGHTS_FILE,
             "trials": build / "search" / feature_set / trials.TRIALS_FILE,
-            "evaluation": build / "evaluation" / reports.METRICS_FILE,
             "params": Path("params.yaml"),
             "dvc_lock": Path("dvc.lock"),
             "environment": Path("requirements/pipeline.txt"),
         }
-    )
+    ) | reports.identity(build / "evaluation")
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
@@ -112,10 +111,10 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     import mlflow
 
     evaluation = build / "evaluation"
-    lacking = [one for one in NEEDED if not (evaluation / one).is_file()]
+    lacking = [one for one in reports.IDENTIFYING if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
-    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in NEEDED)
+    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
     tracking.connect()
     folder = build / "features" / choice["feature_set"]
     steps(f"training {choice['feature_set']} on all clips")
