@@ -44,6 +44,14 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
+def between(bounds: Mapping[str, float | None], digits: int) -> str:
+    """An interval in words, as in "0.71 to 0.93"; one patient alone does not define it."""
+    low, high = bounds["low"], bounds["high"]
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        return "not defined"
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the figures, as MLflow takes them: not nested."""
     flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
@@ -85,10 +93,10 @@ def log(build: Path, evaluation: Path) -> str:
 
 def _note(summary: dict[str, Any], audit: dict[str, Any]) -> str:
     """The description of the run: the figure as it may be quoted, and what the audit found."""
-    bounds = summary["interval"]["accuracy"]
+    interval = between(summary["interval"]["accuracy"], 2)
     lines = [
-        f"Accuracy {summary['accuracy']:.2f} ({bounds['low']:.2f} to {bounds['high']:.2f}) on {summary['clips']} clips "
-        f"of {summary['patients']} patients, protocol {summary['protocol']}.",
+        f"Accuracy {summary['accuracy']:.2f} (interval {interval}) on {summary['clips']} clips of "
+        f"{summary['patients']} patients, protocol {summary['protocol']}.",
         f"**It leaks: {summary['why']}.**" if summary["leaking"] else "",
         *(f"- {one['level']}: {one['sentence']}" for one in audit["findings"]),
     ]

@@ -58,7 +58,6 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
 
 
 def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
-    bounds = summary["interval"]["accuracy"]
     levels = [one["level"] for one in audit["findings"]]
     counts = [f"{levels.count(level)} {level}{'' if levels.count(level) == 1 else 's'}" for level in LEVELS]
     return {
@@ -66,7 +65,7 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
         "protocol": summary["protocol"],
         "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
-        "accuracy_interval": f"{bounds['low']:.4f} to {bounds['high']:.4f}",
+        "accuracy_interval": reports.between(summary["interval"]["accuracy"], 4),
         "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
         "patients": str(summary["patients"]),
     } | lineage
