@@ -105,8 +105,9 @@ def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], Non
     """
     study = studies.open_study(work.name)
     started, failures = time.monotonic(), 0
+    seen: dict[int, float] = {}
     while True:
-        studies.bury(study)
+        studies.bury(study, seen)
         settled(study)
         done = studies.finished(study)
         late = work.budget.seconds is not None and time.monotonic() - started > work.budget.seconds
@@ -129,10 +130,11 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
     """Run one trial; returns what it raised, or nothing."""
     import optuna
 
-    raised = ""
+    raised, number = "", -1
 
     def run(trial: optuna.Trial) -> float:
-        nonlocal raised
+        nonlocal raised, number
+        number = trial.number
         trial.set_user_attr(OWNER, owner())
         place = _claim(study, trial, work.budget.trials)
         trial.set_user_attr(PLACE, place)
@@ -147,9 +149,20 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
             trial.set_user_attr(ERROR, raised[:2000])
             raise
 
-    with quiet.optuna_experiments():
-        study.optimize(run, n_trials=1, catch=(Exception,))
+    try:
+        with quiet.optuna_experiments():
+            study.optimize(run, n_trials=1, catch=(Exception,))
+    except Exception:
+        if not _buried(study, number):
+            raise
+        return ""
     return raised
+
+
+def _buried(study: optuna.Study, number: int) -> bool:
+    """Whether others took this process for dead and ended its trial, as after a long sleep: it is then tried anew."""
+    found = [one for one in study.get_trials(deepcopy=False) if one.number == number]
+    return any(one.state.name == "FAIL" and ERROR not in one.user_attrs for one in found)
 
 
 def _offer(study: optuna.Study, work: Work) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(proj
     for whose in (gone, tracking.owner(), f"elsewhere {os.getpid()} 1.0"):
         study._thread_local.in_optimize_loop = True
         study.ask().set_user_attr(studies.OWNER, whose)
-    studies.bury(study)
+    studies.bury(study, {})
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
 
 
@@ -100,6 +101,47 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
+
+
+BEGIN = """
+from lus import studies
+study = studies.open_study("study")
+study._thread_local.in_optimize_loop = True
+study.ask()
+"""
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+9", "Etc/GMT-9"])
+def test_a_trial_that_a_machine_in_another_time_zone_has_just_begun_is_left_alone(
+    project: Path, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = studies.open_study("study")
+    subprocess.run([sys.executable, "-c", BEGIN], check=True, env=os.environ | {"TZ": zone})
+    monkeypatch.setattr(studies, "STARTING", 0.5)
+    seen: dict[int, float] = {}
+    studies.bury(study, seen)
+    studies.bury(study, seen)
+    assert [one.state.name for one in study.get_trials()] == ["RUNNING"]
+    time.sleep(0.6)
+    studies.bury(study, seen)
+    assert [one.state.name for one in study.get_trials()] == ["FAIL"]
+
+
+@pytest.mark.parametrize("tells_more", [False, True])
+def test_a_trial_that_others_ended_as_that_of_the_dead_does_not_count_and_the_search_goes_on(
+    project: Path, tells_more: bool
+) -> None:
+    def objective(trial: optuna.Trial, head: HeadParams) -> float:
+        if trial.number == 1:  # as when this machine has slept for longer than others wait
+            studies.open_study("study").tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if tells_more:
+                trial.set_user_attr(studies.CURVES, [])
+        return _loss(trial, head)
+
+    joining.join(_work(3), objective, _ignore)
+    study = studies.open_study("study")
+    assert [one.state.name for one in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
@@ -163,6 +205,7 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
 
 NAME = """
 import sys
+import time
 from pathlib import Path
 from lus import featureset, params
 from lus.stages import search

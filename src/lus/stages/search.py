@@ -165,7 +165,7 @@ def _clear_up(tasks: list[Task]) -> None:
     """
     for task in tasks:
         study = studies.open_study(task.work.name)
-        studies.bury(study)
+        studies.bury(study, {})
         runs.settle(study, task.run)
     tracking.bury()
 
