@@ -121,9 +121,10 @@ def _no_worse(facts: Facts, params: Promote) -> Condition:
     patients = both["patient"].astype(str).to_numpy(object)
     one = comparisons.paired(targets, first, second, patients, params.seed, params.margin)
     accuracies = [float((predicted == targets).mean()) for predicted in (first, second)]
+    interval = f"{one.low:+.3f} to {one.high:+.3f}" if one.patients > 1 else "interval not defined"
     text = (
         f"accuracy {accuracies[0]:.3f} against {accuracies[1]:.3f} of version {facts.champion} on {one.clips} clips of "
-        f"{one.patients} patients (difference {one.difference:+.3f}, {one.low:+.3f} to {one.high:+.3f}), "
+        f"{one.patients} patients (difference {one.difference:+.3f}, {interval}), "
         f"p {one.p_no_worse:.3g}"
     )
     return Condition("champion", one.p_no_worse <= params.level, text, expected)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import heads, loop, quiet, space, steering, studies, training
+from lus import heads, loop, quiet, space, steering, studies, training, trials
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -28,7 +28,9 @@ MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 NO_RESULT = ("trials", "seconds", "workers")
 """Parameters of the search that its trials do not depend on."""
-_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training)), __file__)
+_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training, trials)), __file__)
+_LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
+"""That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,26 @@ class Work:
     first: HeadParams | None
 
 
-def name_of(data: FeatureSet, part: Part, params: Search) -> str:
+def name_of(data: FeatureSet, part: Part, params: Search, objective: Path) -> str:
     """A study's name: feature set, part, and a digest of what its trials depend on.
 
     That is the features, labels and patients of the part's own clips, its inner folds, the search space and seed, and
-    the code and libraries that train. The part's test clips are not in it.
+    the code and libraries that train and score. The part's test clips are not in it.
+
+    Args:
+        data, part, params: what is searched, and how.
+        objective: the file with the code that tries a head.
     """
-    from importlib.metadata import version
+    from importlib.metadata import distributions
 
     digest = hashlib.sha256(data.of(part.name)[part.train].tobytes())
     own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
-    libraries = [version(name) for name in ("keras", "optuna", "numpy")]
+    libraries = [sorted({one.version for one in distributions(name=name)}) for name in _LIBRARIES]
     content = (
         own.to_csv(index=False),
         [(inner.train.tolist(), inner.test.tolist()) for inner in part.inner],
         sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
-        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in _CODE],
+        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in (*_CODE, str(objective))],
         libraries,
     )
     digest.update(repr(content).encode())
@@ -99,8 +105,9 @@ def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], Non
     """
     study = studies.open_study(work.name)
     started, failures = time.monotonic(), 0
+    seen: dict[int, float] = {}
     while True:
-        studies.bury(study)
+        studies.bury(study, seen)
         settled(study)
         done = studies.finished(study)
         late = work.budget.seconds is not None and time.monotonic() - started > work.budget.seconds
@@ -123,10 +130,11 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
     """Run one trial; returns what it raised, or nothing."""
     import optuna
 
-    raised = ""
+    raised, number = "", -1
 
     def run(trial: optuna.Trial) -> float:
-        nonlocal raised
+        nonlocal raised, number
+        number = trial.number
         trial.set_user_attr(OWNER, owner())
         place = _claim(study, trial, work.budget.trials)
         trial.set_user_attr(PLACE, place)
@@ -141,9 +149,20 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
             trial.set_user_attr(ERROR, raised[:2000])
             raise
 
-    with quiet.optuna_experiments():
-        study.optimize(run, n_trials=1, catch=(Exception,))
+    try:
+        with quiet.optuna_experiments():
+            study.optimize(run, n_trials=1, catch=(Exception,))
+    except Exception:
+        if not _buried(study, number):
+            raise
+        return ""
     return raised
+
+
+def _buried(study: optuna.Study, number: int) -> bool:
+    """Whether others took this process for dead and ended its trial, as after a long sleep: it is then tried anew."""
+    found = [one for one in study.get_trials(deepcopy=False) if one.number == number]
+    return any(one.state.name == "FAIL" and ERROR not in one.user_attrs for one in found)
 
 
 def _offer(study: optuna.Study, work: Work) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -15,6 +16,18 @@ from lus.audit import stored
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
 AUDIT_FILE = stored.AUDIT
+IDENTIFYING = (METRICS_FILE, CHOICE_FILE, AUDIT_FILE, stored.RECORD, stored.PREDICTIONS)
+"""Files that tell an evaluation from all others: two of them may well have the same figures."""
+
+
+def identity(evaluation: Path) -> dict[str, str]:
+    """The tag that tells an evaluation from all others, as a digest of its identifying files' hashes.
+
+    Args:
+        evaluation: the folder that the stage `evaluate` wrote.
+    """
+    content = "".join(f"{name} {files.sha256(evaluation / name)}\n" for name in IDENTIFYING)
+    return {"evaluation_sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def write_json(path: Path, values: object) -> None:
@@ -29,6 +42,14 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nan(inner) for inner in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def between(bounds: Mapping[str, float | None], digits: int) -> str:
+    """An interval in words, as in "0.71 to 0.93"; one patient alone does not define it."""
+    low, high = bounds["low"], bounds["high"]
+    if low is None or high is None or not np.isfinite([low, high]).all():
+        return "not defined"
+    return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
@@ -58,11 +79,10 @@ def log(build: Path, evaluation: Path) -> str:
     tracking.connect()
     tracking.bury()
     found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
-    identity = {"evaluation_sha256": files.sha256(evaluation / METRICS_FILE)}
     leaks = str(summary["leaking"] or audit["leaking"]).lower()
     tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": tracking.owner()}
     marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"
-    named = tracking.prefixed(tags | identity | found) | {"mlflow.note.content": _note(summary, audit)}
+    named = tracking.prefixed(tags | identity(evaluation) | found) | {"mlflow.note.content": _note(summary, audit)}
     with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}{marked}", tags=named) as run_:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         accuracies = {f"accuracy_of.{way}": one["accuracy"] for way, one in details["ways"].items()}
@@ -73,10 +93,10 @@ def log(build: Path, evaluation: Path) -> str:
 
 def _note(summary: dict[str, Any], audit: dict[str, Any]) -> str:
     """The description of the run: the figure as it may be quoted, and what the audit found."""
-    bounds = summary["interval"]["accuracy"]
+    interval = between(summary["interval"]["accuracy"], 2)
     lines = [
-        f"Accuracy {summary['accuracy']:.2f} ({bounds['low']:.2f} to {bounds['high']:.2f}) on {summary['clips']} clips "
-        f"of {summary['patients']} patients, protocol {summary['protocol']}.",
+        f"Accuracy {summary['accuracy']:.2f} (interval {interval}) on {summary['clips']} clips of "
+        f"{summary['patients']} patients, protocol {summary['protocol']}.",
         f"**It leaks: {summary['why']}.**" if summary["leaking"] else "",
         *(f"- {one['level']}: {one['sentence']}" for one in audit["findings"]),
     ]

@@ -6,7 +6,6 @@ import functools
 import os
 import re
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,14 +96,20 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return sorted(done, key=lambda one: int(one.user_attrs[PLACE]))
 
 
-def bury(study: optuna.Study) -> None:
-    """End as failed the running trials whose process is gone: on this machine at once, elsewhere by their heartbeat."""
+def bury(study: optuna.Study, seen: dict[int, float]) -> None:
+    """End as failed the running trials whose process is gone: on this machine at once, elsewhere by their heartbeat.
+
+    Args:
+        study: of these trials.
+        seen: when this process first saw a trial without an owner, by the trial's number: the caller keeps it from
+            call to call. The time that a trial says is of the clock and time zone of the machine that began it.
+    """
     import optuna
 
+    now = time.monotonic()
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         whose = trial.user_attrs.get(OWNER)
-        age = (datetime.now() - (trial.datetime_start or datetime.now())).total_seconds()
-        if age > STARTING if whose is None else alive(whose) is False:
+        if now - seen.setdefault(trial.number, now) > STARTING if whose is None else alive(whose) is False:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     with quiet.optuna_experiments():
         optuna.storages.fail_stale_trials(study)

@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -196,19 +197,33 @@ def git_user() -> str | None:
     return f"{name or ''} <{mail}> at {socket.gethostname()}".strip() if mail else None
 
 
+def _machine() -> str:
+    """What tells this machine since its start, or this container, from others that may have the same name."""
+    known = [socket.gethostname()]
+    with suppress(OSError):
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with suppress(OSError):
+        known.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(known)
+
+
 def owner() -> str:
     """What tells this process from all others: its machine, its number, and when it began."""
     import psutil
 
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    return f"{_machine()} {os.getpid()} {psutil.Process().create_time():.2f}"
 
 
 def alive(whose: str) -> bool | None:
-    """Whether a process is still there; None where it is on another machine."""
+    """Whether a process is still there; None where that is not known.
+
+    That is on another machine, in another container, and before this machine was started last.
+    """
     import psutil
 
-    host, pid, began = whose.rsplit(" ", 2)
-    if host != socket.gethostname():
+    machine, pid, began = whose.rsplit(" ", 2)
+    # Owners of older runs have the name alone.
+    if machine not in (_machine(), socket.gethostname()):
         return None
     try:
         # The number may have been given to another process since.

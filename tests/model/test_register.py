@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lus import backbones, classifier, featureset, files, folds, registry, training, versions
+from lus import (
+    backbones,
+    classifier,
+    cohort,
+    featureset,
+    files,
+    folds,
+    registry,
+    reports,
+    tracking,
+    training,
+    versions,
+)
 from lus.errors import BadInput
 from lus.heads import HeadParams
-from lus.stages import evaluate, register
+from lus.stages import evaluate, register, search
 from tests.conftest import draw_frames, write_video
-from tests.model.stages import ALL, CUT, EVALUATE, LENGTH, NAMES, SIZE
+from tests.model.stages import ALL, CUT, EVALUATE, LENGTH, NAMES, SEARCH, SIZE, feature_set
 
 
 def _register(build: Path) -> str:
@@ -85,3 +97,38 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
         run = MlflowClient().get_run(version.run_id)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
+
+
+def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_same_figures(searched: Path) -> None:
+    evaluation = searched / "evaluation"
+    evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
+    before = tracking.find_run(kind="evaluation")
+    audit = json.loads((evaluation / reports.AUDIT_FILE).read_text())
+    audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
+    (evaluation / reports.AUDIT_FILE).write_text(json.dumps(audit))
+    register.run(searched, searched / "register.json", ALL.register_)
+    version = registry.by_alias("lus-classifier", "challenger")
+    shown = versions.lineage("lus-classifier", "challenger")
+    assert before is not None
+    assert version.run_id != before.info.run_id
+    assert shown.audit == audit
+    register.run(searched, searched / "register.json", ALL.register_)
+    assert registry.by_alias("lus-classifier", "challenger").run_id == version.run_id
+
+
+def test_where_one_patient_alone_is_tested_intervals_are_not_defined_and_the_rest_goes_on(project: Path) -> None:
+    build = project / "build"
+    folder = feature_set(build)
+    clips = cohort.read(folder / featureset.CLIPS_FILE)
+    clips["source"] = ["south" if patient == "p0-0" else "north" for patient in clips["patient"]]
+    clips.to_csv(folder / featureset.CLIPS_FILE, index=False)
+    cut = CUT.model_copy(update={"protocol": "leave-source-out"})
+    search.run(folder, build / "search" / NAMES[0], SEARCH, cut)
+    said = evaluate.run(build, NAMES, build / "evaluation", EVALUATE, cut)
+    assert "95% interval not defined, 1 patients" in said
+    register.run(build, build / "register.json", ALL.register_)
+    shown = versions.listed("lus-classifier")[0]
+    assert shown.interval == "not defined"
+    note = MlflowClient().get_run(versions.lineage("lus-classifier", "1").run_id).data.tags["mlflow.note.content"]
+    assert "(interval not defined) on 2 clips of 1 patients" in note
+    assert "nan" not in said + note

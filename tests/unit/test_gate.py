@@ -77,5 +77,11 @@ def test_the_same_predictions_are_no_worse_within_the_margin_and_not_without_one
     assert [one.name for one in gate.judge(same, strict) if not one.passed] == ["champion"]
 
 
+def test_versions_that_are_compared_on_one_patient_have_no_interval() -> None:
+    one = predictions(wrong=4).assign(patient="p")
+    found = _failed(predictions=one, champion_predictions=one.assign(predicted="sick"))["champion"]
+    assert "of 1 patients (difference +0.400, interval not defined), p 0.5" in found
+
+
 def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
     assert _failed(champion=None, champion_predictions=None) == {}

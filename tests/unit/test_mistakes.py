@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lus import params, tracking
+from lus import params, reports, tracking
 from lus.errors import BadInput
 from lus.stages import evaluate, register
 from tests.conftest import draw_frames, make_cohort, write_video
@@ -140,7 +140,7 @@ def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     loaded, build = params.load(), project / "build"
     (build / "evaluation").mkdir(parents=True)
-    for name in register.NEEDED:
+    for name in reports.IDENTIFYING:
         (build / "evaluation" / name).write_text("{}")
     run = {
         "evaluate": lambda: evaluate.run(build, ["x-20"], build / "evaluation", loaded.evaluate, loaded.folds),
@@ -149,7 +149,7 @@ def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
     with pytest.raises(BadInput, match="does not answer"):
         run[stage]()
     # And what an earlier day has left is still there.
-    assert (build / "evaluation" / register.NEEDED[0]).is_file()
+    assert (build / "evaluation" / reports.METRICS_FILE).is_file()
 
 
 def test_an_address_of_no_kind_that_is_known_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

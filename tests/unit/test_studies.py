@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import optuna
+import pandas as pd
 import pytest
 
-from lus import joining, params, space, studies, tracking
+from lus import cohort, featureset, joining, params, space, studies, tracking
 from lus.errors import BadInput
+from lus.featureset import Info
 from lus.heads import HeadParams
 from lus.joining import Budget, Work
 from lus.steering import Course
@@ -81,7 +86,7 @@ def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(proj
     for whose in (gone, tracking.owner(), f"elsewhere {os.getpid()} 1.0"):
         study._thread_local.in_optimize_loop = True
         study.ask().set_user_attr(studies.OWNER, whose)
-    studies.bury(study)
+    studies.bury(study, {})
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
 
 
@@ -96,6 +101,47 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
     assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
+
+
+BEGIN = """
+from lus import studies
+study = studies.open_study("study")
+study._thread_local.in_optimize_loop = True
+study.ask()
+"""
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+9", "Etc/GMT-9"])
+def test_a_trial_that_a_machine_in_another_time_zone_has_just_begun_is_left_alone(
+    project: Path, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = studies.open_study("study")
+    subprocess.run([sys.executable, "-c", BEGIN], check=True, env=os.environ | {"TZ": zone})
+    monkeypatch.setattr(studies, "STARTING", 0.5)
+    seen: dict[int, float] = {}
+    studies.bury(study, seen)
+    studies.bury(study, seen)
+    assert [one.state.name for one in study.get_trials()] == ["RUNNING"]
+    time.sleep(0.6)
+    studies.bury(study, seen)
+    assert [one.state.name for one in study.get_trials()] == ["FAIL"]
+
+
+@pytest.mark.parametrize("tells_more", [False, True])
+def test_a_trial_that_others_ended_as_that_of_the_dead_does_not_count_and_the_search_goes_on(
+    project: Path, tells_more: bool
+) -> None:
+    def objective(trial: optuna.Trial, head: HeadParams) -> float:
+        if trial.number == 1:  # as when this machine has slept for longer than others wait
+            studies.open_study("study").tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            if tells_more:
+                trial.set_user_attr(studies.CURVES, [])
+        return _loss(trial, head)
+
+    joining.join(_work(3), objective, _ignore)
+    study = studies.open_study("study")
+    assert [one.state.name for one in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
@@ -155,3 +201,46 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
     done = studies.finished(studies.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds
+
+
+NAME = """
+import sys
+import time
+from pathlib import Path
+from lus import featureset, params
+from lus.stages import search
+data = featureset.read(Path(sys.argv[1]))
+part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
+print(search.study_of(data, part, params.load(Path(sys.argv[2])).search))
+"""
+
+
+def _study_name(features: Path, *code: Path) -> str:
+    """What a part's study is called where code is imported from these folders first."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, code))}
+    command = [sys.executable, "-c", NAME, str(features), str(ROOT / "params.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+
+def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of_its_own(tmp_path: Path) -> None:
+    rows = {column: ["unknown"] * 12 for column in cohort.COLUMNS}
+    rows |= {"label": [*"ab"] * 6, "patient": [f"p{number}" for number in range(12)]}
+    features, code, libraries = (tmp_path / name for name in ("features", "code", "libraries"))
+    features.mkdir()
+    info = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
+    featureset.write(features, np.zeros((12, 4, 8), np.float32), pd.DataFrame(rows), info)
+    shutil.copytree(ROOT / "src", code)
+    before = _study_name(features, code)
+    assert _study_name(features, code) == before
+    names = {}
+    for file in ("stages/search.py", "trials.py", "training.py"):
+        path = code / "lus" / file
+        kept = path.read_text()
+        path.write_text(f"{kept}# changed\n")
+        names[file] = _study_name(features, code)
+        path.write_text(kept)
+    (libraries / "tensorflow_cpu-99.0.dist-info").mkdir(parents=True)
+    (libraries / "tensorflow_cpu-99.0.dist-info/METADATA").write_text("Name: tensorflow-cpu\nVersion: 99.0\n")
+    names["TensorFlow"] = _study_name(features, code, libraries)
+    assert [what for what, name in names.items() if name == before] == []
+    assert len({*names.values()}) == len(names)

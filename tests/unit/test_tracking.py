@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,38 @@ def test_a_tracking_store_that_cannot_be_used_is_named(project: Path, monkeypatc
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(BadInput, match=r"MLflow at http://127\.0\.0\.1:9 does not answer"):
         tracking.connect()
+
+
+OWNER = [sys.executable, "-c", "from lus import tracking; print(tracking.owner())"]
+
+
+def test_a_process_is_known_to_live_and_one_that_has_ended_to_be_gone() -> None:
+    gone = subprocess.run(OWNER, capture_output=True, text=True, check=True).stdout.strip()
+    assert (tracking.alive(tracking.owner()), tracking.alive(gone)) == (True, False)
+
+
+def test_of_a_process_on_another_machine_with_the_same_name_nothing_is_known() -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    if not boot.is_file():
+        pytest.skip("this system has no identity of its start")
+    elsewhere = tracking.owner().replace(boot.read_text().strip(), "00000000-0000-4000-8000-000000000000")
+    assert elsewhere != tracking.owner()
+    assert tracking.alive(elsewhere) is None
+
+
+def test_of_a_process_in_another_container_with_the_same_name_nothing_is_known() -> None:
+    apart = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    try:
+        subprocess.run([*apart, "true"], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("namespaces of processes cannot be made here")
+    elsewhere = subprocess.run([*apart, *OWNER], capture_output=True, text=True, check=True).stdout.strip()
+    assert elsewhere.startswith(socket.gethostname())
+    assert tracking.alive(elsewhere) is None
+
+
+def test_the_owner_of_an_older_run_is_looked_for_by_the_name_of_its_machine() -> None:
+    _, pid, began = tracking.owner().rsplit(" ", 2)
+    assert tracking.alive(f"{socket.gethostname()} {pid} {began}") is True
+    assert tracking.alive(f"{socket.gethostname()} {os.getpid()} 1.00") is False
+    assert tracking.alive(f"elsewhere {pid} {began}") is None

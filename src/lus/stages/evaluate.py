@@ -297,8 +297,7 @@ def run(
 def _sentences(
     summary: dict[str, Any], ways: dict[str, Any], choice: dict[str, Any], audit: Audit, params: Evaluate, out: Path
 ) -> str:
-    bounds = summary["interval"]["accuracy"]
-    level = f"{params.confidence:.0%} interval {bounds['low']:.2f} to {bounds['high']:.2f}"
+    level = f"{params.confidence:.0%} interval {reports.between(summary['interval']['accuracy'], 2)}"
     counted = audit_record.number
     leaks = [one for one in audit.findings if one.level == audit_record.LEAK]
     marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 LEVELS = ("leak", "warning", "note")
-NEEDED = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
+READ = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
 """Files of an evaluation."""
 
 
@@ -58,7 +58,6 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
 
 
 def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
-    bounds = summary["interval"]["accuracy"]
     levels = [one["level"] for one in audit["findings"]]
     counts = [f"{levels.count(level)} {level}{'' if levels.count(level) == 1 else 's'}" for level in LEVELS]
     return {
@@ -66,26 +65,25 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
         "protocol": summary["protocol"],
         "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
-        "accuracy_interval": f"{bounds['low']:.4f} to {bounds['high']:.4f}",
+        "accuracy_interval": reports.between(summary["interval"]["accuracy"], 4),
         "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
         "patients": str(summary["patients"]),
     } | lineage
 
 
 def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
-    """What the version is made from: the commit, and the hash of every file that has a part in it."""
+    """What the version is made from: the commit, and the hashes of all files that have a part in it."""
     return tracking.lineage(
         {
             "clips": folder / featureset.CLIPS_FILE,
             "features": folder / featureset.FEATURES_FILE,
             "backbone": folder / featureset.WEIGHTS_FILE,
             "trials": build / "search" / feature_set / trials.TRIALS_FILE,
-            "evaluation": build / "evaluation" / reports.METRICS_FILE,
             "params": Path("params.yaml"),
             "dvc_lock": Path("dvc.lock"),
             "environment": Path("requirements/pipeline.txt"),
         }
-    )
+    ) | reports.identity(build / "evaluation")
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
@@ -112,10 +110,10 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     import mlflow
 
     evaluation = build / "evaluation"
-    lacking = [one for one in NEEDED if not (evaluation / one).is_file()]
+    lacking = [one for one in reports.IDENTIFYING if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
-    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in NEEDED)
+    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
     tracking.connect()
     folder = build / "features" / choice["feature_set"]
     steps(f"training {choice['feature_set']} on all clips")

@@ -121,6 +121,11 @@ def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
     return found.loss
 
 
+def study_of(data: FeatureSet, part: Part, params: Search) -> str:
+    """The name of a part's study, which depends on how heads are tried here too."""
+    return joining.name_of(data, part, params, Path(__file__))
+
+
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     """What is to be done, in order: the outer folds, then the whole cohort."""
     data, rule = featureset.read(folder), protocols.of(cut)
@@ -129,7 +134,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = joining.name_of(data, part, params)
+        name = study_of(data, part, params)
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
         tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
@@ -160,7 +165,7 @@ def _clear_up(tasks: list[Task]) -> None:
     """
     for task in tasks:
         study = studies.open_study(task.work.name)
-        studies.bury(study)
+        studies.bury(study, {})
         runs.settle(study, task.run)
     tracking.bury()
 
