@@ -138,7 +138,7 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = joining.name_of(data, part, section)
+    name = search.study_of(data, part, section)
     work = joining.Work(name, part.name, joining.Budget(len(tried)), section, None)
     task = search.Task(data, part, section, work, runs.open_search(name, data, part, section, RULE))
     study = studies.open_study(name)

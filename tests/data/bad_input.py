@@ -110,8 +110,8 @@ CLIPS = (
     Case(
         "a clip with little gain",
         bad_files.drawn("dim.avi", lambda: bad_files.lit(0.16, 0)),
-        "dim.avi: the contrast (0 to 1) is 0.01894, at least 0.03 is expected; take a clip with more gain, or export it "
-        "brighter",
+        "dim.avi: the contrast (0 to 1) is 0.01894, at least 0.03 is expected; take a clip with more gain, or "
+        "export it brighter",
     ),
     Case(
         "a clip with too much gain",
