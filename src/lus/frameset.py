@@ -44,6 +44,9 @@ class FrameSet:
             clip_id: of the clip.
             count: decoded frames of the clip.
             length: one of `lengths`.
+
+        Raises:
+            BadInput: it is not.
         """
         return np.ascontiguousarray(self._stored(clip_id)[self._rows(count, length)])
 
@@ -56,6 +59,11 @@ class FrameSet:
         return stored
 
     def _rows(self, count: int, length: int) -> IntArray:
+        if length not in self.lengths:  # its frames are not all there, and others would be taken for them
+            raise BadInput(
+                f"{self.folder}: has frames for sequences of {', '.join(map(str, self.lengths))}, not of {length}; add "
+                f"{length} to frames.lengths in params.yaml, then `dvc repro frames`"
+            )
         return np.searchsorted(clip.union_indices(count, self.lengths), clip.sample_indices(count, length))
 
 

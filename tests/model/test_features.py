@@ -179,3 +179,15 @@ def test_a_run_that_fails_leaves_the_earlier_feature_set_as_it_was(place: Path) 
         _run(place)
     assert [folder.name for folder in (place / "features").iterdir()] == [f"mobilenetv2-{LENGTH}"]
     assert (featureset.read(place / f"features/mobilenetv2-{LENGTH}").features == before).all()
+
+
+def test_a_length_that_no_frames_were_sampled_for_is_refused_and_nothing_is_kept(place: Path) -> None:
+    _frames(place, 3)
+    changes = {"weights": "weights/1.weights.h5", "seen": SIZE}
+    section = params.load(ROOT / "params.yaml").features.model_copy(update=changes)
+    out = place / "features/mobilenetv2-2"
+    expected = "frames: has frames for sequences of 4, not of 2; add 2 to frames.lengths in params.yaml"
+    with pytest.raises(BadInput, match=expected):
+        stage.run(place / "frames", place / "pretrain", out, section)
+    assert not out.exists()
+    assert [file for file in place.glob(".lus/**/*") if file.is_file()] == []

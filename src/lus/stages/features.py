@@ -41,7 +41,7 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
 
     Raises:
         BadInput: the weights cannot be had or were trained on another cohort, the CNN is to see more pixels than are
-            stored, or the engine gives other features than the reference.
+            stored, no frames were sampled for that length, or the engine gives other features than the reference.
     """
     backbone, length = featureset.parse_name(out.name)
     sampled = frameset.read(folder)
