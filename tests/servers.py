@@ -167,12 +167,12 @@ def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] |
 
 
 @contextmanager
-def answering(status: int) -> Iterator[str]:
-    """A server that answers /base/health with this status, and all else with 404."""
+def answering(status: int, otherwise: int = 404) -> Iterator[str]:
+    """A server that answers /base/health with this status, and all else with another."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/base/health" else 404)
+            self.send_response(status if self.path == "/base/health" else otherwise)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:

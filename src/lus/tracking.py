@@ -64,8 +64,8 @@ def connect() -> None:
         mlflow.set_experiment(experiment_id=experiment(EXPERIMENT))
     except MlflowException as error:
         raise BadInput(
-            f"MLflow at {shown(uri)} cannot be used ({error.message}); name another in MLFLOW_TRACKING_URI, or unset "
-            f"it to use {DATABASE} here"
+            f"MLflow at {shown(uri)} cannot be used ({cleaned(error.message)}); name another in MLFLOW_TRACKING_URI, "
+            f"or unset it to use {DATABASE} here"
         ) from None
 
 
@@ -75,13 +75,19 @@ def shown(uri: str) -> str:
     return f"{before.partition('://')[0]}://{after}" if before else uri
 
 
+def cleaned(said: str) -> str:
+    """What a server or a library says, as one short line without the passwords of addresses in it."""
+    # Up to the last @ of an address: a password may have one too.
+    return re.sub(r"://[^/\s]*@", "://", " ".join(said.split()))[:LONGEST]
+
+
 def refusal(error: Exception) -> str | None:
     """What MLflow's server does not let be done, or cannot do any more, as a sentence; None for any other error."""
     loaded = sys.modules.get("mlflow.exceptions")
     if loaded is None or not isinstance(error, loaded.MlflowException):
         return None
-    said = re.sub(r"://[^/\s@]*@", "://", " ".join(error.message.split()))
-    found = f"MLflow at {shown(address())}: {said[:LONGEST]}"
+    said = cleaned(error.message)
+    found = f"MLflow at {shown(address())}: {said}"
     if error.error_code in _NOT_ALLOWED:
         return f"{found}; ask for that right, or mend MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     # Whatever else a request ends in is an error of the server, or of the way there.

@@ -8,6 +8,7 @@ import pytest
 
 from lus import tracking
 from lus.errors import BadInput
+from tests.servers import answering
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -76,7 +77,7 @@ def test_runs_and_artifacts_stay_in_the_project_by_default(project: Path) -> Non
     ("code", "said", "advice"),
     [
         ("PERMISSION_DENIED", "API request to endpoint /api/x failed with error code 403", "ask for that right"),
-        ("INTERNAL_ERROR", "API request to http://me:secret@host/api/x failed with exception", "see to the server"),
+        ("INTERNAL_ERROR", "API request to http://me:p@secret@host/api/x failed with exception", "see to the server"),
         ("TEMPORARILY_UNAVAILABLE", "(psycopg.OperationalError) connection failed", "see to the server"),
     ],
 )
@@ -87,6 +88,17 @@ def test_what_a_server_refuses_half_way_is_one_sentence_without_its_password(cod
     assert found is not None
     assert advice in found
     assert "secret" not in found
+
+
+def test_a_server_that_is_there_and_cannot_do_anything_is_named_without_its_password(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with answering(200, otherwise=503) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("://", "://me:p@secret@"))
+        with pytest.raises(BadInput, match=r"MLflow at http://127\S+/base cannot be used \(API request to") as refused:
+            tracking.connect()
+    assert "secret" not in str(refused.value)
 
 
 def test_a_fault_of_the_program_at_mlflow_is_no_refusal() -> None:
