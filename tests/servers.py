@@ -112,10 +112,10 @@ def make_database(address: str, name: str) -> str:
     return f"{address}/{name}"
 
 
-def _authentication(folder: Path, administrator: str, password: str) -> dict[str, str]:
+def _authentication(folder: Path, administrator: str, password: str, others_may: str) -> dict[str, str]:
     """Settings under which MLflow's server knows its users."""
     settings = {
-        "default_permission": "EDIT",
+        "default_permission": others_may,
         "database_uri": f"sqlite:///{folder / 'users.db'}",
         "admin_username": administrator,
         # A password is hashed at length for every request otherwise.
@@ -131,11 +131,13 @@ def _authentication(folder: Path, administrator: str, password: str) -> dict[str
 
 
 @contextmanager
-def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] | None = None) -> Iterator[str]:
+def mlflow_server(
+    database: str, artifacts: Path, passwords: Mapping[str, str] | None = None, others_may: str = "EDIT"
+) -> Iterator[str]:
     """MLflow's server on a PostgreSQL database, through which artifacts go too; gives its address.
 
-    With passwords it asks for one: these are its users, the first of them the administrator; all may change anything
-    that was not denied to them.
+    With passwords it asks for one: these are its users, the first of them the administrator; the others have one of
+    MLflow's permissions in everything, by default that to change it.
     """
     port = free_port()
     command = [
@@ -149,7 +151,7 @@ def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] |
     artifacts.mkdir(parents=True, exist_ok=True)
     if passwords:
         command += ["--app-name", "basic-auth"]
-        environment |= _authentication(artifacts, *next(iter(passwords.items())))
+        environment |= _authentication(artifacts, *next(iter(passwords.items())), others_may)
     with (artifacts / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:

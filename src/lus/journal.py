@@ -22,7 +22,7 @@ EXPERIMENT = "lus-registry"
 TAG = "lus.journal"
 """Tag of the registered model: the run that is its journal."""
 BEGUN, ENDED = "begun", "ended"
-DONE, ABANDONED, REFUSED = "done", "abandoned", "refused"
+DONE, ABANDONED, REFUSED, FAILED = "done", "abandoned", "refused", "failed"
 LARGEST = 6000
 """Characters of a parameter in MLflow."""
 LONGEST = 120
@@ -43,7 +43,7 @@ class Act:
         conditions: of the gate: name, passed, found, expected.
         mark: tells this act from any other.
         number: its place in the journal; 0 before it is written.
-        outcome: `done`, `abandoned`, `refused`, or empty while it goes on.
+        outcome: `done`, `abandoned`, `refused`, `failed`, or empty while it goes on.
         remark: what there is to say of the outcome.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import tempfile
@@ -162,19 +163,60 @@ def _move(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Ac
     run_id = journal.of(name)
     previous = _number(registry.find(name, registry.PREVIOUS))
     act = journal.claim(run_id, Act(kind, version, champion, previous, who(), journal.now(), **more))
+    try:
+        _set_aliases(name, run_id, act)
+        journal.end(run_id, act, journal.DONE)
+    except BaseException as error:  # Ctrl-C too: an entry without an end keeps everybody waiting
+        # What goes wrong here as well, as with a server that is gone, is less to say than what went wrong before.
+        with contextlib.suppress(Exception):
+            _break_off(name, run_id, act, error)
+        raise
+    _tag(name, act)
+    return act
+
+
+def _set_aliases(name: str, run_id: str, act: Act) -> None:
     seen = _number(registry.find(name, registry.CHAMPION))
-    if seen != champion:
-        remark = f"the champion was version {champion}, and is version {seen} by now"
+    if seen != act.champion:
+        remark = f"the champion was version {act.champion}, and is version {seen} by now"
         journal.end(run_id, act, journal.REFUSED, remark)
         raise BadInput(f"{remark}: it was moved in between; nothing was changed, look at it and try again")
     client = tracking.client()
     # What is in production changes in the last step alone, so that a process that dies on the way has changed nothing.
-    if champion is not None:
-        client.set_registered_model_alias(name, registry.PREVIOUS, champion)
-    client.set_registered_model_alias(name, registry.CHAMPION, version)
-    client.set_model_version_tag(name, version, f"lus.{act.kind}.{act.number:04d}", str(act))
-    if _number(registry.find(name, registry.CHAMPION)) != version:
+    if act.champion is not None:
+        client.set_registered_model_alias(name, registry.PREVIOUS, act.champion)
+    client.set_registered_model_alias(name, registry.CHAMPION, act.version)
+    if _number(registry.find(name, registry.CHAMPION)) != act.version:
         journal.end(run_id, act, journal.REFUSED, "the champion was moved by somebody else in the same moment")
         raise BadInput(f"{name}: somebody else moved the champion in the same moment; `lus models` shows what it is")
-    journal.end(run_id, act, journal.DONE)
-    return act
+
+
+def _break_off(name: str, run_id: str, act: Act, error: BaseException) -> None:
+    """End an act that an error stopped: as done where the champion has moved, else with `previous` as it was before."""
+    why = tracking.cleaned(str(error)) or type(error).__name__
+    champion = _number(registry.find(name, registry.CHAMPION))
+    if champion == act.version:
+        journal.end(run_id, act, journal.DONE, f"broken off after the last step: {why}")
+        return
+    try:
+        if champion == act.champion:
+            _restore_previous(name, act)
+    finally:
+        journal.end(run_id, act, journal.FAILED, why)
+
+
+def _restore_previous(name: str, act: Act) -> None:
+    if _number(registry.find(name, registry.PREVIOUS)) == act.previous:
+        return
+    if act.previous is None:
+        tracking.client().delete_registered_model_alias(name, registry.PREVIOUS)
+    else:
+        tracking.client().set_registered_model_alias(name, registry.PREVIOUS, act.previous)
+
+
+def _tag(name: str, act: Act) -> None:
+    """Say on the version what was done; the journal has it already, so that nothing is lost where that is denied."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):
+        tracking.client().set_model_version_tag(name, act.version, f"lus.{act.kind}.{act.number:04d}", str(act))
