@@ -188,3 +188,36 @@ def answering(status: int, otherwise: int = 404) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def refusing(server: str, what: str) -> Iterator[str]:
+    """Stands before a server; answers 503 to every request whose body has this in it, and hands on all others."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if what.encode() in body:
+                self.send_error(503)
+                return
+            asked = {name: value for name, value in self.headers.items() if name not in ("Host", "Accept-Encoding")}
+            found = httpx.request(self.command, f"{server}{self.path}", content=body, headers=asked, timeout=60)
+            self.send_response(found.status_code)
+            self.send_header("Content-Type", found.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(found.content)))
+            self.end_headers()
+            self.wfile.write(found.content)
+
+        do_GET = do_PATCH = do_PUT = do_DELETE = do_POST  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as between:
+        thread = threading.Thread(target=between.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{between.server_port}"
+        finally:
+            between.shutdown()
+            thread.join()

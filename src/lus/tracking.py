@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import logging
@@ -12,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -135,6 +137,25 @@ def fault(uri: str, seconds: float) -> str:
         known = not isinstance(reason, ssl.SSLError)
         return f"does not answer ({getattr(reason, 'strerror', None) or reason})" if known else ""
     return ""
+
+
+@contextlib.contextmanager
+def patience(retries: int, seconds: float) -> Iterator[None]:
+    """Meanwhile MLflow asks a server that fails so many times more, and waits so long for each answer.
+
+    Left to itself it waits for two minutes each time, and tries again for four.
+    """
+    own = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": f"{retries}", "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{seconds:.0f}"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def experiment(name: str) -> str:

@@ -259,3 +259,29 @@ def test_a_promotion_whose_tag_is_denied_is_done_and_the_journal_says_so(project
     _promote()
     assert _aliases()["champion"] == "1"
     assert [one.outcome for one in _acts()] == ["done"]
+
+
+def test_an_act_that_was_given_up_while_it_hung_moves_nothing_more(project: Path) -> None:
+    for _ in range(3):
+        add(wrong=4)
+    _promote("1")
+    # Another process comes while the first step is on its way: it writes this act off, and version 3 is the champion.
+    _in_store(
+        "create trigger slow after insert on registered_model_aliases when new.alias = 'previous' begin "
+        """insert into params (key, value, run_uuid) select '0002.ended', '{"outcome": "abandoned"}', run_uuid """
+        "from params where key = '0002.begun'; "
+        "update registered_model_aliases set version = 3 where alias = 'champion'; end"
+    )
+    with pytest.raises(BadInput, match=r"promotion of version 2 .* had been given up by another process"):
+        _promote("2")
+    assert _aliases()["champion"] == "3"
+    assert [one.outcome for one in _acts()] == ["done", "abandoned"]
+
+
+def test_an_act_that_others_may_soon_give_up_moves_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(wrong=4)
+    monkeypatch.setattr(journal, "LONGEST", 2 * journal.STEP)
+    with pytest.raises(BadInput, match=r"promotion of version 1 .* took too long; nothing more was changed, try again"):
+        _promote("1")
+    assert _aliases() == {"challenger": "1"}
+    assert [one.outcome for one in _acts()] == ["failed"]

@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from lus import cli, journal, promotions, registry, tracking
@@ -28,7 +29,7 @@ from lus.errors import BadInput
 from lus.service import settings
 from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
-from tests.servers import end, free_port, make_database, mlflow_server, postgres, wait_until_ready
+from tests.servers import end, free_port, make_database, mlflow_server, postgres, refusing, wait_until_ready
 from tests.versions import LEAK, NAME, add
 
 pytestmark = pytest.mark.slow
@@ -239,6 +240,27 @@ def test_whoever_may_only_read_the_model_is_told_so_changes_nothing_and_keeps_no
         assert USER[1] not in failed.remark
         _as(ADMINISTRATOR, monkeypatch)
         assert "version 1 is the champion again" in _lus("rollback").printed
+
+
+def test_a_server_that_fails_at_the_last_step_is_not_asked_for_minutes_and_nothing_is_changed(
+    project: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1", "2"):
+        add(evaluated=False)
+        promotions.promote(*promotions.candidate(NAME, version), [])
+    add(evaluated=False)
+    before = _aliases()
+    with refusing(shared, '"champion"') as failing:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", failing)
+        new, champion = promotions.candidate(NAME, "3")
+        began = time.monotonic()
+        with pytest.raises(MlflowException, match="503"):
+            promotions.promote(new, champion, [])
+        assert time.monotonic() - began < journal.LONGEST / 2
+        assert _aliases() == before == {"champion": "2", "previous": "1", "challenger": "3"}
+        failed = journal.acts(NAME)[-1]
+        assert (failed.version, failed.outcome) == ("3", "failed")
+        assert "503" in failed.remark
 
 
 def _try(version: str, barrier: Any, answers: Any) -> None:
