@@ -36,6 +36,7 @@ LONGEST = 300
 """Characters of what a server says that are shown."""
 _NOT_ALLOWED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 _NOT_THERE = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
+_FAILED = ("API request to", "The following failures occurred while downloading")
 OWNER_TAG = "lus.owner"
 """Tag of a run with the process that it belongs to."""
 
@@ -85,17 +86,22 @@ def cleaned(said: str) -> str:
 
 def refusal(error: Exception) -> str | None:
     """What MLflow's server does not let be done, or cannot do any more, as a sentence; None for any other error."""
-    loaded = sys.modules.get("mlflow.exceptions")
-    if loaded is None or not isinstance(error, loaded.MlflowException):
+    mlflow, requests = sys.modules.get("mlflow.exceptions"), sys.modules.get("requests")
+    if mlflow is not None and isinstance(error, mlflow.MlflowException):
+        said = cleaned(error.message)
+        denied = error.error_code in _NOT_ALLOWED
+        # Whatever else a request ends in is an error of the server, or of the way there.
+        failed = error.error_code in _NOT_THERE or said.startswith(_FAILED)
+    elif requests is not None and isinstance(error, requests.RequestException):
+        # MLflow leaves these as they are where artifacts go or come.
+        said, failed = cleaned(str(error)), True
+        denied = error.response is not None and error.response.status_code in (401, 403)
+    else:
         return None
-    said = cleaned(error.message)
     found = f"MLflow at {shown(address())}: {said}"
-    if error.error_code in _NOT_ALLOWED:
+    if denied:
         return f"{found}; ask for that right, or mend MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    # Whatever else a request ends in is an error of the server, or of the way there.
-    if error.error_code in _NOT_THERE or said.startswith("API request to"):
-        return f"{found}; see to the server, and do this again: what was done is kept"
-    return None
+    return f"{found}; see to the server, and do this again: what was done is kept" if failed else None
 
 
 @functools.cache
