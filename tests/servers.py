@@ -112,10 +112,10 @@ def make_database(address: str, name: str) -> str:
     return f"{address}/{name}"
 
 
-def _authentication(folder: Path, administrator: str, password: str) -> dict[str, str]:
+def _authentication(folder: Path, administrator: str, password: str, others_may: str) -> dict[str, str]:
     """Settings under which MLflow's server knows its users."""
     settings = {
-        "default_permission": "EDIT",
+        "default_permission": others_may,
         "database_uri": f"sqlite:///{folder / 'users.db'}",
         "admin_username": administrator,
         # A password is hashed at length for every request otherwise.
@@ -131,11 +131,13 @@ def _authentication(folder: Path, administrator: str, password: str) -> dict[str
 
 
 @contextmanager
-def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] | None = None) -> Iterator[str]:
+def mlflow_server(
+    database: str, artifacts: Path, passwords: Mapping[str, str] | None = None, others_may: str = "EDIT"
+) -> Iterator[str]:
     """MLflow's server on a PostgreSQL database, through which artifacts go too; gives its address.
 
-    With passwords it asks for one: these are its users, the first of them the administrator; all may change anything
-    that was not denied to them.
+    With passwords it asks for one: these are its users, the first of them the administrator; the others have one of
+    MLflow's permissions in everything, by default that to change it.
     """
     port = free_port()
     command = [
@@ -149,7 +151,7 @@ def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] |
     artifacts.mkdir(parents=True, exist_ok=True)
     if passwords:
         command += ["--app-name", "basic-auth"]
-        environment |= _authentication(artifacts, *next(iter(passwords.items())))
+        environment |= _authentication(artifacts, *next(iter(passwords.items())), others_may)
     with (artifacts / "server.log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -167,12 +169,12 @@ def mlflow_server(database: str, artifacts: Path, passwords: Mapping[str, str] |
 
 
 @contextmanager
-def answering(status: int) -> Iterator[str]:
-    """A server that answers /base/health with this status, and all else with 404."""
+def answering(status: int, otherwise: int = 404) -> Iterator[str]:
+    """A server that answers /base/health with this status, and all else with another."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status if self.path == "/base/health" else 404)
+            self.send_response(status if self.path == "/base/health" else otherwise)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -185,4 +187,37 @@ def answering(status: int) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}/base"
         finally:
             server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def refusing(server: str, what: str) -> Iterator[str]:
+    """Stands before a server; answers 503 to every request whose body has this in it, and hands on all others."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if what.encode() in body:
+                self.send_error(503)
+                return
+            asked = {name: value for name, value in self.headers.items() if name not in ("Host", "Accept-Encoding")}
+            found = httpx.request(self.command, f"{server}{self.path}", content=body, headers=asked, timeout=60)
+            self.send_response(found.status_code)
+            self.send_header("Content-Type", found.headers.get("Content-Type", "text/plain"))
+            self.send_header("Content-Length", str(len(found.content)))
+            self.end_headers()
+            self.wfile.write(found.content)
+
+        do_GET = do_PATCH = do_PUT = do_DELETE = do_POST  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as between:
+        thread = threading.Thread(target=between.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{between.server_port}"
+        finally:
+            between.shutdown()
             thread.join()

@@ -70,8 +70,9 @@ def _sentence(error: Exception) -> str | None:
     """What to tell the user of an error; None where the fault is the program's."""
     if isinstance(error, BadInput):
         return str(error)
-    if not isinstance(error, OSError):
-        return tracking.refusal(error)
+    # Before errors of the system, as which those of requests come too.
+    if (said := tracking.refusal(error)) is not None or not isinstance(error, OSError):
+        return said
     # A write that finds the disk full does not say where it was writing.
     if error.errno not in NO_FAULT_OF_OURS or (error.filename is None and error.errno != errno.ENOSPC):
         return None

@@ -143,12 +143,7 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5
         raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {tracking.shown(uri)} in a browser")
     _refuse_taken("127.0.0.1", port, "--port")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    arguments = [
-        "--backend-store-uri",
-        uri,
-        "--artifacts-destination",
-        str(tracking.ARTIFACTS),
-        "--workers",
-        "1",
-    ]
+    # Not as an argument, which all users of the machine see: it may hold a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    arguments = ["--artifacts-destination", str(tracking.ARTIFACTS), "--workers", "1"]
     os.execv(program, [str(program), "server", "--host", "127.0.0.1", "--port", str(port), *arguments])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,11 +23,13 @@ EXPERIMENT = "lus-registry"
 TAG = "lus.journal"
 """Tag of the registered model: the run that is its journal."""
 BEGUN, ENDED = "begun", "ended"
-DONE, ABANDONED, REFUSED = "done", "abandoned", "refused"
+DONE, ABANDONED, REFUSED, FAILED = "done", "abandoned", "refused", "failed"
 LARGEST = 6000
 """Characters of a parameter in MLflow."""
 LONGEST = 120
 """Seconds after which an act that has not ended is taken for dead; one takes a second."""
+STEP = 20
+"""Seconds that one step of an act takes at most; as much is left for clocks that differ."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Act:
         conditions: of the gate: name, passed, found, expected.
         mark: tells this act from any other.
         number: its place in the journal; 0 before it is written.
-        outcome: `done`, `abandoned`, `refused`, or empty while it goes on.
+        outcome: `done`, `abandoned`, `refused`, `failed`, or empty while it goes on.
         remark: what there is to say of the outcome.
     """
 
@@ -141,6 +144,28 @@ def claim(run_id: str, act: Act) -> Act:
     return replace(act, number=number)
 
 
+def hold(run_id: str, act: Act, began: float, steps: int = 1) -> None:
+    """Make sure that an act may go on: nobody has written it off, and nobody can while its next steps are on their way.
+
+    Args:
+        run_id: the journal.
+        act: as it was claimed.
+        began: by `time.monotonic`, before it was claimed.
+        steps: that are to be made before the next look.
+
+    Raises:
+        BadInput: it may not.
+    """
+    if next(one for one in read(run_id) if one.number == act.number).outcome:
+        raise _given_up(act)
+    if time.monotonic() - began >= LONGEST - (steps + 1) * STEP:
+        raise BadInput(f"the {act} took too long; nothing more was changed, try again when the server answers faster")
+
+
+def _given_up(act: Act) -> BadInput:
+    return BadInput(f"the {act} had been given up by another process; look at `lus models` and do it again")
+
+
 def end(run_id: str, act: Act, outcome: str, remark: str = "") -> None:
     """Write that an act has ended.
 
@@ -148,7 +173,7 @@ def end(run_id: str, act: Act, outcome: str, remark: str = "") -> None:
         BadInput: another process has written so before.
     """
     if not _write(run_id, act.number, ENDED, {"outcome": outcome, "remark": remark}):
-        raise BadInput(f"the {act} had been given up by another process; look at `lus models` and do it again")
+        raise _given_up(act)
 
 
 def _plain(act: Act) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -161,20 +163,65 @@ def _move(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Ac
     name, version = str(new.name), str(new.version)
     run_id = journal.of(name)
     previous = _number(registry.find(name, registry.PREVIOUS))
+    began = time.monotonic()
     act = journal.claim(run_id, Act(kind, version, champion, previous, who(), journal.now(), **more))
+    try:
+        _set_aliases(name, run_id, act, began)
+        journal.end(run_id, act, journal.DONE)
+    except BaseException as error:  # Ctrl-C too: an entry without an end keeps everybody waiting
+        # What goes wrong here as well, as with a server that is gone, is less to say than what went wrong before.
+        with contextlib.suppress(Exception), tracking.patience(3, journal.STEP):
+            _break_off(name, run_id, act, began, error)
+        raise
+    _tag(name, act)
+    return act
+
+
+def _set_alias(name: str, alias: str, version: str | None) -> None:
+    """One step, of which the server hears once and soon: tried again later it could undo what others did meanwhile."""
+    client = tracking.client()
+    with tracking.patience(0, journal.STEP / 2):
+        if version is None:
+            client.delete_registered_model_alias(name, alias)
+        else:
+            client.set_registered_model_alias(name, alias, version)
+
+
+def _set_aliases(name: str, run_id: str, act: Act, began: float) -> None:
     seen = _number(registry.find(name, registry.CHAMPION))
-    if seen != champion:
-        remark = f"the champion was version {champion}, and is version {seen} by now"
+    if seen != act.champion:
+        remark = f"the champion was version {act.champion}, and is version {seen} by now"
         journal.end(run_id, act, journal.REFUSED, remark)
         raise BadInput(f"{remark}: it was moved in between; nothing was changed, look at it and try again")
-    client = tracking.client()
     # What is in production changes in the last step alone, so that a process that dies on the way has changed nothing.
-    if champion is not None:
-        client.set_registered_model_alias(name, registry.PREVIOUS, champion)
-    client.set_registered_model_alias(name, registry.CHAMPION, version)
-    client.set_model_version_tag(name, version, f"lus.{act.kind}.{act.number:04d}", str(act))
-    if _number(registry.find(name, registry.CHAMPION)) != version:
+    if act.champion is not None:
+        journal.hold(run_id, act, began, steps=2)
+        _set_alias(name, registry.PREVIOUS, act.champion)
+    journal.hold(run_id, act, began, steps=2)  # the second one brings `previous` back where this one fails
+    _set_alias(name, registry.CHAMPION, act.version)
+    if _number(registry.find(name, registry.CHAMPION)) != act.version:
         journal.end(run_id, act, journal.REFUSED, "the champion was moved by somebody else in the same moment")
         raise BadInput(f"{name}: somebody else moved the champion in the same moment; `lus models` shows what it is")
-    journal.end(run_id, act, journal.DONE)
-    return act
+
+
+def _break_off(name: str, run_id: str, act: Act, began: float, error: BaseException) -> None:
+    """End an act that an error stopped: as done where the champion has moved, else with `previous` as it was before."""
+    why = tracking.cleaned(str(error)) or type(error).__name__
+    champion = _number(registry.find(name, registry.CHAMPION))
+    if champion == act.version:
+        journal.end(run_id, act, journal.DONE, f"broken off after the last step: {why}")
+        return
+    try:
+        if champion == act.champion and _number(registry.find(name, registry.PREVIOUS)) != act.previous:
+            journal.hold(run_id, act, began)
+            _set_alias(name, registry.PREVIOUS, act.previous)
+    finally:
+        journal.end(run_id, act, journal.FAILED, why)
+
+
+def _tag(name: str, act: Act) -> None:
+    """Say on the version what was done; the journal has it already, so that nothing is lost where that is denied."""
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException), tracking.patience(3, journal.STEP):
+        tracking.client().set_model_version_tag(name, act.version, f"lus.{act.kind}.{act.number:04d}", str(act))

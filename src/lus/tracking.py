@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import logging
@@ -12,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +37,7 @@ LONGEST = 300
 """Characters of what a server says that are shown."""
 _NOT_ALLOWED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 _NOT_THERE = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
+_FAILED = ("API request to", "The following failures occurred while downloading")
 OWNER_TAG = "lus.owner"
 """Tag of a run with the process that it belongs to."""
 
@@ -65,8 +68,8 @@ def connect() -> None:
         mlflow.set_experiment(experiment_id=experiment(EXPERIMENT))
     except MlflowException as error:
         raise BadInput(
-            f"MLflow at {shown(uri)} cannot be used ({error.message}); name another in MLFLOW_TRACKING_URI, or unset "
-            f"it to use {DATABASE} here"
+            f"MLflow at {shown(uri)} cannot be used ({cleaned(error.message)}); name another in MLFLOW_TRACKING_URI, "
+            f"or unset it to use {DATABASE} here"
         ) from None
 
 
@@ -76,19 +79,30 @@ def shown(uri: str) -> str:
     return f"{before.partition('://')[0]}://{after}" if before else uri
 
 
+def cleaned(said: str) -> str:
+    """What a server or a library says, as one short line without the passwords of addresses in it."""
+    # Up to the last @ of an address: a password may have one too.
+    return re.sub(r"://[^/\s]*@", "://", " ".join(said.split()))[:LONGEST]
+
+
 def refusal(error: Exception) -> str | None:
     """What MLflow's server does not let be done, or cannot do any more, as a sentence; None for any other error."""
-    loaded = sys.modules.get("mlflow.exceptions")
-    if loaded is None or not isinstance(error, loaded.MlflowException):
+    mlflow, requests = sys.modules.get("mlflow.exceptions"), sys.modules.get("requests")
+    if mlflow is not None and isinstance(error, mlflow.MlflowException):
+        said = cleaned(error.message)
+        denied = error.error_code in _NOT_ALLOWED
+        # Whatever else a request ends in is an error of the server, or of the way there.
+        failed = error.error_code in _NOT_THERE or said.startswith(_FAILED)
+    elif requests is not None and isinstance(error, requests.RequestException):
+        # MLflow leaves these as they are where artifacts go or come.
+        said, failed = cleaned(str(error)), True
+        denied = error.response is not None and error.response.status_code in (401, 403)
+    else:
         return None
-    said = re.sub(r"://[^/\s@]*@", "://", " ".join(error.message.split()))
-    found = f"MLflow at {shown(address())}: {said[:LONGEST]}"
-    if error.error_code in _NOT_ALLOWED:
+    found = f"MLflow at {shown(address())}: {said}"
+    if denied:
         return f"{found}; ask for that right, or mend MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    # Whatever else a request ends in is an error of the server, or of the way there.
-    if error.error_code in _NOT_THERE or said.startswith("API request to"):
-        return f"{found}; see to the server, and do this again: what was done is kept"
-    return None
+    return f"{found}; see to the server, and do this again: what was done is kept" if failed else None
 
 
 @functools.cache
@@ -130,6 +144,25 @@ def fault(uri: str, seconds: float) -> str:
         known = not isinstance(reason, ssl.SSLError)
         return f"does not answer ({getattr(reason, 'strerror', None) or reason})" if known else ""
     return ""
+
+
+@contextlib.contextmanager
+def patience(retries: int, seconds: float) -> Iterator[None]:
+    """Meanwhile MLflow asks a server that fails so many times more, and waits so long for each answer.
+
+    Left to itself it waits for two minutes each time, and tries again for four.
+    """
+    own = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": f"{retries}", "MLFLOW_HTTP_REQUEST_TIMEOUT": f"{seconds:.0f}"}
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def experiment(name: str) -> str:

@@ -94,7 +94,7 @@ def test_other_weights_and_another_input_size_never_serve_old_features(place: Pa
 @pytest.mark.parametrize("seen", [96, None])
 def test_frames_are_never_enlarged(place: Path, seen: int | None) -> None:
     _frames(place, 3)
-    with pytest.raises(BadInput, match=rf"mobilenetv2 is to see {seen or 224} x .*; set frames\.size to"):
+    with pytest.raises(BadInput, match=rf"mobilenetv2 is to see {seen or 224} x .*; set frames\.side to"):
         _run(place, seen=seen)
     assert not (place / "features").exists()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,3 +193,95 @@ def test_a_journal_that_was_deleted_or_a_model_of_other_hands_is_said_or_mended(
     with pytest.raises(BadInput, match="was deleted; restore it in MLflow"):
         _promote()
     assert _aliases()["champion"] == "1"
+
+
+def _in_store(*statements: str) -> None:
+    """Change MLflow's database itself: what a store that denies something, or another process, does to a promotion."""
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        database.executescript(";".join(statements))
+
+
+def _denied(table: str, condition: str) -> str:
+    """A statement after which the store writes nothing more into a table where the condition is met."""
+    return "; ".join(
+        f"create trigger {table}_{when} before {when} on {table} when {condition} "
+        "begin select raise(abort, 'denied at http://me:p@ss@host/store'); end"
+        for when in ("insert", "update")
+    )
+
+
+def test_a_move_that_is_denied_half_way_changes_nothing_and_keeps_nobody_waiting(project: Path) -> None:
+    for _ in range(3):
+        add(wrong=4)
+    _promote("1")
+    _promote("2")
+    _in_store(_denied("registered_model_aliases", "new.alias = 'champion'"))
+    with pytest.raises(mlflow.MlflowException, match="denied"):
+        _promote("3")
+    assert _aliases() == {"champion": "2", "challenger": "3", "previous": "1"}
+    failed = _acts()[-1]
+    assert failed.outcome == "failed"
+    assert "denied at http://host/store" in failed.remark
+    assert "ss@" not in failed.remark
+    _in_store(*(f"drop trigger registered_model_aliases_{when}" for when in ("insert", "update")))
+    promotions.rollback(NAME)
+    assert _aliases() == {"champion": "1", "challenger": "3", "previous": "2"}
+
+
+def test_the_second_champion_that_is_denied_leaves_no_previous(project: Path) -> None:
+    for _ in range(2):
+        add(wrong=4)
+    _promote("1")
+    _in_store(_denied("registered_model_aliases", "new.alias = 'champion'"))
+    with pytest.raises(mlflow.MlflowException, match="denied"):
+        _promote("2")
+    assert _aliases() == {"champion": "1", "challenger": "2"}
+
+
+def test_a_promotion_that_ctrl_c_ends_says_so_in_the_journal(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(wrong=4)
+
+    def interrupted(*_: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _promote()
+    assert [(one.outcome, one.remark) for one in _acts()] == [("failed", "KeyboardInterrupt")]
+    _promote()
+    assert _aliases()["champion"] == "1"
+
+
+def test_a_promotion_whose_tag_is_denied_is_done_and_the_journal_says_so(project: Path) -> None:
+    add(wrong=4)
+    _in_store(_denied("model_version_tags", "new.key like 'lus.promotion%'"))
+    _promote()
+    assert _aliases()["champion"] == "1"
+    assert [one.outcome for one in _acts()] == ["done"]
+
+
+def test_an_act_that_was_given_up_while_it_hung_moves_nothing_more(project: Path) -> None:
+    for _ in range(3):
+        add(wrong=4)
+    _promote("1")
+    # Another process comes while the first step is on its way: it writes this act off, and version 3 is the champion.
+    _in_store(
+        "create trigger slow after insert on registered_model_aliases when new.alias = 'previous' begin "
+        """insert into params (key, value, run_uuid) select '0002.ended', '{"outcome": "abandoned"}', run_uuid """
+        "from params where key = '0002.begun'; "
+        "update registered_model_aliases set version = 3 where alias = 'champion'; end"
+    )
+    with pytest.raises(BadInput, match=r"promotion of version 2 .* had been given up by another process"):
+        _promote("2")
+    assert _aliases()["champion"] == "3"
+    assert [one.outcome for one in _acts()] == ["done", "abandoned"]
+
+
+def test_an_act_that_others_may_soon_give_up_moves_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(wrong=4)
+    monkeypatch.setattr(journal, "LONGEST", 2 * journal.STEP)
+    with pytest.raises(BadInput, match=r"promotion of version 1 .* took too long; nothing more was changed, try again"):
+        _promote("1")
+    assert _aliases() == {"challenger": "1"}
+    assert [one.outcome for one in _acts()] == ["failed"]

@@ -21,14 +21,15 @@ from typing import Any
 
 import httpx
 import pytest
+from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
-from lus import cli, journal, promotions, registry
+from lus import cli, journal, promotions, registry, tracking
 from lus.errors import BadInput
 from lus.service import settings
 from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
-from tests.servers import end, free_port, make_database, mlflow_server, postgres, wait_until_ready
+from tests.servers import end, free_port, make_database, mlflow_server, postgres, refusing, wait_until_ready
 from tests.versions import LEAK, NAME, add
 
 pytestmark = pytest.mark.slow
@@ -36,16 +37,28 @@ pytestmark = pytest.mark.slow
 ADMINISTRATOR, USER = ("administrator", "a long password"), ("someone", "another long password")
 
 
-@pytest.fixture
-def shared(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of an MLflow server on PostgreSQL with two users; this process is the one with fewer rights."""
+@contextmanager
+def _server(project: Path, monkeypatch: pytest.MonkeyPatch, others_may: str = "EDIT") -> Iterator[str]:
+    """The address of an MLflow server on PostgreSQL with two users."""
     with postgres() as address:
         database = make_database(address, "mlflow")
-        with mlflow_server(database, project / "artifacts", dict([ADMINISTRATOR, USER])) as server:
+        with mlflow_server(database, project / "artifacts", dict([ADMINISTRATOR, USER]), others_may) as server:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
-            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER[0])
-            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", USER[1])
             yield server
+
+
+def _as(who: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on this process is that user."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", who[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", who[1])
+
+
+@pytest.fixture
+def shared(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an MLflow server; this process is the user with fewer rights."""
+    with _server(project, monkeypatch) as server:
+        _as(USER, monkeypatch)
+        yield server
 
 
 @dataclass(frozen=True)
@@ -189,28 +202,65 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
         "1": ["champion"],
     }
 
-    # Whoever may only read the model is told so, and changes nothing.
-    _may_only_read(shared)
-    before = _aliases()
-    refused = _typed("rollback")
-    assert refused.returncode == 2
-    assert re.fullmatch(
-        r"lus: MLflow at http://127\S+: .*; ask for that right, or mend MLFLOW_\S+ and \S+\n", refused.stderr
-    )
-    assert _aliases() == before
 
-
-def _may_only_read(server: str) -> None:
-    """The administrator takes the right to change the model from this process."""
-    body = {"name": NAME, "username": USER[0], "permission": "READ"}
-    address = f"{server}/api/2.0/mlflow/registered-models/permissions/update"
-    assert httpx.patch(address, json=body, auth=ADMINISTRATOR, timeout=30).status_code == 200
+def _may_write_the_journal(server: str) -> None:
+    """The administrator gives the user the right to change the runs of the journal's experiment."""
+    experiment = {"resource_type": "experiment", "resource_id": tracking.experiment(journal.EXPERIMENT)}
+    body = experiment | {"username": USER[0], "permission": "EDIT"}
+    address = f"{server}/api/3.0/mlflow/users/permissions/grant"
+    answer = httpx.post(address, json=body, auth=ADMINISTRATOR, timeout=30)
+    assert answer.status_code == 200, answer.text
 
 
 def _typed(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, where no error is caught for the test."""
     command = [str(Path(sys.executable).with_name("lus")), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_whoever_may_only_read_the_model_is_told_so_changes_nothing_and_keeps_nobody_waiting(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _server(project, monkeypatch, others_may="READ") as server:
+        _as(ADMINISTRATOR, monkeypatch)
+        for version in ("1", "2"):
+            add(evaluated=False)
+            promotions.promote(*promotions.candidate(NAME, version), [])
+        _may_write_the_journal(server)
+        before = _aliases()
+        _as(USER, monkeypatch)
+        refused = _typed("rollback")
+        assert refused.returncode == 2
+        advice = r"ask for that right, or mend MLFLOW_\S+ and \S+\n"
+        assert re.fullmatch(rf"lus: MLflow at http://127\S+: .*; {advice}", refused.stderr)
+        assert _aliases() == before
+        failed = journal.acts(NAME)[-1]
+        assert (failed.kind, failed.outcome) == ("rollback", "failed")
+        assert "Permission denied" in failed.remark
+        assert USER[1] not in failed.remark
+        _as(ADMINISTRATOR, monkeypatch)
+        assert "version 1 is the champion again" in _lus("rollback").printed
+
+
+def test_a_server_that_fails_at_the_last_step_is_not_asked_for_minutes_and_nothing_is_changed(
+    project: Path, shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1", "2"):
+        add(evaluated=False)
+        promotions.promote(*promotions.candidate(NAME, version), [])
+    add(evaluated=False)
+    before = _aliases()
+    with refusing(shared, '"champion"') as failing:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", failing)
+        new, champion = promotions.candidate(NAME, "3")
+        began = time.monotonic()
+        with pytest.raises(MlflowException, match="503"):
+            promotions.promote(new, champion, [])
+        assert time.monotonic() - began < journal.LONGEST / 2
+        assert _aliases() == before == {"champion": "2", "previous": "1", "challenger": "3"}
+        failed = journal.acts(NAME)[-1]
+        assert (failed.version, failed.outcome) == ("3", "failed")
+        assert "503" in failed.remark
 
 
 def _try(version: str, barrier: Any, answers: Any) -> None:

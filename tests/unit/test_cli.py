@@ -4,14 +4,17 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 import typer
 import yaml
 
-from lus import cli
+from lus import cli, tracking
 from tests.conftest import ROOT, make_cohort
+from tests.servers import end, free_port, wait_until_ready
 
 LUS = Path(sys.executable).with_name("lus")
 
@@ -145,6 +148,27 @@ def test_the_pages_of_a_shared_server_are_pointed_to(project: Path, monkeypatch:
     done = _lus("ui", cwd=project)
     assert done.returncode == 2
     assert "open http://mlflow.example.org in a browser" in done.stderr
+
+
+def test_the_address_of_the_database_is_in_no_process_table_while_the_pages_are_served(project: Path) -> None:
+    tracking.connect()
+    port = free_port()
+    secret = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}?secret"}
+    secret |= {"MLFLOW_BACKEND_STORE_URI": "sqlite:///another.db"}  # what was set for something else does not count
+    with (project / "ui.log").open("wb") as log:
+        command = [str(LUS), "ui", "--port", str(port)]
+        server = subprocess.Popen(command, cwd=project, env=secret, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/health", server, seconds=180)
+            whole = psutil.Process(server.pid)
+            shown = [" ".join(one.cmdline()) for one in (whole, *whole.children(recursive=True))]
+            asked = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=lus"
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            end(server)
+    assert len(shown) > 1
+    assert not [one for one in shown if "secret" in one]
 
 
 def test_a_bento_that_is_gone_is_named_with_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
