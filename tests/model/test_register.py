@@ -85,3 +85,16 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
         run = MlflowClient().get_run(version.run_id)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
+
+
+def test_what_was_changed_meanwhile_is_refused_before_anything_is_registered(searched: Path) -> None:
+    evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
+    before = [one.version for one in MlflowClient().search_model_versions()]
+
+    def refuse() -> None:
+        raise BadInput("register.seed changed")
+
+    with pytest.raises(BadInput, match=r"register\.seed changed"):
+        register.run(searched, searched / "register.json", ALL.register_, refuse_changes=refuse)
+    assert [one.version for one in MlflowClient().search_model_versions()] == before
+    assert not (searched / "register.json").exists()
