@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lus import meanwhile
+
 app = typer.Typer()
 STAGES = "Stages of the pipeline, in order; dvc repro runs those that are due"
 BUILD = Path("build")
@@ -23,8 +25,10 @@ def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path(
     from lus import params, progress
     from lus.stages import simulate as stage
 
-    section = params.load().simulate
-    print(progress.with_bar("simulate", lambda report: stage.run(out, section, report)))
+    with meanwhile.unchanged():
+        section = params.load().simulate
+        said = progress.with_bar("simulate", lambda report: stage.run(out, section, report))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -45,9 +49,11 @@ def cohort(
     from lus import params, progress
     from lus.stages import cohort as stage
 
-    loaded = params.load()
-    clips = folder or Path(loaded.cohort.folder)
-    print(progress.with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report)))
+    with meanwhile.unchanged():
+        loaded = params.load()
+        clips = folder or Path(loaded.cohort.folder)
+        said = progress.with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -68,8 +74,10 @@ def frames(
     from lus import params, progress
     from lus.stages import frames as stage
 
-    loaded = params.load()
-    print(progress.with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick)))
+    with meanwhile.unchanged():
+        loaded = params.load()
+        said = progress.with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick))
+    print(said)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -87,8 +95,8 @@ def pretrain(
     from lus import backbones, params, progress, quiet
     from lus.stages import pretrain as stage
 
-    loaded = params.load()
-    with progress.steps() as step:
+    with meanwhile.unchanged(), progress.steps() as step:
+        loaded = params.load()
         if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
             quiet.import_tensorflow(step)
         said = stage.run(sampled, out, loaded, step(f"pretrain {out.name}"))
@@ -110,8 +118,8 @@ def features(
     from lus import params, progress, quiet
     from lus.stages import features as stage
 
-    section = params.load().features
-    with progress.steps() as step:
+    with meanwhile.unchanged(), progress.steps() as step:
+        section = params.load().features
         quiet.import_tensorflow(step)
         said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
     print(said)
@@ -132,8 +140,8 @@ def search(
     from lus import params, progress, quiet
     from lus.stages import search as stage
 
-    loaded = params.load()
-    with progress.steps() as step:
+    with meanwhile.unchanged(), progress.steps() as step:
+        loaded = params.load()
         quiet.import_tensorflow(step)
         said = stage.run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
     print(said)
@@ -151,9 +159,9 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
     from lus import featureset, params, progress, quiet
     from lus.stages import evaluate as stage
 
-    loaded = params.load()
-    names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
-    with progress.steps() as step:
+    with meanwhile.unchanged(), progress.steps() as step:
+        loaded = params.load()
+        names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
         quiet.import_tensorflow(step)
         said = stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
     print(said)
@@ -171,10 +179,12 @@ def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD 
     from lus import params, progress, quiet
     from lus.stages import register as stage
 
+    refuse_changes = meanwhile.begin()
     section = params.load().register_
     with progress.steps() as step:
         quiet.import_tensorflow(step)
-        said = stage.run(BUILD, out, section, step)
+        # Before it registers: a version stays, whatever DVC records.
+        said = stage.run(BUILD, out, section, step, refuse_changes)
     print(said)
 
 
@@ -199,10 +209,10 @@ def package(
     from lus import params, progress, quiet
     from lus.stages import package as stage
 
-    loaded = params.load()
-    section = loaded.package
-    chosen = section.model_copy(update={"alias": alias}) if alias else section
-    with progress.steps() as step:
+    with meanwhile.unchanged(), progress.steps() as step:
+        loaded = params.load()
+        section = loaded.package
+        chosen = section.model_copy(update={"alias": alias}) if alias else section
         quiet.import_tensorflow(step)
         said = stage.run(loaded.register_.name, BUILD / "served", out, chosen, step)
     print(said)

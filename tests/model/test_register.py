@@ -132,3 +132,16 @@ def test_where_one_patient_alone_is_tested_intervals_are_not_defined_and_the_res
     note = MlflowClient().get_run(versions.lineage("lus-classifier", "1").run_id).data.tags["mlflow.note.content"]
     assert "(interval not defined) on 2 clips of 1 patients" in note
     assert "nan" not in said + note
+
+
+def test_what_was_changed_meanwhile_is_refused_before_anything_is_registered(searched: Path) -> None:
+    evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
+    before = [one.version for one in MlflowClient().search_model_versions()]
+
+    def refuse() -> None:
+        raise BadInput("register.seed changed")
+
+    with pytest.raises(BadInput, match=r"register\.seed changed"):
+        register.run(searched, searched / "register.json", ALL.register_, refuse_changes=refuse)
+    assert [one.version for one in MlflowClient().search_model_versions()] == before
+    assert not (searched / "register.json").exists()

@@ -71,7 +71,7 @@ LAYERS = [
     {"dicom"},
     {"codestream", "dicom_header"},
     {"params", "pool", "ports", "progress", "quiet"},
-    {"arrays", "files"},
+    {"arrays", "files", "meanwhile"},
     {"errors"},
 ]
 """Modules of the package from the top down: each imports from below itself only."""

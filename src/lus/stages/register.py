@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,13 @@ def _example(sampled: FrameSet, length: int) -> Frames:
     return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
 
 
-def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
+def run(
+    build: Path,
+    out: Path,
+    params: Register,
+    steps: Steps = unseen,
+    refuse_changes: Callable[[], None] = lambda: None,
+) -> str:
     """Train the chosen classifier on the whole cohort and register it.
 
     Args:
@@ -100,12 +107,13 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
         out: a JSON file: name, version, run.
         params: the name in the registry.
         steps: told what is under way.
+        refuse_changes: called just before anything is written to MLflow, where it stays.
 
     Returns:
         A sentence with the version.
 
     Raises:
-        BadInput: nothing has been evaluated yet, or MLflow does not answer.
+        BadInput: nothing has been evaluated yet, MLflow does not answer, or something was changed meanwhile.
     """
     import mlflow
 
@@ -124,6 +132,7 @@ def run(build: Path, out: Path, params: Register, steps: Steps = unseen) -> str:
     card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
     text = modelcard.write(card, summary, audit, sampled.clips)
     files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]
+    refuse_changes()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
