@@ -73,9 +73,8 @@ def test_clips_without_labels_are_told_where_labels_come_from(project: Path) -> 
 
 def test_registering_before_evaluating_says_what_to_do(project: Path) -> None:
     said = _refused("register", cwd=project)
-    assert said == (
-        "build/evaluation: has no metrics.json, choice.json, audit.json, record.json, predictions.csv; `dvc repro evaluate` makes it"
-    )
+    lacking = "metrics.json, choice.json, audit.json, record.json, predictions.csv"
+    assert said == f"build/evaluation: has no {lacking}; `dvc repro evaluate` makes it"
 
 
 @pytest.mark.parametrize(
