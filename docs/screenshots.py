@@ -199,7 +199,7 @@ def leaking(folder: Path) -> None:
 
 
 def take_checks(page: Page, folder: Path) -> None:
-    """Store the page of the checks, down to the last clip that is left out."""
+    """Store the page of the checks, down to the last clip that is not usable."""
     with tempfile.TemporaryDirectory() as scratch:
         damaged(Path(scratch))
         page.set_viewport_size({"width": 1200, "height": 800})

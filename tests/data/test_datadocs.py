@@ -132,7 +132,7 @@ def test_a_clips_name_is_no_markup(docs: Path) -> None:
 def test_a_cohort_that_stops_the_run_is_told_first(tmp_path: Path) -> None:
     _write(tmp_path / "docs", labels=("a",))
     text = _Page(tmp_path / "docs/index.html").text
-    stops = "What stops the run failed label: there are two labels or more; found: 1 Clips that are left out No clip"
+    stops = "What stops the run failed label: there are two labels or more; found: 1 Clips that are not usable No clip"
     assert stops in text
 
 
