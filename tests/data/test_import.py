@@ -57,7 +57,8 @@ def test_the_clips_are_fetched_once_and_the_pipeline_then_runs_on_them_without_t
     shutil.copytree(ROOT / ".dvc", project / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     for name in ("params.yaml", "dvc.yaml", "Makefile", ".gitignore", ".dvcignore"):
         shutil.copy(ROOT / name, project)
-    (project / "src").symlink_to(ROOT / "src")
+    for name in ("src", "requirements"):
+        (project / name).symlink_to(ROOT / name)
     # The clips at hand have a commit of their own; all else of the import stays as it is.
     (project / "data.dvc").write_text(re.sub(r"\b[0-9a-f]{40}\b", commit, (ROOT / "data.dvc").read_text()))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
