@@ -14,10 +14,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -46,13 +47,18 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float =
 
 
 def end(server: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    """End a server and what it started, in a process group of their own."""
-    os.killpg(server.pid, signal.SIGINT)
-    try:
-        server.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait(seconds)
+    """End a server in a process group of its own, and what it started, in whatever group."""
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(server.pid).children(recursive=True)
+        os.killpg(server.pid, signal.SIGINT)
+        try:
+            server.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait(seconds)
+        for left in psutil.wait_procs(started, timeout=5)[1]:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
 
 def _program(name: str) -> str:
