@@ -53,6 +53,17 @@ def experiment(address: str) -> str:
     return str(found.experiment_id)
 
 
+def choose_columns(page: Page) -> None:
+    """Show the loss in the table of runs, in place of what says nothing here, and names at their full length."""
+    page.get_by_role("button", name="Columns").first.click()
+    for name in ("Source", "Models", "loss", "accuracy"):
+        page.locator(".du-bois-light-tree").get_by_text(name, exact=True).first.click()
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+    names = page.locator(".ag-header-cell").filter(has_text="Run Name")
+    names.locator(".ag-header-cell-resize").dblclick(force=True)
+
+
 def take_mlflow(page: Page, folder: Path, address: str) -> None:
     """Look for the finished trials on the whole cohort, choose the three best, compare them; store the pictures."""
     query = {
@@ -67,16 +78,19 @@ def take_mlflow(page: Page, folder: Path, address: str) -> None:
     close = page.get_by_role("button", name="Close")
     if close.count():
         close.first.click()
+    choose_columns(page)
     for place in range(3):
         boxes.nth(place).check()
     page.wait_for_timeout(2000)
-    page.screenshot(path=folder / "mlflow-trials.png")
+    page.screenshot(path=folder / "mlflow-trials.png", clip={"x": 0, "y": 0, "width": WIDTH, "height": 460})
+    quantize(folder / "mlflow-trials.png")
     page.get_by_role("button", name="Compare", exact=True).click()
     page.get_by_text("Run details").wait_for(timeout=60_000)
     page.get_by_text("Show diff only").first.click()
     page.get_by_text("Parameters", exact=True).scroll_into_view_if_needed()
     page.wait_for_timeout(2000)
     page.screenshot(path=folder / "mlflow-compare.png")
+    quantize(folder / "mlflow-compare.png")
 
 
 def read(clip: Path) -> list[np.ndarray]:
