@@ -4,7 +4,7 @@ of the checks, and what `lus audit` prints.
 make ui                                    # in one terminal, after `dvc repro`
 make serve                                 # in another
 python docs/screenshots.py                 # in a third; needs Debian's chromium
-python docs/screenshots.py --only service --clip phantom/p05-c1.avi
+python docs/screenshots.py --only service --clip phantom/p17-c1.avi
 python docs/screenshots.py --only checks   # makes a phantom with damaged clips; needs neither server
 python docs/screenshots.py --only audit    # makes an evaluation that leaks, in minutes; needs neither server
 """
