@@ -14,7 +14,6 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError
@@ -233,9 +232,9 @@ def git_user() -> str | None:
 def _machine() -> str:
     """What tells this machine since its start, or this container, from others that may have the same name."""
     known = [socket.gethostname()]
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         known.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with suppress(OSError):
+    with contextlib.suppress(OSError):
         known.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(known)
 
