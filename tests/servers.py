@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -175,6 +175,19 @@ def mlflow_server(
 
 
 @contextmanager
+def listening(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server of a test's own, which answers as the handler does; gives its address."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
 def answering(status: int, otherwise: int = 404) -> Iterator[str]:
     """A server that answers /base/health with this status, and all else with another."""
 
@@ -186,14 +199,8 @@ def answering(status: int, otherwise: int = 404) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/base"
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Handler) as address:
+        yield f"{address}/base"
 
 
 @contextmanager
@@ -219,11 +226,5 @@ def refusing(server: str, what: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as between:
-        thread = threading.Thread(target=between.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{between.server_port}"
-        finally:
-            between.shutdown()
-            thread.join()
+    with listening(Handler) as address:
+        yield address

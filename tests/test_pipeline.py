@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
-from tests.servers import end, free_port, wait_until_ready
+from tests.servers import end, free_port, listening, wait_until_ready
 
 pytestmark = pytest.mark.slow
 
@@ -275,15 +274,11 @@ def test_an_address_in_the_place_of_a_file_is_refused_and_not_fetched(served: st
             self.send_response(200)
             self.end_headers()
 
-    bait = http.server.HTTPServer(("127.0.0.1", 0), Bait)
-    threading.Thread(target=bait.serve_forever, daemon=True).start()
-    try:
-        address = f"http://127.0.0.1:{bait.server_port}/clip.mp4"
+    with listening(Bait) as bait:
+        address = f"{bait}/clip.mp4"
         # As a text part of a multipart form, and as JSON.
         for body in ({"files": {"clip": (None, address)}}, {"json": {"clip": address}}):
             assert httpx.post(f"{served}/classify", timeout=60, **body).status_code >= 400
-    finally:
-        bait.shutdown()
     assert fetched == []
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lus import cli_registry, cli_serving, cli_stages, tracking
+from lus import cli_registry, cli_serving, cli_stages
 from lus.cli_stages import BUILD
 from lus.errors import BadInput
 
@@ -70,6 +70,8 @@ def _sentence(error: Exception) -> str | None:
     """What to tell the user of an error; None where the fault is the program's."""
     if isinstance(error, BadInput):
         return str(error)
+    from lus import tracking  # a quarter of the time that `lus --help` takes
+
     # Before errors of the system, as which those of requests come too.
     if (said := tracking.refusal(error)) is not None or not isinstance(error, OSError):
         return said

@@ -134,6 +134,16 @@ def identical(clips: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([left, right.add_prefix("other_")], axis=1).assign(distance=0.0)
 
 
+def alike(files: pd.DataFrame, clips: pd.DataFrame, fingerprints: Sequence[Bits]) -> pd.DataFrame:
+    """Pairs of clips under different patients or labels: identical files, then near-duplicates.
+
+    Args:
+        files: as for `identical`.
+        clips, fingerprints: as for `near_duplicates`.
+    """
+    return pd.concat([identical(files), near_duplicates(clips, fingerprints)], ignore_index=True)
+
+
 def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """The patients of a cohort, those under one name that near-duplicate clips connect.
 
@@ -141,7 +151,7 @@ def joined(clips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
     Args:
         clips: a cohort table.
-        pairs: its `near_duplicates` and `identical` files; their patients may have no clip in the table.
+        pairs: clips that are `alike`; their patients may have no clip in the table.
 
     Returns:
         (n,) the patient of each clip, or the names of those that belong together, joined by " + ".

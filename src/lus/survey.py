@@ -65,7 +65,7 @@ class Survey:
     Attributes:
         clips: one by one.
         remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
-        near_duplicates: pairs of clips (`leaks.identical`, `leaks.near_duplicates`).
+        near_duplicates: pairs of clips (`leaks.alike`).
         shortcuts: properties of files that give labels away (`leaks.shortcuts`).
     """
 
@@ -170,6 +170,5 @@ def _together(checked: list[Checked], params: Params) -> Survey:
     if table["label"].nunique() < 2:
         return Survey(checked, [*remarks, "clips of two labels or more are expected"])
     fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
-    copies = leaks.identical(pd.DataFrame([one.row for one in checked if "clip_id" in one.row]))
-    pairs = pd.concat([copies, leaks.near_duplicates(table, fingerprints)], ignore_index=True)
-    return Survey(checked, remarks, pairs, leaks.shortcuts(table))
+    files = pd.DataFrame([one.row for one in checked if "clip_id" in one.row])
+    return Survey(checked, remarks, leaks.alike(files, table, fingerprints), leaks.shortcuts(table))

@@ -201,7 +201,7 @@ def lineage(inputs: dict[str, Path]) -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     # dvc.lock is written while the pipeline runs, and params.yaml is kept with every version; a new source file counts
     # as a change.
-    changes = _git("status", "--porcelain", "--", "src", "dvc.yaml", "folds", "requirements")
+    changes = _git("status", "--porcelain", "--", "src", "dvc.yaml", "requirements")
     return {
         "git_commit": commit or "none",
         "git_clean": "unknown" if changes is None else str(not changes).lower(),

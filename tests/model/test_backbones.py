@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from lus import backbones, phantom
 from lus.errors import BadInput
 from tests.conftest import draw_frames
+from tests.servers import listening
 
 SIZE = 71  # the smallest that Xception takes
 
@@ -197,11 +197,6 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(weights_file.parent))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", f"http://127.0.0.1:{server.server_port}/{weights_file.name}")
     # The published file's checksum cannot be met by another file; all else of the download is Keras's own.
     download = file_utils.get_file
     cache = str(tmp_path / "keras")
@@ -210,8 +205,9 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
         "get_file",
         lambda fname, origin, **_: download(fname, origin, cache_dir=cache),
     )
-    yield
-    server.shutdown()
+    with listening(functools.partial(Quiet, directory=str(weights_file.parent))) as address:
+        monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", f"{address}/{weights_file.name}")
+        yield
 
 
 @pytest.mark.usefixtures("weights_server")

@@ -14,9 +14,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -29,7 +28,7 @@ from lus.errors import BadInput
 from lus.service import settings
 from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
-from tests.servers import end, free_port, make_database, mlflow_server, postgres, refusing, wait_until_ready
+from tests.servers import end, free_port, listening, make_database, mlflow_server, postgres, refusing, wait_until_ready
 from tests.versions import LEAK, NAME, add
 
 pytestmark = pytest.mark.slow
@@ -309,27 +308,21 @@ def test_a_webhook_tells_who_deploys_that_the_champion_has_changed(project: Path
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    receiver = HTTPServer(("127.0.0.1", 0), Receiver)
-    Thread(target=receiver.serve_forever, daemon=True).start()
-    try:
+    with listening(Receiver) as receiver:
         from mlflow import MlflowClient
 
         # A server that has had an alias moved knows a new webhook up to a minute later: this one comes first.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("MLFLOW_TRACKING_USERNAME", ADMINISTRATOR[0])
             patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMINISTRATOR[1])
-            url = f"http://127.0.0.1:{receiver.server_port}/"
             # An earlier test may have pointed MLflow itself at another server.
-            MlflowClient(shared, shared).create_webhook("deploy", url, ["model_version_alias.created"])
+            MlflowClient(shared, shared).create_webhook("deploy", f"{receiver}/", ["model_version_alias.created"])
         add(evaluated=False)
         new, champion = promotions.candidate(NAME, "1")
         promotions.promote(new, champion, [])
         deadline = time.monotonic() + 30
         while len(told) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
-    finally:
-        receiver.shutdown()
-        receiver.server_close()
     told.sort(key=lambda one: str(one["timestamp"]))
     moved = [one["data"] for one in told]
     assert moved == [{"name": NAME, "alias": alias, "version": "1"} for alias in ("challenger", "champion")]

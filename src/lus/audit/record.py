@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -90,7 +91,7 @@ class Evaluation:
     stated_leak: str = ""
     seed: int = 0
 
-    @property
+    @functools.cached_property
     def patients(self) -> NDArray[np.object_]:
         """(n,) names; patients under whom one file stood, of which the copies were left out, are one."""
         pairs, paths = self.near_duplicates, self.clips["path"]

@@ -135,8 +135,7 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     if noted:
         lines.append(f"{noted} usable with a remark, see {report / 'reported.csv'}")
     fingerprints = [one.fingerprint for one in sampled if one.fingerprint is not None and not one.findings]
-    copies = leaks.identical(pd.concat([clips, left_out[left_out["clip_id"] != ""]]))
-    pairs = pd.concat([copies, leaks.near_duplicates(usable, fingerprints)], ignore_index=True)
+    pairs = leaks.alike(pd.concat([clips, left_out[left_out["clip_id"] != ""]]), usable, fingerprints)
     usable = usable.assign(group=leaks.joined(usable, pairs))
     frameset.write(frameset.FrameSet(out, usable, params.frames.lengths, params.frames.side, params.limits))
     return "\n".join(lines + _leaks(usable, pairs, report))
