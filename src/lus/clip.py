@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus import dicom, files
+from lus import dicom, hashing
 from lus.arrays import Frames, Thumbnails
 from lus.errors import Finding, Unusable
 from lus.params import Limits
@@ -90,7 +90,7 @@ class Sample:
 
 def clip_id(path: Path) -> str:
     """SHA-256 of the file's content, 64 hexadecimal digits: the identity of a clip, whatever its name."""
-    return files.sha256(path)
+    return hashing.sha256(path)
 
 
 def shown(path: Path | str) -> str:

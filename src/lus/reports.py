@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lus import files, tracking, trials
+from lus import hashing, tracking, trials
 from lus.audit import stored
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
@@ -26,7 +26,7 @@ def identity(evaluation: Path) -> dict[str, str]:
     Args:
         evaluation: the folder that the stage `evaluate` wrote.
     """
-    content = "".join(f"{name} {files.sha256(evaluation / name)}\n" for name in IDENTIFYING)
+    content = "".join(f"{name} {hashing.sha256(evaluation / name)}\n" for name in IDENTIFYING)
     return {"evaluation_sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import featureset, figures, files, folds, plots, studies, tracking
+from lus import featureset, figures, folds, hashing, plots, studies, tracking
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -273,7 +273,7 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     values = {"best_loss": best.loss, "best_accuracy": best.accuracy, "best_trial": best.number}
     values |= {f"trials_{state}": count for state, count in counts.items()}
     tags = {f"best.{name}": str(value) for name, value in best.head.to_dict().items()}
-    tags["trials_sha256"] = files.sha256(written)
+    tags["trials_sha256"] = hashing.sha256(written)
     measured = [(name, float(value), 0) for name, value in values.items()]
     _log(search.run_id, metrics=measured, tags=tracking.prefixed(tags))
     with tempfile.TemporaryDirectory() as scratch:

@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import build_opener
 
-from lus import files
+from lus import hashing
 from lus.errors import BadInput
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def lineage(inputs: dict[str, Path]) -> dict[str, str]:
     return {
         "git_commit": commit or "none",
         "git_clean": "unknown" if changes is None else str(not changes).lower(),
-        **{f"{name}_sha256": files.sha256(path) for name, path in inputs.items() if path.is_file()},
+        **{f"{name}_sha256": hashing.sha256(path) for name, path in inputs.items() if path.is_file()},
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }
@@ -220,7 +220,7 @@ def cohort_hash(clips: Path) -> str:
     for out in stages.get("cohort", {}).get("outs", []):
         if out.get("path") == "build/cohort.csv" and "md5" in out:
             return f"md5:{out['md5']}"
-    return f"sha256:{files.sha256(clips)}"
+    return f"sha256:{hashing.sha256(clips)}"
 
 
 def git_user() -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from lus import backbones, cohort, featureset, files, frameset, params, trials
+from lus import backbones, cohort, featureset, frameset, hashing, params, trials
 from lus.featureset import Info
 from lus.stages import search
 from tests.conftest import ROOT
@@ -70,7 +70,7 @@ def feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     features[clips["label"] == "sick", :, :512] += 2
     weights = folder / featureset.WEIGHTS_FILE
     weights.write_bytes(_weights())
-    info = Info(name, LENGTH, 2048, SIZE, SIZE, "random", files.sha256(weights))
+    info = Info(name, LENGTH, 2048, SIZE, SIZE, "random", hashing.sha256(weights))
     featureset.write(folder, features, clips, info)
     (build / "frames").mkdir(exist_ok=True)
     sampled = frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.limits)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lus import adoption, cli, files, legacy, params, promotions, registry
+from lus import adoption, cli, hashing, legacy, params, promotions, registry
 from lus.errors import BadInput
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.model.keras2_files import DIM, LENGTH, PUBLISHED, answers, draw_weights, write
@@ -49,7 +49,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     assert version.tags["protocol"] == "unknown"
     assert "accuracy" not in version.tags
     assert (version.tags["imported_from"], version.tags["imported_keras"]) == ("head.h5", "2.4.0")
-    assert version.tags["imported_sha256"] == files.sha256(small)
+    assert version.tags["imported_sha256"] == hashing.sha256(small)
     with pytest.raises(BadInput, match="no challenger"):
         registry.by_alias("lus-classifier", registry.CHALLENGER)
 

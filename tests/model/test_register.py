@@ -15,8 +15,8 @@ from lus import (
     classifier,
     cohort,
     featureset,
-    files,
     folds,
+    hashing,
     registry,
     reports,
     tracking,
@@ -40,8 +40,8 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     first = _register(searched)
     version = registry.by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
     assert (str(version.version), version.aliases) == (first, ["challenger"])
-    assert version.tags["clips_sha256"] == files.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
-    assert version.tags["trials_sha256"] == files.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
+    assert version.tags["clips_sha256"] == hashing.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
+    assert version.tags["trials_sha256"] == hashing.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
     parity = registry.compile_into(version, "openvino-f32", tmp_path / "served").parity()
     assert (parity.clips, parity.holds) == (2, True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lus import featureset, files, trials
+from lus import featureset, hashing, trials
 from tests.model.stages import LENGTH, SEARCH, feature_set, run_search, runs_with
 
 
@@ -44,8 +44,8 @@ def test_a_run_says_what_it_was_run_on_what_became_of_it_and_what_it_took(search
     for run in runs_with(kind="trial"):
         tags = run.data.tags
         assert tags["lus.state"] == "finished"
-        assert tags["lus.features_sha256"] == files.sha256(folder / featureset.FEATURES_FILE)
-        assert tags["lus.cohort"] == f"sha256:{files.sha256(folder / featureset.CLIPS_FILE)}"
+        assert tags["lus.features_sha256"] == hashing.sha256(folder / featureset.FEATURES_FILE)
+        assert tags["lus.cohort"] == f"sha256:{hashing.sha256(folder / featureset.CLIPS_FILE)}"
         assert tags["lus.seed"] == run.data.params["seed"] == str(SEARCH.seed)
         assert {"lus.git_commit", "lus.study", "mlflow.note.content"} <= set(tags)
         assert f"LSTM {run.data.params['units']}, dense" in run.info.run_name

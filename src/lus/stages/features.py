@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, files, folds, frameset, pool
+from lus import backbones, clip, engines, featureset, folds, frameset, hashing, pool
 from lus.arrays import Frames, IntArray
 from lus.engines import Run
 from lus.frameset import FrameSet
@@ -59,7 +59,7 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
             info = _info(model, backbone, length, seen, kind, params.engine)
             file = partial / featureset.features_file(part)
             computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
-        digest = files.sha256(partial / featureset.WEIGHTS_FILE)
+        digest = hashing.sha256(partial / featureset.WEIGHTS_FILE)
         parts = () if cut is None else tuple(weights)
         featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut, parts=parts))
     of_parts = "" if cut is None else f" for each of {len(weights)} parts"
@@ -181,4 +181,4 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "weights": backbones.digest(model),
     }
     computing = () if info.engine == "keras" else (engines,)
-    return which | files.made_by(backbones, frameset, *frameset.DECODING, *computing)
+    return which | hashing.made_by(backbones, frameset, *frameset.DECODING, *computing)

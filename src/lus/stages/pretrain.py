@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lus import backbones, files, folds, frameset, pool, pretraining, protocols, store, tracking
+from lus import backbones, folds, frameset, hashing, pool, pretraining, protocols, store, tracking
 from lus.arrays import Frames, IntArray
 from lus.errors import BadInput
 from lus.folds import Fold, Part
@@ -139,7 +139,7 @@ def _train_part(
         with store.whole(known) as path:
             backbones.cnn_of(backbone).save_weights(path)
         with store.whole(history) as path:
-            content = {"weights_sha256": files.sha256(known), "epochs": [vars(epoch) for epoch in epochs]}
+            content = {"weights_sha256": hashing.sha256(known), "epochs": [vars(epoch) for epoch in epochs]}
             path.write_text(json.dumps(content))
     shutil.copyfile(known, file)
     reached = json.loads(history.read_text())["epochs"]
@@ -153,7 +153,7 @@ def _undamaged(weights: Path, history: Path) -> bool:
     """Whether weights that were trained before are there, as they were written."""
     if not (weights.is_file() and history.is_file()):
         return False
-    return bool(json.loads(history.read_text())["weights_sha256"] == files.sha256(weights))
+    return bool(json.loads(history.read_text())["weights_sha256"] == hashing.sha256(weights))
 
 
 def _shots(sampled: FrameSet, rows: IntArray, targets: IntArray) -> Shots:
@@ -178,7 +178,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
-    } | files.made_by(backbones, frameset, *frameset.DECODING, pretraining)
+    } | hashing.made_by(backbones, frameset, *frameset.DECODING, pretraining)
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
 
 
