@@ -29,8 +29,8 @@ import mlflow
 import numpy as np
 import optuna
 import pandas as pd
-from features import matrix_rate
 
+from features import matrix_rate
 from lus import (
     featureset,
     folds,
@@ -74,7 +74,8 @@ def made_up(folder: Path, clips: int) -> FeatureSet:
     features = (rng.normal(0, 1, (clips, LENGTH, DIM)) + drift).astype(np.float32)
     folder.mkdir(parents=True)
     info = Info("xception", LENGTH, DIM, 299, 299, "random", "made up")
-    featureset.write(folder, features, table, info)
+    np.save(folder / featureset.FEATURES_FILE, features)
+    featureset.describe(folder, table, info)
     return FeatureSet(folder, features, table, info)
 
 

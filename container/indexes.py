@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pip._internal.models.index import PyPI
+from lus.errors import BadInput
 
 Addresses = tuple[str, tuple[str, ...]]
 """The default index (empty: PyPI) and further ones."""
@@ -35,7 +37,7 @@ def environment() -> dict[str, str]:
 def addresses() -> list[str]:
     """Each address of an index that this machine is set to use, but PyPI's, which uv itself holds."""
     found = {one for name, value in environment().items() if "INDEX" in name for one in value.split()}
-    return sorted(one for one in found if urlsplit(one).hostname != PyPI.netloc)
+    return sorted(one for one in found if urlsplit(one).hostname != read_pypi_host())
 
 
 def _of_uv() -> Addresses:
@@ -73,3 +75,16 @@ def _of_pip() -> Addresses:
 def _within_reach(further: list[str]) -> tuple[str, ...]:
     """Without folders of this machine, which a build does not see; the lock's hashes decide what is installed."""
     return tuple(one for one in further if not one.startswith("file:"))
+
+
+@functools.cache
+def read_pypi_host() -> str:
+    """The host of PyPI's index, as pip's help names it where nothing is configured."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    command = [sys.executable, "-m", "pip", "--isolated", "install", "--help"]
+    bare |= {"PIP_CONFIG_FILE": os.devnull, "COLUMNS": "200"}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=bare).stdout
+    found = re.search(r"--index-url <url>.*?\(default\s+(\S+)\)", said, re.DOTALL)
+    if found is None:
+        raise BadInput("pip's help names no default of --index-url; install another pip")
+    return str(urlsplit(found[1]).hostname)

@@ -21,13 +21,10 @@ class Temperature:
 
     Attributes:
         value: above 1 the classifier was too sure, below 1 not sure enough.
-        loss_before, loss_after: mean negative log-likelihood of the clips it was fitted on, in nats.
-        clips: how many these were.
+        clips: how many it was fitted on.
     """
 
     value: float
-    loss_before: float
-    loss_after: float
     clips: int
 
     @property
@@ -60,7 +57,7 @@ def fit(probabilities: FloatArray, targets: IntArray) -> Temperature:
 
     # Convex in 1 / temperature, so that there is one minimum on any scale of it.
     found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
-    return Temperature(float(np.exp(found.x)), loss(0.0), float(found.fun), len(targets))
+    return Temperature(float(np.exp(found.x)), len(targets))
 
 
 def apply(probabilities: FloatArray, temperature: float) -> FloatArray:

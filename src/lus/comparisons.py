@@ -26,11 +26,10 @@ class Comparison:
         low, high: its interval, by bootstrap over patients; not a number for one patient.
         p: two-sided: the first and the second are alike.
         p_better: one-sided: small where the first is better than the second.
-        p_worse: one-sided: small where the first is worse than the second.
         p_no_worse: one-sided: small where the first is no worse than the second by `margin` or more. With a margin of
             0 it is `p_better`: to be shown no worse with no margin at all is to be shown better.
         margin: of accuracy.
-        clips, patients: how many; `differing` is the number of patients on whom their accuracies differ.
+        clips, patients: how many.
     """
 
     difference: float
@@ -38,12 +37,10 @@ class Comparison:
     high: float
     p: float
     p_better: float
-    p_worse: float
     p_no_worse: float
     margin: float
     clips: int
     patients: int
-    differing: int
 
 
 def paired(
@@ -86,7 +83,7 @@ def paired(
     number = np.unique(patients.astype(str), return_inverse=True)[1]
     per_patient: NDArray[np.float64] = np.bincount(number, gains).astype(np.float64)
     sizes = np.bincount(number)
-    better, worse, either = _sign_flips(per_patient, permutations, seed)
+    better, either = _sign_flips(per_patient, permutations, seed)
     no_worse = better if margin == 0 else _sign_flips(per_patient + margin * sizes, permutations, seed)[0]
     return Comparison(
         difference=float(gains.mean()),
@@ -94,17 +91,15 @@ def paired(
         high=bounds.high,
         p=either,
         p_better=better,
-        p_worse=worse,
         p_no_worse=no_worse,
         margin=margin,
         clips=len(targets),
         patients=len(sizes),
-        differing=int((per_patient != 0).sum()),
     )
 
 
-def _sign_flips(gains: NDArray[np.float64], permutations: int, seed: int) -> tuple[float, float, float]:
-    """p-values of the sum of the patients' gains: that it is as large, as small, as far from 0."""
+def _sign_flips(gains: NDArray[np.float64], permutations: int, seed: int) -> tuple[float, float]:
+    """p-values of the sum of the patients' gains: that it is as large, as far from 0."""
     moving = gains[gains != 0]
     if len(moving) <= EXACT:
         signs = np.array(list(product((1, -1), repeat=len(moving))), np.float64).reshape(2 ** len(moving), -1)
@@ -114,6 +109,5 @@ def _sign_flips(gains: NDArray[np.float64], permutations: int, seed: int) -> tup
     sums, seen = signs @ moving, moving.sum()
     return (
         float((sums >= seen - SLACK).mean()),
-        float((sums <= seen + SLACK).mean()),
         float((np.abs(sums) >= abs(seen) - SLACK).mean()),
     )

@@ -124,12 +124,6 @@ def parse_name(name: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def write(folder: Path, features: FloatArray, clips: pd.DataFrame, info: Info) -> None:
-    """Write all but the weights file, which is written beside them."""
-    np.save(folder / FEATURES_FILE, features)
-    describe(folder, clips, info)
-
-
 def describe(folder: Path, clips: pd.DataFrame, info: Info) -> None:
     """Write what stands beside features and weights: the clips that they are of, and how they were made."""
     clips.to_csv(folder / CLIPS_FILE, index=False)

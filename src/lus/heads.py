@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import keras
 
 
-OPTIMISERS = ("adam", "rmsprop", "sgd")
 CHANGES = "changes"
 """What a head of changes reads, and the name of the part of it that makes them of features."""
 

@@ -22,12 +22,10 @@ class Interval:
 
     Attributes:
         low, high: not a number where no resample defines the figure, or there is one patient only.
-        undefined: resamples that do not define the figure (no clip of the label was drawn); they are left out.
     """
 
     low: float
     high: float
-    undefined: int
 
 
 @dataclass(frozen=True)
@@ -216,13 +214,15 @@ def resampled(patients: NDArray[np.object_], resamples: int, seed: int) -> Value
 
 
 def percentiles(values: Values, patients: NDArray[np.object_], level: float) -> Interval:
-    """The interval of a figure whose values in resamples are given: (resamples,)."""
+    """The interval of a figure whose values in resamples are given: (resamples,).
+
+    Resamples that do not define the figure (no clip of the label was drawn) are left out.
+    """
     defined = values[np.isfinite(values)]
-    undefined = len(values) - len(defined)
     if not len(defined) or len(set(patients)) < 2:
-        return Interval(float("nan"), float("nan"), undefined)
+        return Interval(float("nan"), float("nan"))
     tail = (1 - level) / 2
-    return Interval(float(np.quantile(defined, tail)), float(np.quantile(defined, 1 - tail)), undefined)
+    return Interval(float(np.quantile(defined, tail)), float(np.quantile(defined, 1 - tail)))
 
 
 def intervals(

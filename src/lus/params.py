@@ -8,16 +8,14 @@ stands in.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lus.errors import BadInput
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -279,8 +277,8 @@ def _validated(raw: object, path: Path) -> Params:
         raise BadInput(f"{path}: {faults}; see docs/parameters.md") from None
 
 
-def _fault(fault: ErrorDetails) -> str:
-    """A fault in words, with the key that it is at."""
+def _fault(fault: Mapping[str, Any]) -> str:
+    """One of pydantic's faults in words, with the key that it is at."""
     where = ".".join(str(part) for part in fault["loc"])
     if not where:
         return "no sections were found in it, those of docs/parameters.md are expected"

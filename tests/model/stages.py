@@ -15,6 +15,7 @@ from lus import backbones, cohort, featureset, frameset, hashing, params, trials
 from lus.featureset import Info
 from lus.stages import search
 from tests.conftest import ROOT
+from tests.features import write_features
 
 SIZE, LENGTH = 71, 4
 NAMES = [f"xception-{LENGTH}"]
@@ -71,7 +72,7 @@ def feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     weights = folder / featureset.WEIGHTS_FILE
     weights.write_bytes(_weights())
     info = Info(name, LENGTH, 2048, SIZE, SIZE, "random", hashing.sha256(weights))
-    featureset.write(folder, features, clips, info)
+    write_features(folder, features, clips, info)
     (build / "frames").mkdir(exist_ok=True)
     sampled = frameset.FrameSet(build / "frames", clips, (LENGTH,), SIZE, ALL.limits)
     frameset.write(sampled)

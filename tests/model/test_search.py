@@ -18,11 +18,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lus import featureset, params, trials
+from lus import params, trials
 from lus.featureset import Info
 from lus.params import Search
 from lus.stages import search
 from tests.conftest import ROOT
+from tests.features import write_features
 from tests.model.stages import made_clips
 from tests.servers import make_database, mlflow_server, postgres
 
@@ -39,7 +40,7 @@ def _feature_set(folder: Path) -> Path:
     features = np.random.default_rng(0).normal(0, 1, (CLIPS, LENGTH, DIM)).astype(np.float32)
     features[clips["label"] == "sick", :, :4] += 0.5
     folder.mkdir(parents=True)
-    featureset.write(folder, features, clips, Info("xception", LENGTH, DIM, 71, 71, "random", "none"))
+    write_features(folder, features, clips, Info("xception", LENGTH, DIM, 71, 71, "random", "none"))
     return folder
 
 

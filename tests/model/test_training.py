@@ -65,7 +65,7 @@ OPTIMISERS = {
 }
 
 
-@pytest.mark.parametrize("optimiser", heads.OPTIMISERS)
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_steps_in_the_same_order_lead_to_the_weights_that_fit_leads_to(optimiser: str) -> None:
     params = HeadParams(units=6, dropout=0.0, dense=(5, 4), learning_rate=0.02, batch=7, optimiser=optimiser)
     features, targets = _data()

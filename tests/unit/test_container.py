@@ -15,7 +15,6 @@ import pytest
 import yaml
 from container import base, engine, indexes, layers, sbom, smoke
 from container.engine import HARDENED, MEMORY, TMP, Engine
-from pip._internal.models.index import PyPI
 
 from lus.errors import BadInput
 from lus.service.settings import Settings
@@ -102,7 +101,7 @@ def test_an_index_in_a_file_reaches_the_build(machine: Path) -> None:
 
 
 def test_pypi_itself_is_not_looked_for_in_the_image(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", PyPI.simple_url)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"https://{indexes.read_pypi_host()}/simple")
     assert indexes.addresses() == []
 
 

@@ -13,6 +13,7 @@ from lus import cohort, featureset, folds
 from lus.errors import BadInput
 from lus.featureset import Info
 from lus.params import Folds
+from tests.features import write_features
 
 INFO = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
 
@@ -34,7 +35,7 @@ def test_other_names_are_refused(name: str) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     features = np.arange(3 * 4 * 8, dtype=np.float32).reshape(3, 4, 8)
-    featureset.write(tmp_path, features, _clips(3), INFO)
+    write_features(tmp_path, features, _clips(3), INFO)
     again = featureset.read(tmp_path)
     assert (again.features == features).all()
     assert again.info == INFO
@@ -43,20 +44,20 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_features_and_clips_that_differ_in_number_are_refused(tmp_path: Path) -> None:
-    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(2), INFO)
+    write_features(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(2), INFO)
     with pytest.raises(BadInput, match="holds 3 features for 2 clips"):
         featureset.read(tmp_path)
 
 
 def test_a_pickle_in_the_place_of_features_is_not_opened(tmp_path: Path) -> None:
-    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
+    write_features(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
     np.save(tmp_path / featureset.FEATURES_FILE, np.array([{"code": "x"}], object), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         featureset.read(tmp_path)
 
 
 def test_a_half_written_set_is_not_read(tmp_path: Path) -> None:
-    featureset.write(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
+    write_features(tmp_path, np.zeros((3, 4, 8), np.float32), _clips(3), INFO)
     (tmp_path / featureset.INFO_FILE).unlink()
     with pytest.raises(BadInput, match=r"has no info\.json"):
         featureset.read(tmp_path)
@@ -72,7 +73,7 @@ def _patients(count: int) -> pd.DataFrame:
 def test_one_backbone_for_all_is_chosen_by_every_inner_fold(tmp_path: Path) -> None:
     cut = Folds(seed=1, outer=3, inner=2)
     features = np.ones((12, 4, 8), np.float32)
-    featureset.write(tmp_path, features, _patients(12), INFO)
+    write_features(tmp_path, features, _patients(12), INFO)
     data = featureset.read(tmp_path)
     assert [len(part.inner) for part in data.parts(cut)] == [2, 2, 2, 2]
     assert (data.of("fold-1") == features).all()
@@ -81,7 +82,7 @@ def test_one_backbone_for_all_is_chosen_by_every_inner_fold(tmp_path: Path) -> N
 def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(tmp_path: Path) -> None:
     cut = Folds(seed=1, outer=3, inner=2)
     features = np.ones((12, 4, 8), np.float32)
-    featureset.write(
+    write_features(
         tmp_path,
         features,
         _patients(12),

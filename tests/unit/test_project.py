@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -44,6 +48,54 @@ def test_make_alone_lists_the_targets() -> None:
     ).stdout
     for target in ("repro", "test", "ui", "serve", "image", "bench", "lint", "clean"):
         assert re.search(rf"^\s+make {target}\s+\S", listed, re.MULTILINE), target
+
+
+def _declared(name: str) -> set[str]:
+    """The packages that a file of requirements, or `pyproject.toml`, names."""
+    text = (ROOT / name).read_text()
+    lines = tomllib.loads(text)["project"]["dependencies"] if name == "pyproject.toml" else text.splitlines()
+    return {_normal(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
+def _normal(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def _third_party(path: Path, at_once: bool = False) -> set[str]:
+    """The modules of others that a file imports, wherever in it the import stands, or when it is imported itself."""
+    module = ast.parse(path.read_text())
+    nodes: Iterable[ast.AST] = module.body if at_once else ast.walk(module)
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {one.name.partition(".")[0] for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    ours = {one.stem for one in path.parent.iterdir()} | {"lus", "container"}
+    return found - ours - sys.stdlib_module_names
+
+
+def _undeclared(modules: set[str], declared: set[str]) -> set[str]:
+    """Modules that no declared package holds."""
+    distributions = packages_distributions()
+    return {one for one in modules if declared.isdisjoint(map(_normal, distributions.get(one, ())))}
+
+
+@pytest.mark.parametrize("folder", ["src", "container", "benchmarks"])
+def test_every_package_that_is_imported_is_declared(folder: str) -> None:
+    declared = _declared("pyproject.toml")
+    if folder != "src":
+        declared |= _declared("requirements/dev.in")
+    imported = {path.name: _third_party(path) for path in (ROOT / folder).rglob("*.py")}
+    assert any(imported.values())
+    undeclared = {name: _undeclared(modules, declared) for name, modules in imported.items()}
+    assert {name: modules for name, modules in undeclared.items() if modules} == {}
+
+
+def test_every_package_that_the_service_starts_with_is_declared_for_serving() -> None:
+    started = {one for path in (ROOT / "src/lus/service").glob("*.py") for one in _third_party(path, at_once=True)}
+    assert {"bentoml", "starlette"} <= started
+    assert _undeclared(started, _declared("requirements/serving.in")) == set()
 
 
 LAYERS = [

@@ -15,13 +15,14 @@ import optuna
 import pandas as pd
 import pytest
 
-from lus import cohort, featureset, joining, params, space, studies, tracking
+from lus import cohort, joining, params, space, studies, tracking
 from lus.errors import BadInput
 from lus.featureset import Info
 from lus.heads import HeadParams
 from lus.joining import Budget, Work
 from lus.steering import Course
 from tests.conftest import ROOT
+from tests.features import write_features
 
 SPACE = params.load(ROOT / "params.yaml").search
 PUBLISHED = HeadParams()
@@ -228,7 +229,7 @@ def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of
     features, code, libraries = (tmp_path / name for name in ("features", "code", "libraries"))
     features.mkdir()
     info = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
-    featureset.write(features, np.zeros((12, 4, 8), np.float32), pd.DataFrame(rows), info)
+    write_features(features, np.zeros((12, 4, 8), np.float32), pd.DataFrame(rows), info)
     shutil.copytree(ROOT / "src", code)
     before = _study_name(features, code)
     assert _study_name(features, code) == before
