@@ -74,18 +74,18 @@ def main() -> None:
     facts = json.loads(Path("build/package.json").read_text())
     made = Compiled(SERVED)
     found = clips(options.clips, 8)
-    card = made.card
+    metadata = made.metadata
 
     def bare(number: int) -> tuple[float, float]:
         started = time.perf_counter()
-        examined = checks.examine(found[number % len(found)], [card.length], card.size, card.limits)
+        examined = checks.examine(found[number % len(found)], [metadata.length], metadata.size, metadata.limits)
         answer = made.probabilities(examined.sample.frames[None])[0]
         return time.perf_counter() - started, float(answer.max())
 
     files = [one.read_bytes() for one in found]
     bodies = []
     for one in found[:4]:
-        frames = checks.examine(one, [card.length], card.size, card.limits).sample.frames
+        frames = checks.examine(one, [metadata.length], metadata.size, metadata.limits).sample.frames
         bodies.append(json.dumps({"inputs": frames[None].tolist()}).encode())
     ports = free_port(), free_port()
     mlflow = [program("mlflow"), "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]

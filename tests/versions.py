@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from lus import classifier, heads, params, registry, tracking
-from lus.classifier import Card
 from lus.heads import HeadParams
+from lus.metadata import ModelMetadata
 from tests.conftest import ROOT, draw_frames
 
 NAME = "lus-classifier"
@@ -89,9 +89,9 @@ def add(
     import mlflow
 
     limits = params.load(ROOT / "params.yaml").limits
-    card = Card(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", tracking.lineage({}))
+    metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", tracking.lineage({}))
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
-    tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | card.lineage
+    tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | metadata.lineage
     tracking.connect()
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=tracking.prefixed({"kind": "evaluation"})):
         if evaluated:
@@ -101,7 +101,7 @@ def add(
         version = registry.register(
             NAME,
             model(seed=seed),
-            card,
+            metadata,
             tags,
             frames,
             files=[one for one in (Path("params.yaml"), Path("dvc.lock")) if one.is_file()],

@@ -9,9 +9,9 @@ import numpy as np
 
 from lus import backbones, classifier, featureset, registry, tracking
 from lus.arrays import Frames
-from lus.classifier import Card
 from lus.errors import BadInput
 from lus.legacy import Head
+from lus.metadata import ModelMetadata
 from lus.params import Features, Params
 from lus.progress import Steps, unseen
 
@@ -78,14 +78,14 @@ def register(
         "backbone_digest": backbones.digest(cnn),
     }
     name, size = featureset.name_of(backbone, head.length), params.frames.side
-    card = Card(labels, head.length, size, params.limits, name, lineage)
+    metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
     tracking.connect()
     tags = {"kind": "import", "protocol": PROTOCOL, "owner": tracking.owner()} | lineage
     with mlflow.start_run(run_name=f"import {file.name}", tags=tracking.prefixed(tags)):
         return registry.register(
             params.register_.name,
             assembled,
-            card,
+            metadata,
             {"protocol": PROTOCOL} | lineage,
             _example(head.length, size),
             challenger=False,

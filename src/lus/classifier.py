@@ -4,68 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Self
 
 from lus import backbones, checks, clip, pool
 from lus.arrays import FloatArray, Frames
 from lus.checks import Examined
 from lus.errors import BadInput, Finding, Unusable
+from lus.metadata import ModelMetadata
 from lus.params import Limits
 
 if TYPE_CHECKING:
     import keras
 
 MODEL_FILE = "classifier.keras"
-CARD_FILE = "classifier.json"
-
-
-@dataclass(frozen=True)
-class Card:
-    """What must be known of a classifier to use it and to say where it comes from.
-
-    Attributes:
-        labels: in the order of the probabilities.
-        length, size: frames it takes, and their pixels a side.
-        limits: of a usable clip, as they were when the classifier was made.
-        feature_set: backbone and length, as in `xception-20`.
-        lineage: git commit, hashes of cohort and parameters and the like; text only.
-        name, version: in the registry; empty before it is registered.
-    """
-
-    labels: tuple[str, ...]
-    length: int
-    size: int
-    limits: Limits
-    feature_set: str
-    lineage: dict[str, str]
-    name: str = ""
-    version: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as JSON holds them."""
-        return asdict(self) | {"limits": self.limits.model_dump(), "labels": list(self.labels)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Card:
-        """The inverse of `to_json`.
-
-        Raises:
-            BadInput: the limits are not those that this code knows.
-        """
-        try:
-            limits = Limits(**values.get("limits", {}))
-        except ValidationError as error:
-            names = ", ".join(str(fault["loc"][0]) for fault in error.errors() if fault["loc"])
-            raise BadInput(
-                f"version {values.get('version')} of {values.get('name')} was registered with other limits than this "
-                f"code knows ({names}); `dvc repro -f register` registers it anew, or check out the code of its commit"
-            ) from None
-        return cls(**(values | {"limits": limits, "labels": tuple(values["labels"])}))
 
 
 @dataclass(frozen=True)
@@ -123,8 +77,8 @@ class Reader:
     It may be asked by several threads at once; each process reads one clip at a time.
     """
 
-    def __init__(self, card: Card, workers: int = 1) -> None:
-        self._card, self._workers = card, pool.Workers(workers)
+    def __init__(self, metadata: ModelMetadata, workers: int = 1) -> None:
+        self._metadata, self._workers = metadata, pool.Workers(workers)
 
     def read(self, path: Path) -> Examined:
         """Decode a clip and hold it to the limits.
@@ -142,10 +96,10 @@ class Reader:
         return self._workers.ahead(self._look(), paths, self._guard())
 
     def _look(self) -> Callable[[Path], Examined | Unusable]:
-        return partial(look, length=self._card.length, size=self._card.size, limits=self._card.limits)
+        return partial(look, length=self._metadata.length, size=self._metadata.size, limits=self._metadata.limits)
 
     def _guard(self) -> pool.Guard[Path, Examined | Unusable]:
-        return pool.Guard(self._card.limits.max_seconds, clip.undecodable)
+        return pool.Guard(self._metadata.limits.max_seconds, clip.undecodable)
 
     def warm_up(self) -> None:
         """Start the processes."""
@@ -156,18 +110,18 @@ class Reader:
         self._workers.close()
 
 
-def reference(path: Path, card: Card) -> Callable[[Frames], FloatArray]:
+def reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], FloatArray]:
     """A registered model on Keras: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
 
     Raises:
-        BadInput: the model and its card say different things.
+        BadInput: the model and its metadata say different things.
     """
     model = load_model(path)
-    shape = (None, card.length, card.size, card.size, 3)
-    if tuple(model.input_shape) != shape or model.output_shape[-1] != len(card.labels):
+    shape = (None, metadata.length, metadata.size, metadata.size, 3)
+    if tuple(model.input_shape) != shape or model.output_shape[-1] != len(metadata.labels):
         raise BadInput(
-            f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its card says "
-            f"{shape} and {len(card.labels)}; register it again"
+            f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its metadata say "
+            f"{shape} and {len(metadata.labels)}; register it again"
         )
     return backbones.traced(model)
 
@@ -175,16 +129,18 @@ def reference(path: Path, card: Card) -> Callable[[Frames], FloatArray]:
 class Classifier:
     """A classifier ready to answer; to be closed after use, or used in a `with` statement."""
 
-    def __init__(self, probabilities: Callable[[Frames], FloatArray], card: Card, readers: int = 1) -> None:
+    def __init__(
+        self, probabilities: Callable[[Frames], FloatArray], metadata: ModelMetadata, readers: int = 1
+    ) -> None:
         """Start nothing yet.
 
         Args:
             probabilities: frames (n, length, size, size, 3) uint8 -> (n, labels) float32, on any engine.
-            card: of the model.
+            metadata: of the model.
             readers: processes that decode clips.
         """
-        self.probabilities, self.card = probabilities, card
-        self._reader = Reader(card, readers)
+        self.probabilities, self.metadata = probabilities, metadata
+        self._reader = Reader(metadata, readers)
 
     def __enter__(self) -> Self:
         return self
@@ -239,23 +195,23 @@ class Classifier:
     def _classified(self, examined: Examined) -> Answer:
         started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
-        return answer(self.card, examined, probabilities, {"classify": time.perf_counter() - started})
+        return answer(self.metadata, examined, probabilities, {"classify": time.perf_counter() - started})
 
 
-def answer(card: Card, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]) -> Answer:
+def answer(metadata: ModelMetadata, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]) -> Answer:
     """What is answered to a clip.
 
     Args:
-        card: of the model.
+        metadata: of the model.
         examined: the clip.
         probabilities: (labels,).
         seconds: spent after the clip was read.
     """
     return Answer(
-        label=card.labels[int(probabilities.argmax())],
-        probabilities={name: float(p) for name, p in zip(card.labels, probabilities, strict=True)},
+        label=metadata.labels[int(probabilities.argmax())],
+        probabilities={name: float(p) for name, p in zip(metadata.labels, probabilities, strict=True)},
         frames=examined.sample.indices.tolist(),
         seconds=examined.seconds | seconds,
-        model={"name": card.name, "version": card.version, "lineage": card.lineage.get("id", "")},
+        model={"name": metadata.name, "version": metadata.version, "lineage": metadata.lineage.get("id", "")},
         findings=examined.reported,
     )

@@ -55,7 +55,7 @@ def classify(
                 found.append(one)
                 report(len(found), len(files))
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    show.answers_json(found) if as_json else show.answers(found, classifier.card.labels, title)
+    show.answers_json(found) if as_json else show.answers(found, classifier.metadata.labels, title)
     refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]
     if refused:
         raise BadInput("; ".join(refused))

@@ -18,8 +18,8 @@ import numpy as np
 
 from lus import backbones, engines, plainhead, pool
 from lus.arrays import FloatArray, Frames
-from lus.classifier import CARD_FILE, Card
 from lus.errors import BadInput
+from lus.metadata import METADATA_FILE, ModelMetadata
 from lus.plainhead import PlainHead
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Compiled:
 
     def __init__(self, folder: Path) -> None:
         """Load what `export` and the registry wrote, for this machine's CPU."""
-        self.card = Card.from_json(json.loads((folder / CARD_FILE).read_text()))
+        self.metadata = ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text()))
         self.head = PlainHead.load(folder)
         self._engine = engines.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
         self._cnn = engines.load(folder / CNN_FILE, self._engine)
@@ -133,8 +133,8 @@ class Compiled:
             exact = self._engine == "openvino-f32"
             advice = "register the model again" if exact else "set package.engine to openvino-f32 in params.yaml"
             raise BadInput(
-                f"{self.card.name} version {self.card.version} does not answer on {self._engine} as it was registered: "
-                f"{found}; the same labels and probabilities within {TOLERANCE} are expected; {advice}"
+                f"{self.metadata.name} version {self.metadata.version} does not answer on {self._engine} as it was "
+                f"registered: {found}; the same labels and probabilities within {TOLERANCE} are expected; {advice}"
             )
 
     def see(self, frames: Frames) -> Seen:
@@ -155,7 +155,7 @@ class Compiled:
 
 
 def export(model: keras.Model, engine: str, folder: Path) -> None:
-    """Write what `Compiled` reads, but for the card and the stored answers.
+    """Write what `Compiled` reads, but for the metadata and the stored answers.
 
     Args:
         model: a classifier of `classifier.assemble`.

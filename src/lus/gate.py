@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lus import comparisons, folds, protocols
-from lus.classifier import Card
 from lus.compiled import TOLERANCE, Parity
+from lus.metadata import ModelMetadata
 from lus.params import Promote
 
 
@@ -48,7 +48,7 @@ class Facts:
     metrics: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
     predictions: pd.DataFrame | None
-    card: Card | str
+    card: ModelMetadata | str
     parity: Parity | str
     champion: str | None = None
     champion_predictions: pd.DataFrame | None = None

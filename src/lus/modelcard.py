@@ -7,17 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from lus.classifier import Card
+from lus.metadata import ModelMetadata
 
 OVERALL = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
 OF_LABEL = ("sensitivity", "specificity", "precision", "f1", "auc")
 
 
-def write(card: Card, metrics: Mapping[str, Any], audit: Mapping[str, Any] | None, clips: pd.DataFrame) -> str:
+def write(
+    metadata: ModelMetadata, metrics: Mapping[str, Any], audit: Mapping[str, Any] | None, clips: pd.DataFrame
+) -> str:
     """A version's card.
 
     Args:
-        card: of the classifier.
+        metadata: of the classifier.
         metrics: `metrics.json` of its evaluation.
         audit: `audit.json` of its evaluation; None where there is none.
         clips: the cohort table of the clips that it was trained on.
@@ -26,20 +28,20 @@ def write(card: Card, metrics: Mapping[str, Any], audit: Mapping[str, Any] | Non
         [
             "# Model card",
             "",
-            *_use(card),
+            *_use(metadata),
             *_data(clips),
-            *_figures(metrics, card.labels),
+            *_figures(metrics, metadata.labels),
             *_audit(audit),
-            *_limits(card),
-            *_origin(card),
+            *_limits(metadata),
+            *_origin(metadata),
         ]
     )
 
 
-def _use(card: Card) -> list[str]:
+def _use(metadata: ModelMetadata) -> list[str]:
     return [
-        f"Tells {', '.join(card.labels)} apart in lung-ultrasound clips: {card.length} frames of {card.size} pixels a "
-        f"side go through {card.feature_set}.",
+        f"Tells {', '.join(metadata.labels)} apart in lung-ultrasound clips: {metadata.length} frames of "
+        f"{metadata.size} pixels a side go through {metadata.feature_set}.",
         "",
         "**Intended use:** research. It is not for diagnosis, and nothing in it was tested for that. It knows these "
         "labels only and names one of them for any clip.",
@@ -96,11 +98,11 @@ def _audit(audit: Mapping[str, Any] | None) -> list[str]:
     return ["## Audit", "", *found, "", f"Nothing found by: {passed}.", "", *unknown]
 
 
-def _limits(card: Card) -> list[str]:
-    rows = [[name.replace("_", " "), f"{value:g}"] for name, value in card.limits.model_dump().items()]
+def _limits(metadata: ModelMetadata) -> list[str]:
+    rows = [[name.replace("_", " "), f"{value:g}"] for name, value in metadata.limits.model_dump().items()]
     return ["## Limits", "", "A clip outside of these is refused.", "", *_table(["limit", "value"], rows)]
 
 
-def _origin(card: Card) -> list[str]:
-    rows = [[name.replace("_", " "), value] for name, value in card.lineage.items()]
+def _origin(metadata: ModelMetadata) -> list[str]:
+    rows = [[name.replace("_", " "), value] for name, value in metadata.lineage.items()]
     return ["## Where it comes from", "", *_table(["what", "value"], rows)]

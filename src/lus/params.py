@@ -64,6 +64,8 @@ class Cohort(Section):
 class Limits(Section):
     """What a usable clip is; the same limits guard the pipeline and the service."""
 
+    # A version keeps the limits that it was registered with: one that is added has a place in metadata.NEUTRAL_LIMITS.
+
     min_side: Positive = Field(description="pixels; smallest width or height of a clip")
     max_pixels: Positive = Field(description="pixels of one frame at most")
     max_frames: Positive = Field(description="decoded frames at most")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lus import gate, journal, registry, tracking, versions
-from lus.classifier import Card
 from lus.compiled import Parity
 from lus.errors import BadInput
 from lus.gate import Condition, Facts
 from lus.journal import Act
+from lus.metadata import ModelMetadata
 from lus.params import Promote
 from lus.progress import Steps, unseen
 
@@ -54,7 +54,7 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
         folder = registry.evaluation_files(version, Path(own))
         theirs = registry.evaluation_files(champion, Path(of_champion)) if champion else None
-        card: Card | str
+        card: ModelMetadata | str
         parity: Parity | str
         try:
             card, parity = _served(version, engine, steps)
@@ -71,11 +71,11 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
         )
 
 
-def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[Card, Parity]:
-    """The card, and how the engine that serves it answers the stored clips."""
+def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMetadata, Parity]:
+    """The metadata, and how the engine that serves it answers the stored clips."""
     with tempfile.TemporaryDirectory() as scratch:
         made = registry.compile_into(version, engine, Path(scratch), steps)
-        return made.card, made.parity(progress=steps("asking the stored clips"))
+        return made.metadata, made.parity(progress=steps("asking the stored clips"))
 
 
 def _predictions(folder: Path) -> pd.DataFrame | None:
@@ -126,10 +126,12 @@ def promote(
         What was done, as it stands in the journal.
 
     Raises:
-        BadInput: a condition failed, another promotion is under way, or the champion is another one by now.
+        BadInput: a condition failed, another promotion is under way, the champion is another one by now, or this code
+            cannot read the version's metadata; that no override changes.
     """
     if override is not None and not override.strip():
         raise BadInput("an override without a reason; say why, as it is kept for good")
+    registry.require_readable(new)
     if override is None:
         refuse(new, found)
     failed = any(not one.passed for one in found)
@@ -147,11 +149,12 @@ def rollback(name: str, why: str = "") -> Act:
     """Make the previous version the champion again; the champion becomes `previous`.
 
     Raises:
-        BadInput: there is no champion, no previous one, or they are one version.
+        BadInput: there is no champion, no previous one, they are one version, or this code cannot read its metadata.
     """
     back, champion = registry.by_alias(name, registry.PREVIOUS), registry.by_alias(name, registry.CHAMPION)
     if back.version == champion.version:
         raise BadInput(f"{name} version {back.version} is champion and previous; `lus promote VERSION` names another")
+    registry.require_readable(back)
     return _move("rollback", back, _number(champion), why=why)
 
 

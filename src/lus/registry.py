@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from lus import backbones, classifier, compiled, journal, tracking
 from lus.arrays import Frames
-from lus.classifier import CARD_FILE, MODEL_FILE, Card, Classifier
+from lus.classifier import MODEL_FILE, Classifier
 from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, Compiled
 from lus.errors import BadInput
+from lus.metadata import METADATA_FILE, ModelMetadata
 from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ LINEAGE = "lineage"
 """The folder beside a registered model with the files that it was made by."""
 EVALUATION = "evaluation"
 """The folder of a version's run with its evaluation's files."""
+METADATA_KEY = "card"
+"""Under which MLflow keeps a version's metadata; it stays as it is, as every version registered so far has it."""
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 OTHERS = "`lus models` shows those that are borne, and in MLflow's pages (`lus ui`) any can be given"
@@ -65,7 +68,7 @@ def _installed(name: str) -> bool:
 def register(
     name: str,
     model: keras.Model,
-    card: Card,
+    metadata: ModelMetadata,
     tags: dict[str, str],
     example: Frames,
     *,
@@ -79,7 +82,7 @@ def register(
     Args:
         name: in the registry.
         model: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
-        card: kept with the model as its metadata.
+        metadata: kept with the model.
         tags: of the version.
         example: (n, length, size, size, 3) uint8, frames of some clips; kept beside the model with its answers, by
             which it shows whether an engine answers as the model did.
@@ -99,14 +102,14 @@ def register(
     steps("storing the classifier in MLflow")
     client = _client()
     _create(name)
-    inputs = TensorSpec(np.dtype(np.uint8), (-1, card.length, card.size, card.size, 3), "frames")
-    outputs = TensorSpec(np.dtype(np.float32), (-1, len(card.labels)))
+    inputs = TensorSpec(np.dtype(np.uint8), (-1, metadata.length, metadata.size, metadata.size, 3), "frames")
+    outputs = TensorSpec(np.dtype(np.float32), (-1, len(metadata.labels)))
     logged = mlflow.keras.log_model(
         model,
         name="classifier",
         signature=ModelSignature(inputs=Schema([inputs]), outputs=Schema([outputs])),
         pip_requirements=_requirements(),
-        metadata={"card": json.dumps(card.to_json())},
+        metadata={METADATA_KEY: json.dumps(metadata.to_json())},
     )
     steps("asking it the stored clips")
     with tempfile.TemporaryDirectory() as scratch:
@@ -238,38 +241,66 @@ def evaluation_files(version: ModelVersion, folder: Path) -> Path:
     return folder / EVALUATION
 
 
-def fetch(version: ModelVersion, folder: Path) -> Card:
-    """Download a version: the model and its card.
+def read_metadata(version: ModelVersion, model: str | None = None) -> ModelMetadata:
+    """A version's metadata, with its name, number, lineage id and run; the model itself is not downloaded.
+
+    Args:
+        version: which one.
+        model: the folder that it was downloaded to; by default it is asked of MLflow.
+
+    Raises:
+        BadInput: there are none, or this code cannot read them.
+    """
+    from mlflow.models import Model
+
+    stored = Model.load(model or f"models:/{version.name}/{version.version}").metadata or {}
+    if METADATA_KEY not in stored:
+        raise BadInput(f"{version.name} version {version.version} carries no metadata; register it with `lus register`")
+    which = {"name": str(version.name), "version": str(version.version)}
+    metadata = ModelMetadata.from_json(json.loads(stored[METADATA_KEY]) | which)
+    own = {"id": lineage_id(version), "run": str(version.run_id or "")}
+    return replace(metadata, lineage=metadata.lineage | own)
+
+
+def require_readable(version: ModelVersion) -> None:
+    """Refuse a version that this code cannot use; to be asked before an alias moves to it.
+
+    Raises:
+        BadInput: its metadata are of a later schema, or not what their schema says.
+    """
+    read_metadata(version)
+
+
+def fetch(version: ModelVersion, folder: Path) -> ModelMetadata:
+    """Download a version: the model and its metadata.
 
     Args:
         version: which one.
         folder: made if missing.
 
     Returns:
-        The card, with name and version.
+        The metadata, with name and version.
+
+    Raises:
+        BadInput: as `read_metadata`.
     """
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         local = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=scratch))
-        metadata = mlflow.models.Model.load(str(local)).metadata or {}
-        if "card" not in metadata:
-            raise BadInput(f"{version.name} version {version.version} carries no card; register it with `lus register`")
-        card = Card.from_json(json.loads(metadata["card"]))
-        own = {"id": lineage_id(version), "run": str(version.run_id or "")}
-        card = replace(card, name=version.name, version=str(version.version), lineage=card.lineage | own)
+        metadata = read_metadata(version, str(local))
         next(local.rglob("*.keras")).replace(folder / MODEL_FILE)
-    (folder / CARD_FILE).write_text(json.dumps(card.to_json(), indent=2) + "\n")
-    return card
+    (folder / METADATA_FILE).write_text(json.dumps(metadata.to_json(), indent=2) + "\n")
+    return metadata
 
 
 def load(version: ModelVersion, steps: Steps = unseen) -> Classifier:
     """Download a version and load it as it was registered, on Keras; `steps` is told what is under way."""
     steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
-        card = fetch(version, Path(scratch))
-        return Classifier(classifier.reference(Path(scratch) / MODEL_FILE, card), card)
+        metadata = fetch(version, Path(scratch))
+        return Classifier(classifier.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
 def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> Compiled:
@@ -292,7 +323,7 @@ def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps 
         fetch(version, Path(scratch))
         steps(f"compiling version {version.version} for {engine}")
         compiled.export(classifier.load_model(Path(scratch) / MODEL_FILE), engine, folder)
-        shutil.copy(Path(scratch) / CARD_FILE, folder)
+        shutil.copy(Path(scratch) / METADATA_FILE, folder)
     _beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)
     if not all((folder / name).is_file() for name in (EXAMPLE_FILE, ANSWER_FILE)):
         raise BadInput(f"{version.name} version {version.version}: no clips are stored with it; register it again")

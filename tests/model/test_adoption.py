@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from lus import adoption, cli, hashing, legacy, params, promotions, registry
 from lus.errors import BadInput
+from lus.metadata import ModelMetadata
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.model.keras2_files import DIM, LENGTH, PUBLISHED, answers, draw_weights, write
 
@@ -65,7 +66,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
     with registry.load(version) as classifier:
-        assert classifier.card.feature_set == f"mobilenetv2-{LENGTH}"
+        assert classifier.metadata.feature_set == f"mobilenetv2-{LENGTH}"
         answer = classifier.classify(clip)
         frames = np.random.default_rng(0).integers(0, 255, (2, LENGTH, 96, 96, 3), np.uint8)
         given = classifier.probabilities(frames)
@@ -81,10 +82,10 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
     model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)
-    card = registry.Card(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
+    metadata = ModelMetadata(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
     registry.tracking.connect()
-    first = registry.register("lus-classifier", model, card, {}, example)
-    registry.register("lus-classifier", model, card, {}, example, challenger=False)
+    first = registry.register("lus-classifier", model, metadata, {}, example)
+    registry.register("lus-classifier", model, metadata, {}, example, challenger=False)
     assert str(registry.by_alias("lus-classifier", registry.CHALLENGER).version) == str(first.version) == "1"
 
 

@@ -13,12 +13,13 @@ import psutil
 import pytest
 
 from lus import classifier, params
-from lus.classifier import Card, Reader
-from lus.errors import BadInput, Unusable
+from lus.classifier import Reader
+from lus.errors import Unusable
+from lus.metadata import ModelMetadata
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
-CARD = Card(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
+CARD = ModelMetadata(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
 
 
 def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = Card(**(vars(CARD) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
+    quick = ModelMetadata(**(vars(CARD) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
     reader = Reader(quick)
     reader.warm_up()
     started = time.monotonic()
@@ -122,11 +123,3 @@ def test_a_closed_reader_leaves_no_process_and_starts_none(clip: Path) -> None:
     with pytest.raises(RuntimeError, match="have been closed"):
         reader.read(clip)
     reader.close()
-
-
-def test_a_version_with_other_limits_says_how_to_go_on() -> None:
-    old = CARD.to_json()
-    del old["limits"]["max_cuts"]
-    with pytest.raises(BadInput, match=r"version 7 of lus-classifier was registered with other limits .*max_cuts"):
-        classifier.Card.from_json(old)
-    assert classifier.Card.from_json(CARD.to_json()) == CARD

@@ -51,7 +51,7 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     clip = write_video(tmp_path / "clip.avi", draw_frames(20, 120, 104, 3))
     still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 3), 20, axis=0))
     with registry.load(version) as loaded:
-        assert loaded.card.version == first
+        assert loaded.metadata.version == first
         answer = loaded.classify(clip)
         with pytest.raises(
             BadInput, match=r"still\.avi: the share of identical neighbouring frames is 1, at most 0\.5"

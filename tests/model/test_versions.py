@@ -10,8 +10,8 @@ import yaml
 from mlflow import MlflowClient
 
 from lus import journal, modelcard, params, registry, versions
-from lus.classifier import Card
 from lus.errors import BadInput
+from lus.metadata import ModelMetadata
 from lus.params import Package
 from lus.stages import package
 from tests.conftest import ROOT
@@ -84,7 +84,9 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     metrics, audit = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
     clips = predictions(0).assign(source="a|b", licence="", probe="convex")
     limits = params.load(ROOT / "params.yaml").limits
-    text = modelcard.write(Card(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), metrics, audit, clips)
+    text = modelcard.write(
+        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), metrics, audit, clips
+    )
     assert "research. It is not for diagnosis" in text
     assert "| sick | 20 | 20 |" in text
     assert "| a\\|b | 40 |" in text
@@ -94,7 +96,7 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     assert "- leak (patients): 3 patients are on both sides." in text
     assert "| min side | 100 |" in text
     assert "| git commit | abc |" in text
-    assert "There is none." in modelcard.write(Card(LABELS, 2, 32, limits, "x-2", {}), metrics, None, clips)
+    assert "There is none." in modelcard.write(ModelMetadata(LABELS, 2, 32, limits, "x-2", {}), metrics, None, clips)
 
 
 def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from lus import gate, params
-from lus.classifier import Card
 from lus.compiled import Parity
 from lus.gate import Facts
+from lus.metadata import ModelMetadata
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, predictions
 
 ALL = params.load(ROOT / "params.yaml")
-CARD = Card(LABELS, 2, 32, ALL.limits, "xception-2", {})
+CARD = ModelMetadata(LABELS, 2, 32, ALL.limits, "xception-2", {})
 GOOD = Facts(
     {"protocol": "nested-patient", "leaking": False, "why": ""},
     {"leaking": False, "findings": [], "passed": [], "unknown": []},

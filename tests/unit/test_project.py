@@ -122,6 +122,7 @@ LAYERS = [
     {"clip", "tracking"},
     {"dicom"},
     {"codestream", "dicom_header"},
+    {"metadata"},
     {"params", "pool", "ports", "progress", "quiet"},
     {"arrays", "hashing", "meanwhile"},
     {"errors"},

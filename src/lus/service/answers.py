@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from lus import classifier
-from lus.classifier import Card
 from lus.compiled import MODEL_CARD
 from lus.explain import OVERLAY_TYPE
 from lus.explain import Explanation as Found
+from lus.metadata import ModelMetadata
 from lus.service.problems import FindingBody, Problem
 
 LABELS = ["covid-19", "pneumonia", "healthy"]
@@ -105,18 +105,18 @@ def explanation(answer: classifier.Answer, found: Found, labels: tuple[str, ...]
     )
 
 
-def facts(card: Card, folder: Path) -> ModelFacts:
+def facts(metadata: ModelMetadata, folder: Path) -> ModelFacts:
     """What `GET /model` says; the folder has the model card."""
     file = folder / MODEL_CARD
     return ModelFacts(
-        name=card.name,
-        version=card.version,
-        lineage=card.lineage.get("id", ""),
-        labels=list(card.labels),
-        length=card.length,
-        size=card.size,
-        feature_set=card.feature_set,
-        limits=card.limits.model_dump(),
-        made_from={key: value for key, value in card.lineage.items() if key != "machine"},
+        name=metadata.name,
+        version=metadata.version,
+        lineage=metadata.lineage.get("id", ""),
+        labels=list(metadata.labels),
+        length=metadata.length,
+        size=metadata.size,
+        feature_set=metadata.feature_set,
+        limits=metadata.limits.model_dump(),
+        made_from={key: value for key, value in metadata.lineage.items() if key != "machine"},
         card=file.read_text() if file.is_file() else "",
     )

@@ -93,11 +93,11 @@ class LungUltrasound:
     def __init__(self) -> None:
         # Answers to stored clips are the warm-up: where they are not the registered model's, nothing is served.
         self._compiled = Compiled.checked(SERVED)
-        self._classifier = Classifier(self._compiled.probabilities, self._compiled.card, READERS)
+        self._classifier = Classifier(self._compiled.probabilities, self._compiled.metadata, READERS)
         self._classifier.warm_up()
-        card = self._compiled.card
+        metadata = self._compiled.metadata
         # For refusals too, which are made outside of the methods.
-        web.state.model = {"X-Model-Version": card.version, "X-Model-Lineage": card.lineage.get("id", "")}
+        web.state.model = {"X-Model-Version": metadata.version, "X-Model-Lineage": metadata.lineage.get("id", "")}
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def _close(self) -> None:
@@ -129,7 +129,7 @@ class LungUltrasound:
         label: Annotated[str | None, Query(description="to explain; by default the most probable one")] = None,
     ) -> Explanation:
         """Classify one clip and say why: where the CNN looked, which frames mattered, how the answer came about."""
-        labels = self._classifier.card.labels
+        labels = self._classifier.metadata.labels
         if label is not None and label not in labels:
             raise BadInput(f"label: not one of this model's, {', '.join(labels)} are; name one of them")
         with _stored(clip) as path:
@@ -139,7 +139,7 @@ class LungUltrasound:
         info = examined.sample.info
         video = explain.overlay(frames, found.heat, info.width, info.height)
         spent = {"explain": time.perf_counter() - started}
-        answer = classifier.answer(self._classifier.card, examined, found.probabilities, spent)
+        answer = classifier.answer(self._classifier.metadata, examined, found.probabilities, spent)
         counters.answered(answer.label, answer.seconds)
         response.headers.update(web.state.model)
         return answers.explanation(answer, found, labels, base64.b64encode(video).decode())
@@ -147,7 +147,7 @@ class LungUltrasound:
     @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
     def model(self) -> ModelFacts:
         """What the model is, where it comes from, and its model card."""
-        return answers.facts(self._classifier.card, SERVED)
+        return answers.facts(self._classifier.metadata, SERVED)
 
     def _answer(self, clip: UploadFile) -> Answer:
         with _stored(clip) as path:

@@ -23,10 +23,10 @@ from lus import (
     trials,
 )
 from lus.arrays import Frames
-from lus.classifier import Card
 from lus.errors import BadInput
 from lus.frameset import FrameSet
 from lus.heads import HeadParams
+from lus.metadata import ModelMetadata
 from lus.params import Register
 from lus.progress import Steps, unseen
 
@@ -129,8 +129,8 @@ def run(
     sampled = frameset.read(build / "frames")
     length, size = model.input_shape[1:3]
     lineage = _lineage(build, folder, choice["feature_set"])
-    card = Card(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
-    text = modelcard.write(card, summary, audit, sampled.clips)
+    metadata = ModelMetadata(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
+    text = modelcard.write(metadata, summary, audit, sampled.clips)
     files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]
     refuse_changes()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
@@ -142,7 +142,7 @@ def run(
         version = registry.register(
             params.name,
             model,
-            card,
+            metadata,
             _tags(summary, audit, lineage),
             _example(sampled, length),
             files=files,

@@ -1,0 +1,96 @@
+"""Versions registered by other code than that which runs: used where their metadata can be read, else left alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lus import journal, metadata, promotions, registry, tracking
+from lus.errors import BadInput
+from lus.metadata import NEUTRAL_LIMITS, SCHEMA, ModelMetadata
+from lus.params import Limits
+from tests.conftest import draw_frames, write_video
+from tests.versions import LABELS, NAME, add
+
+
+class LaterLimits(Limits):
+    """Those of code to come, which knows one more."""
+
+    max_ghosts: int
+
+
+def _know_more(patch: pytest.MonkeyPatch) -> None:
+    """From now on the code knows a schema and a limit more."""
+    patch.setattr(metadata, "SCHEMA", SCHEMA + 1)
+    patch.setattr(metadata, "Limits", LaterLimits)
+    patch.setitem(NEUTRAL_LIMITS, "max_ghosts", (SCHEMA + 1, 1000))
+
+
+def _without_schema(self: ModelMetadata) -> dict[str, Any]:
+    """As `to_json` was before metadata had a schema."""
+    return {key: value for key, value in _to_json(self).items() if key != "schema"}
+
+
+_to_json = ModelMetadata.to_json
+
+
+def _bear(**aliases: str) -> None:
+    for alias, version in aliases.items():
+        tracking.client().set_registered_model_alias(NAME, alias, version)
+
+
+@pytest.mark.parametrize("written", [_to_json, _without_schema], ids=["today", "unnumbered"])
+def test_a_version_of_earlier_code_classifies_compiles_and_is_rolled_back_to(
+    written: Any, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelMetadata, "to_json", written)
+        assert [add(), add()] == ["1", "2"]
+    _bear(champion="2", previous="1")
+    _know_more(monkeypatch)
+    version, clip = registry.by_number(NAME, "1"), write_video(project / "clip.avi", draw_frames(24, 120, 104, 0))
+    with registry.load(version) as classifier:
+        assert classifier.metadata.limits.model_dump()["max_ghosts"] == 1000
+        assert classifier.classify(clip).label in LABELS
+    made = registry.compile_into(version, "openvino-f32", project / "served")
+    assert made.parity().holds
+    stored = json.loads((project / "served" / metadata.METADATA_FILE).read_text())
+    assert (stored["schema"], stored["limits"]["max_ghosts"]) == (SCHEMA + 1, 1000)
+    promotions.rollback(NAME)
+    assert registry.aliases(NAME) == {"champion": "1", "previous": "2", "challenger": "2"}
+
+
+def test_a_version_of_later_code_is_refused_before_an_alias_moves(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        _know_more(patch)
+        assert add() == "1"
+    assert add() == "2"
+    _bear(champion="2", previous="1", challenger="1")
+    before, refused = (
+        registry.aliases(NAME),
+        rf"version 1 of {NAME} has metadata of schema {SCHEMA + 1}, this lus knows",
+    )
+    with pytest.raises(BadInput, match=refused):
+        promotions.rollback(NAME)
+    with pytest.raises(BadInput, match=refused):
+        promotions.promote(*promotions.candidate(NAME, None), [], "it is needed")
+    assert registry.aliases(NAME) == before
+    assert journal.read(journal.of(NAME)) == []
+
+
+def test_a_version_without_metadata_is_refused_before_an_alias_moves(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "METADATA_KEY", "something else")
+        assert add() == "1"
+    assert add() == "2"
+    _bear(champion="2", previous="1")
+    with pytest.raises(BadInput, match=f"{NAME} version 1 carries no metadata; register it"):
+        promotions.rollback(NAME)
+    assert registry.aliases(NAME)["champion"] == "2"
