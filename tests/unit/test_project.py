@@ -161,8 +161,19 @@ def test_modules_import_downwards_only() -> None:
 
 PACKAGES = {"phantom", "datadocs"}
 """Packages that a stage depends on as a whole: one with all its modules, one with its templates."""
-WITHOUT_RESULTS = {"progress", "quiet", "arrays", "params", "plots", "reports", "runs", "tracking", "journal"}
-"""Modules that a stage's results do not depend on: what they hold reaches DVC as parameters, or is how it is shown."""
+WITHOUT_RESULTS = {
+    "arrays": "names of types",
+    "journal": "a registered model's history, in MLflow",
+    "params": "its values reach DVC as parameters",
+    "plots": "a page that MLflow shows",
+    "progress": "a bar on the terminal",
+    "quiet": "fewer notices on the terminal",
+    "runs": "what MLflow shows of a search",
+    "tracking": "the runs in MLflow",
+}
+"""Modules that a stage's results do not depend on, and what they are for instead."""
+WRITERS = {"params", "plots"}
+"""Those of them that write files all the same: params.yaml at a user's word, and the page for MLflow."""
 
 
 def _code_behind(stage: str) -> set[str]:
@@ -188,6 +199,19 @@ def test_a_stage_depends_on_all_the_code_behind_it(stage: str) -> None:
     named = {dependency for dependency in STAGES[stage]["deps"] if dependency.startswith("src/")}
     assert named == ({"src/lus"} if stage == "package" else _code_behind(stage))
     assert "requirements/pipeline.txt" in STAGES[stage]["deps"]
+
+
+def _writes(module: Path) -> bool:
+    """Whether a module calls anything that writes a file."""
+    called = [node.func for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Call)]
+    names = {func.attr for func in called if isinstance(func, ast.Attribute)}
+    return any(re.match(r"write_(text|bytes|table|json|image)|to_(csv|json|parquet)|save|dump$", one) for one in names)
+
+
+def test_a_module_that_writes_results_is_among_the_dependencies() -> None:
+    assert {name for name in WITHOUT_RESULTS if _writes(ROOT / f"src/lus/{name}.py")} == WRITERS
+    # It tells them by what those that do write have in common.
+    assert all(_writes(ROOT / f"src/lus/{name}.py") for name in ("figures", "featureset", "reports", "trials", "store"))
 
 
 def test_what_is_kept_by_its_code_knows_all_the_code_that_makes_pixels() -> None:
