@@ -141,13 +141,15 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
         # Optuna draws when it is asked for the first value: the sampler for this number is in time.
         study.sampler = steering.sampler(work.space.seed, work.part, place)
         try:
-            return objective(trial, space.suggest(trial, work.space))
-        except optuna.TrialPruned:
-            raise
+            loss = objective(trial, space.suggest(trial, work.space))
         except Exception as error:
-            raised = f"{type(error).__name__}: {error}"
-            trial.set_user_attr(ERROR, raised[:2000])
+            if not isinstance(error, optuna.TrialPruned):
+                raised = f"{type(error).__name__}: {error}"
+                trial.set_user_attr(ERROR, raised[:2000])
+            studies.write_end(trial)
             raise
+        studies.write_end(trial)
+        return loss
 
     try:
         with quiet.optuna_experiments():

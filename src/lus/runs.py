@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,10 +240,14 @@ def settle(study: optuna.Study, search: SearchRun) -> None:
 
 
 def _abandoned(trial: optuna.trial.FrozenTrial | None) -> bool:
-    """Whether a trial of another process has ended so long ago that this process can't be about to end its run."""
-    if trial is None or trial.datetime_complete is None:
+    """Whether a trial of another process has ended, and the process will not end its run any more.
+
+    Either it ended so long ago that the process can't be about to, or others ended it because the process is gone.
+    """
+    if trial is None or not trial.state.is_finished():
         return False
-    return bool((datetime.now() - trial.datetime_complete).total_seconds() > studies.GRACE)
+    seconds = studies.seconds_since_end(trial)
+    return seconds is None or seconds > studies.GRACE
 
 
 def _end(run: Run, trial: optuna.trial.FrozenTrial | None) -> None:

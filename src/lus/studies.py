@@ -6,6 +6,7 @@ import functools
 import os
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ STARTING = 10
 """Seconds that a trial may be without an owner: it gets one as soon as it is begun, unless it is killed just then."""
 MEETINGS = 10
 """Times that the storage is opened anew because another process makes its tables at the same moment."""
-OWNER, PLACE, ERROR = "owner", "place", "error"
-"""Attributes of a trial: its process, its number in the search, and what it raised."""
+OWNER, PLACE, ERROR, ENDED = "owner", "place", "error", "ended"
+"""Attributes of a trial: its process, its number in the search, what it raised, and when its process ended it (UTC)."""
 FOLDS, CONFUSION, CURVES, VALIDATION = "folds", "confusion", "curves", "validation"
 """And what came out: its scores on the inner folds, their confusion matrices added up, its losses by epoch, and the
 probabilities of the validation clips."""
@@ -113,6 +114,20 @@ def bury(study: optuna.Study, seen: dict[int, float]) -> None:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
     with quiet.optuna_experiments():
         optuna.storages.fail_stale_trials(study)
+
+
+def write_end(trial: optuna.Trial) -> None:
+    """Write down that a trial's process ends it now.
+
+    The time that Optuna keeps bears no time zone, and is of the machine that told the storage, whichever that was.
+    """
+    trial.set_user_attr(ENDED, datetime.now(UTC).isoformat())
+
+
+def seconds_since_end(trial: optuna.trial.FrozenTrial) -> float | None:
+    """Since its process ended a trial; None where it has not: the trial goes on, or others ended it."""
+    ended = trial.user_attrs.get(ENDED)
+    return None if ended is None else (datetime.now(UTC) - datetime.fromisoformat(ended)).total_seconds()
 
 
 def numbered(study: optuna.Study, number: int) -> optuna.trial.FrozenTrial:

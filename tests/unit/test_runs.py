@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -47,6 +49,8 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
     ):
         trial = study.ask()
         trial.set_user_attr(studies.OWNER, owner)
+        if state == "COMPLETE":
+            studies.write_end(trial)
         if state != "RUNNING":
             study.tell(trial, 1.0 if state == "COMPLETE" else None, state=TrialState[state])
     failed = study.ask()
@@ -69,6 +73,34 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
     ]
     assert [_status(run_id)[0] for run_id in (foreign, twin, orphan)] == ["RUNNING", "RUNNING", "KILLED"]
     assert mlflow.get_run(of_trials[5]).data.tags["lus.error"] == "ValueError: no"
+
+
+@pytest.mark.parametrize("zone", ["Etc/GMT+9", "Etc/GMT-9"])
+def test_the_run_of_a_trial_of_another_machine_is_ended_for_it_by_the_time_that_it_wrote_itself(
+    project: Path, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking.connect()
+    elsewhere = f"elsewhere {os.getpid()} 1.00"
+    study = optuna.create_study()
+    now = datetime.now(UTC)
+    ends = {"just now": now, "long ago": now - timedelta(seconds=studies.GRACE + 1), "by others": None, "not yet": None}
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)  # that of the machine which tells Optuna
+        time.tzset()
+        for end, when in ends.items():
+            trial = study.ask()
+            trial.set_user_attr(studies.OWNER, elsewhere)
+            if when is not None:
+                trial.set_user_attr(studies.ENDED, when.isoformat())
+                study.tell(trial, 1.0)
+            elif end == "by others":
+                study.tell(trial, state=TrialState.FAIL)
+    time.tzset()
+    parent = runs._create("search", {})
+    of_trials = [_nested(parent, one.number, elsewhere) for one in study.trials]
+    runs.settle(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    found = dict(zip(ends, (_status(run_id)[0] for run_id in of_trials), strict=True))
+    assert found == {"just now": "RUNNING", "long ago": "FINISHED", "by others": "KILLED", "not yet": "RUNNING"}
 
 
 def test_runs_of_processes_that_are_gone_end_as_killed(project: Path, gone: str) -> None:

@@ -202,6 +202,7 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
     done = studies.finished(studies.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds
+    assert [0 <= (studies.seconds_since_end(one) or -1) < 60 for one in done] == [True] * 6
 
 
 NAME = """
