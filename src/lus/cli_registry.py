@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -81,27 +80,22 @@ def promote(
     Exit status: 0; 2 where the gate refuses, and then nothing is changed.
     """
     from lus import params, progress, promotions, quiet, show_registry
-    from lus.show import print_json
 
     loaded = params.load()
     with progress.steps() as step:
         step("asking MLflow")
         new, champion = promotions.candidate(loaded.register_.name, version)
         quiet.import_tensorflow(step)
-        found = promotions.conditions(new, champion, loaded.promote, loaded.package.engine, step)
-    if not as_json:
-        show_registry.conditions(found, f"{new.name} version {new.version} at the gate")
-    else:
-        print_json(
-            {
-                "name": new.name,
-                "version": str(new.version),
-                "champion": str(champion.version) if champion else None,
-                "passed": all(one.passed for one in found),
-                "conditions": [asdict(one) for one in found],
-            }
+        show = show_registry.conditions_json if as_json else show_registry.conditions
+        act = promotions.promote(
+            new,
+            champion,
+            loaded.promote,
+            loaded.package.engine,
+            override,
+            step,
+            on_judged=lambda found: show(found, new, champion),
         )
-    act = progress.with_bar("promotion", lambda _: promotions.promote(new, champion, found, override))
     if not as_json:
         before = f", before it version {act.champion}" if act.champion else ""
         print(f"{new.name} version {act.version} is the champion{before}; `lus package` builds its Bento")

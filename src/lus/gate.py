@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from lus import comparisons, folds, protocols
 from lus.compiled import TOLERANCE, Parity
 from lus.metadata import ModelMetadata
 from lus.params import Promote
+
+NAMES = ("audit", "protocol", "limits", "parity", "champion")
+"""Of all conditions, in their order."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,21 @@ class Facts:
 def judge(facts: Facts, params: Promote) -> list[Condition]:
     """All conditions, fulfilled or not."""
     return [_audit(facts), _protocol(facts), _limits(facts), _parity(facts), _no_worse(facts, params)]
+
+
+def failed(found: Sequence[Condition]) -> list[Condition]:
+    """Those that are not fulfilled.
+
+    Args:
+        found: all conditions.
+
+    Raises:
+        ValueError: they are not all there: a condition that was not looked at has not passed.
+    """
+    names = tuple(one.name for one in found)
+    if names != NAMES:
+        raise ValueError(f"the conditions {', '.join(names) or '(none)'} were judged; {', '.join(NAMES)} are expected")
+    return [one for one in found if not one.passed]
 
 
 def _audit(facts: Facts) -> Condition:

@@ -7,7 +7,7 @@ import getpass
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,18 +84,12 @@ def _predictions(folder: Path) -> pd.DataFrame | None:
     return pd.read_csv(file, dtype=text, keep_default_na=False) if file.is_file() else None
 
 
-def refuse(version: ModelVersion, found: Sequence[Condition]) -> None:
-    """Refuse a version that does not pass.
-
-    Raises:
-        BadInput: conditions that failed, each with its figures.
-    """
-    failed = [f"{one.name}: {one.found} ({one.expected} is expected)" for one in found if not one.passed]
-    if failed:
-        raise BadInput(
-            f"{version.name} version {version.version} is not promoted; {'; '.join(failed)}; "
-            '`--override "reason"` promotes it none the less, and that is kept for good'
-        )
+def _refusal(version: ModelVersion, failed: Sequence[Condition]) -> BadInput:
+    said = "; ".join(f"{one.name}: {one.found} ({one.expected} is expected)" for one in failed)
+    return BadInput(
+        f"{version.name} version {version.version} is not promoted; {said}; "
+        '`--override "reason"` promotes it none the less, and that is kept for good'
+    )
 
 
 def candidate(name: str, version: str | None) -> tuple[ModelVersion, ModelVersion | None]:
@@ -112,15 +106,24 @@ def candidate(name: str, version: str | None) -> tuple[ModelVersion, ModelVersio
 
 
 def promote(
-    new: ModelVersion, champion: ModelVersion | None, found: Sequence[Condition], override: str | None = None
+    new: ModelVersion,
+    champion: ModelVersion | None,
+    params: Promote,
+    engine: str,
+    override: str | None = None,
+    steps: Steps = unseen,
+    on_judged: Callable[[Sequence[Condition]], None] = lambda _: None,
 ) -> Act:
-    """Make a version the champion; the champion before becomes `previous`.
+    """Judge a version, and make it the champion; the champion before becomes `previous`.
 
     Args:
         new: the version.
-        champion: as it was when the conditions were looked at.
-        found: the conditions.
-        override: a reason to do so although some failed.
+        champion: the one that it is judged against: that of `candidate`.
+        params: of the gate.
+        engine: that serves it, as in `package.engine`.
+        override: a reason to do so although a condition fails.
+        steps: told what is under way.
+        on_judged: told the conditions, before anything is refused or moved.
 
     Returns:
         What was done, as it stands in the journal.
@@ -131,16 +134,18 @@ def promote(
     """
     if override is not None and not override.strip():
         raise BadInput("an override without a reason; say why, as it is kept for good")
-    registry.require_readable(new)
-    if override is None:
-        refuse(new, found)
-    failed = any(not one.passed for one in found)
-    return _move(
+    found = conditions(new, champion, params, engine, steps)
+    failed = gate.failed(found)
+    on_judged(tuple(found))
+    if failed and override is None:
+        raise _refusal(new, failed)
+    steps("moving the aliases")
+    return make_champion(
         "promotion",
         new,
         _number(champion),
         why=override or "",
-        override=failed,
+        override=bool(failed),
         conditions=[asdict(one) for one in found],
     )
 
@@ -154,15 +159,29 @@ def rollback(name: str, why: str = "") -> Act:
     back, champion = registry.by_alias(name, registry.PREVIOUS), registry.by_alias(name, registry.CHAMPION)
     if back.version == champion.version:
         raise BadInput(f"{name} version {back.version} is champion and previous; `lus promote VERSION` names another")
-    registry.require_readable(back)
-    return _move("rollback", back, _number(champion), why=why)
+    return make_champion("rollback", back, _number(champion), why=why)
 
 
 def _number(version: ModelVersion | None) -> str | None:
     return str(version.version) if version else None
 
 
-def _move(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Act:
+def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Act:
+    """Move the alias `champion`: the one place that does, for `promote` and `rollback` alone, which say who may.
+
+    Args:
+        kind: `promotion` or `rollback`.
+        new: the version that becomes the champion.
+        champion: number of the one that it is expected to take over from.
+        more: of the journal's entry, as `Act` has it.
+
+    Returns:
+        What was done, as it stands in the journal.
+
+    Raises:
+        BadInput: this code cannot use the version, another act is under way, or the champion is another one by now.
+    """
+    registry.require_readable(new)
     name, version = str(new.name), str(new.version)
     run_id = journal.of(name)
     previous = _number(registry.find(name, registry.PREVIOUS))

@@ -120,8 +120,13 @@ def register(
     if description is not None:
         client.update_model_version(name, version.version, description)
     if challenger:
-        client.set_registered_model_alias(name, CHALLENGER, version.version)
+        make_challenger(version)
     return version
+
+
+def make_challenger(version: ModelVersion) -> None:
+    """Move the alias `challenger` to a version."""
+    _client().set_registered_model_alias(version.name, CHALLENGER, version.version)
 
 
 def _write_beside(

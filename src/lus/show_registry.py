@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from lus import gate
 from lus.gate import Condition
 from lus.journal import Act
 from lus.reproduce import TOLERANCE, Figure
 from lus.show import COLOURS, finite, print_fitting, print_json
 from lus.versions import Lineage, Row
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
-def conditions(found: Sequence[Condition], title: str) -> None:
-    """Print the conditions of the gate, a row each."""
+
+def conditions(found: Sequence[Condition], new: ModelVersion, _champion: ModelVersion | None) -> None:
+    """Print the conditions of the gate for a new version, a row each."""
+    title = f"{new.name} version {new.version} at the gate"
     table = Table("condition", "", Column("found", overflow="fold"), Column("expected", overflow="fold"), title=title)
     for one in found:
         verdict = "[green]passed[/]" if one.passed else "[red]failed[/]"
         table.add_row(one.name, verdict, escape(one.found), escape(one.expected))
     Console().print(table)
+
+
+def conditions_json(found: Sequence[Condition], new: ModelVersion, champion: ModelVersion | None) -> None:
+    """Print the conditions of the gate for a new version, judged against the champion, as one JSON object."""
+    print_json(
+        {
+            "name": new.name,
+            "version": str(new.version),
+            "champion": str(champion.version) if champion else None,
+            "passed": not gate.failed(found),
+            "conditions": [asdict(one) for one in found],
+        }
+    )
 
 
 def versions(found: Sequence[Row], name: str) -> None:

@@ -62,7 +62,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
         "parity": True,
     }
     with pytest.raises(BadInput, match="protocol: the evaluation carries no figures"):
-        promotions.promote(version, None, found)
+        promotions.promote(version, None, params.load().promote, "openvino")
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
     with registry.load(version) as classifier:

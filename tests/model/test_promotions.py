@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from lus import journal, params, promotions, registry, tracking
+from lus import gate, journal, params, promotions, registry, tracking
 from lus.errors import BadInput
 from lus.journal import Act
 from lus.plainhead import PlainHead
@@ -26,7 +26,7 @@ ENGINE = "openvino-f32"
 
 def _promote(version: str | None = None, override: str | None = None) -> Act:
     new, champion = promotions.candidate(NAME, version)
-    return promotions.promote(new, champion, promotions.conditions(new, champion, PROMOTE, ENGINE), override)
+    return promotions.promote(new, champion, PROMOTE, ENGINE, override)
 
 
 def _aliases() -> dict[str, str]:
@@ -108,6 +108,26 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
         MlflowClient().log_param(journal.of(NAME), "0002.begun", "{}")
 
 
+@pytest.mark.parametrize("override", [None, "in haste"])
+def test_whoever_promotes_is_told_every_condition_and_cannot_leave_one_out(
+    project: Path, monkeypatch: pytest.MonkeyPatch, override: str | None
+) -> None:
+    add(wrong=4)
+    told: list[str] = []
+    judged, champion = promotions.candidate(NAME, None)
+    judge = gate.judge
+    with monkeypatch.context() as patch:
+        for incomplete in (slice(0), slice(4), slice(1, None)):
+            patch.setattr(gate, "judge", lambda facts, section, part=incomplete: judge(facts, section)[part])
+            with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion are expected"):
+                promotions.promote(judged, champion, PROMOTE, ENGINE, override)
+    assert _aliases() == {"challenger": "1"}
+    promotions.promote(
+        judged, champion, PROMOTE, ENGINE, on_judged=lambda found: told.extend(one.name for one in found)
+    )
+    assert tuple(told) == gate.NAMES
+
+
 def test_a_version_without_an_evaluation_is_refused_for_each_thing_that_it_lacks(project: Path) -> None:
     add(evaluated=False)
     new, champion = promotions.candidate(NAME, None)
@@ -140,10 +160,12 @@ def test_a_champion_that_was_moved_after_the_gate_stops_the_promotion(project: P
         add(wrong=4)
     _promote("1")
     new, champion = promotions.candidate(NAME, "2")
-    found = promotions.conditions(new, champion, PROMOTE, ENGINE)
-    MlflowClient().set_registered_model_alias(NAME, "champion", "3")
+
+    def moved(_: object) -> None:
+        MlflowClient().set_registered_model_alias(NAME, "champion", "3")
+
     with pytest.raises(BadInput, match="the champion was version 1, and is version 3 by now"):
-        promotions.promote(new, champion, found)
+        promotions.promote(new, champion, PROMOTE, ENGINE, on_judged=moved)
     assert _aliases() == {"champion": "3", "challenger": "3"}
     assert _acts()[-1].outcome == "refused"
 

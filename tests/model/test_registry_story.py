@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -23,7 +23,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
-from lus import cli, journal, promotions, registry, tracking
+from lus import cli, journal, params, promotions, registry, tracking
 from lus.errors import BadInput
 from lus.service import settings
 from tests.browser import browser, needs_browser
@@ -211,6 +211,13 @@ def _may_write_the_journal(server: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def _promote(version: str, on_judged: Callable[[object], None] = lambda _: None) -> None:
+    """Promote a version that carries no evaluation, for a reason."""
+    loaded = params.load(ROOT / "params.yaml")
+    new, champion = promotions.candidate(NAME, version)
+    promotions.promote(new, champion, loaded.promote, loaded.package.engine, "a test's", on_judged=on_judged)
+
+
 def _typed(*arguments: str) -> subprocess.CompletedProcess[str]:
     """A command in a process of its own, where no error is caught for the test."""
     command = [str(Path(sys.executable).with_name("lus")), *arguments]
@@ -224,7 +231,7 @@ def test_whoever_may_only_read_the_model_is_told_so_changes_nothing_and_keeps_no
         _as(ADMINISTRATOR, monkeypatch)
         for version in ("1", "2"):
             add(evaluated=False)
-            promotions.promote(*promotions.candidate(NAME, version), [])
+            _promote(version)
         _may_write_the_journal(server)
         before = _aliases()
         _as(USER, monkeypatch)
@@ -246,16 +253,15 @@ def test_a_server_that_fails_at_the_last_step_is_not_asked_for_minutes_and_nothi
 ) -> None:
     for version in ("1", "2"):
         add(evaluated=False)
-        promotions.promote(*promotions.candidate(NAME, version), [])
+        _promote(version)
     add(evaluated=False)
     before = _aliases()
     with refusing(shared, '"champion"') as failing:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", failing)
-        new, champion = promotions.candidate(NAME, "3")
-        began = time.monotonic()
+        began: list[float] = []
         with pytest.raises(MlflowException, match="503"):
-            promotions.promote(new, champion, [])
-        assert time.monotonic() - began < journal.LONGEST / 2
+            _promote("3", lambda _: began.append(time.monotonic()))
+        assert time.monotonic() - began[0] < journal.LONGEST / 2
         assert _aliases() == before == {"champion": "2", "previous": "1", "challenger": "3"}
         failed = journal.acts(NAME)[-1]
         assert (failed.version, failed.outcome) == ("3", "failed")
@@ -263,10 +269,8 @@ def test_a_server_that_fails_at_the_last_step_is_not_asked_for_minutes_and_nothi
 
 
 def _try(version: str, barrier: Any, answers: Any) -> None:
-    new, champion = promotions.candidate(NAME, version)
-    barrier.wait()
     try:
-        promotions.promote(new, champion, [])
+        _promote(version, lambda _: barrier.wait())
         answers.put((version, ""))
     except BadInput as error:
         answers.put((version, str(error)))
@@ -275,8 +279,7 @@ def _try(version: str, barrier: Any, answers: Any) -> None:
 def test_two_people_who_promote_at_once_end_in_one_state_and_one_refusal(project: Path, shared: str) -> None:
     for _ in range(3):
         add(evaluated=False)
-    new, champion = promotions.candidate(NAME, "1")
-    promotions.promote(new, champion, [])
+    _promote("1")
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(2), context.Queue()
     both = [context.Process(target=_try, args=(version, barrier, answers)) for version in ("2", "3")]
@@ -318,8 +321,7 @@ def test_a_webhook_tells_who_deploys_that_the_champion_has_changed(project: Path
             # An earlier test may have pointed MLflow itself at another server.
             MlflowClient(shared, shared).create_webhook("deploy", f"{receiver}/", ["model_version_alias.created"])
         add(evaluated=False)
-        new, champion = promotions.candidate(NAME, "1")
-        promotions.promote(new, champion, [])
+        _promote("1")
         deadline = time.monotonic() + 30
         while len(told) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from lus import journal, metadata, promotions, registry, tracking
+from lus import journal, metadata, params, promotions, registry, tracking
 from lus.errors import BadInput
 from lus.metadata import NEUTRAL_LIMITS, SCHEMA, ModelMetadata
 from lus.params import Limits
-from tests.conftest import draw_frames, write_video
+from tests.conftest import ROOT, draw_frames, write_video
 from tests.versions import LABELS, NAME, add
+
+PROMOTE = params.load(ROOT / "params.yaml").promote
 
 
 class LaterLimits(Limits):
@@ -78,7 +80,7 @@ def test_a_version_of_later_code_is_refused_before_an_alias_moves(
     with pytest.raises(BadInput, match=refused):
         promotions.rollback(NAME)
     with pytest.raises(BadInput, match=refused):
-        promotions.promote(*promotions.candidate(NAME, None), [], "it is needed")
+        promotions.promote(*promotions.candidate(NAME, None), PROMOTE, "openvino-f32", "it is needed")
     assert registry.aliases(NAME) == before
     assert journal.read(journal.of(NAME)) == []
 

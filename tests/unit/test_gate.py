@@ -27,12 +27,20 @@ GOOD = Facts(
 
 def _failed(**changes: Any) -> dict[str, str]:
     """The conditions that fail where facts are otherwise good, with what was found."""
-    return {one.name: one.found for one in gate.judge(replace(GOOD, **changes), ALL.promote) if not one.passed}
+    return {one.name: one.found for one in gate.failed(gate.judge(replace(GOOD, **changes), ALL.promote))}
 
 
 def test_a_good_version_passes_every_condition() -> None:
-    assert [one.name for one in gate.judge(GOOD, ALL.promote)] == ["audit", "protocol", "limits", "parity", "champion"]
-    assert _failed() == {}
+    found = gate.judge(GOOD, ALL.promote)
+    assert tuple(one.name for one in found) == gate.NAMES == ("audit", "protocol", "limits", "parity", "champion")
+    assert gate.failed(found) == []
+
+
+def test_conditions_that_are_not_all_there_are_not_said_to_pass() -> None:
+    found = gate.judge(GOOD, ALL.promote)
+    for part in ([], found[:-1], found[1:], [*found, found[0]]):
+        with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion are expected"):
+            gate.failed(part)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +80,9 @@ def test_clips_that_were_labelled_anew_are_not_compared() -> None:
 
 def test_the_same_predictions_are_no_worse_within_the_margin_and_not_without_one() -> None:
     same = replace(GOOD, champion_predictions=GOOD.predictions)
-    assert all(one.passed for one in gate.judge(same, ALL.promote))
+    assert gate.failed(gate.judge(same, ALL.promote)) == []
     strict = ALL.promote.model_copy(update={"margin": 0.0})
-    assert [one.name for one in gate.judge(same, strict) if not one.passed] == ["champion"]
+    assert [one.name for one in gate.failed(gate.judge(same, strict))] == ["champion"]
 
 
 def test_versions_that_are_compared_on_one_patient_have_no_interval() -> None:

@@ -159,6 +159,35 @@ def test_modules_import_downwards_only() -> None:
     assert upwards == []
 
 
+ALIASES = ("set_registered_model_alias", "delete_registered_model_alias")
+"""What MLflow moves aliases by."""
+
+
+def _mentions(name: str) -> set[str]:
+    """The functions of the package, each as module.function, in which a name is used, whatever it is used for."""
+    found = set()
+    for path in (ROOT / "src/lus").rglob("*.py"):
+        for top in ast.parse(path.read_text()).body:
+            inside = [node for node in ast.walk(top) if name in (getattr(node, "id", ""), getattr(node, "attr", ""))]
+            found |= {f"{path.stem}.{getattr(top, 'name', '')}"} if inside else set()
+    return found
+
+
+def test_nothing_but_promotion_and_rollback_moves_the_champion() -> None:
+    assert set().union(*map(_mentions, ALIASES)) == {"registry.make_challenger", "promotions._set_alias"}
+    assert _mentions("_set_alias") == {"promotions._set_aliases", "promotions._break_off"}
+    assert _mentions("_set_aliases") == _mentions("_break_off") == {"promotions.make_champion"}
+    assert _mentions("make_champion") == {"promotions.promote", "promotions.rollback"}
+    # And nothing reaches for these by a name in quotes.
+    quoted = {
+        node.value
+        for path in (ROOT / "src/lus").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert not quoted & {*ALIASES, "_set_alias", "_set_aliases", "_break_off", "make_champion"}
+
+
 PACKAGES = {"phantom", "datadocs"}
 """Packages that a stage depends on as a whole: one with all its modules, one with its templates."""
 WITHOUT_RESULTS = {
