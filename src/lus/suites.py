@@ -21,10 +21,12 @@ RUN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def cohort_table(clips: pd.DataFrame) -> pd.DataFrame:
-    """The cohort table with what its suite looks at: labels of each patient, patients of each label."""
+    """The cohort table with what its suite looks at: pixels of a frame, labels of a patient, patients of a label."""
     by_patient, by_label = clips.groupby("patient")["label"], clips.groupby("label")["patient"]
     return clips.assign(
-        labels_of_patient=by_patient.transform("nunique"), patients_of_label=by_label.transform("nunique")
+        pixels=clips["width"] * clips["height"],
+        labels_of_patient=by_patient.transform("nunique"),
+        patients_of_label=by_label.transform("nunique"),
     )
 
 
@@ -68,12 +70,13 @@ def _cohort_suite(params: Cohort, limits: Limits, length: int) -> list[Any]:
                 min_value=low,
                 max_value=high,
                 severity=WARNING,
-                description=f"{meaning} is at least {low} and at most {high}",
+                description=f"{meaning} is at least {low}" + ("" if high is None else f" and at most {high}"),
             )
             for name, low, high, meaning in (
                 ("frames", length, limits.max_frames, "the number of frames in the table"),
-                ("width", limits.min_side, limits.max_pixels, "the width in pixels"),
-                ("height", limits.min_side, limits.max_pixels, "the height in pixels"),
+                ("width", limits.min_side, None, "the width in pixels"),
+                ("height", limits.min_side, None, "the height in pixels"),
+                ("pixels", limits.min_side**2, limits.max_pixels, "the number of pixels of a frame"),
                 ("fps", 0, limits.max_fps, "the declared number of frames a second"),
             )
         ),

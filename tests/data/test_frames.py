@@ -85,17 +85,29 @@ def test_what_the_cohort_stage_could_not_read_is_in_the_quarantine_too(tmp_path:
     assert _quarantine(tmp_path) == {"broken.avi": {"decode"}, "same.avi": {"content"}, "clip0.avi": {"content"}}
 
 
+def _failed(tmp_path: Path, suite: str) -> dict[str, list[str]]:
+    """The columns whose limits Great Expectations found broken, with the names of the clips."""
+    results = json.loads((tmp_path / "checks" / "checks.json").read_text())
+    return {
+        one["arguments"]["column"]: [Path(path).name for path in one["paths"]]
+        for one in results[suite]["expectations"]
+        if not one["success"] and one["severity"] == suites.WARNING
+    }
+
+
 def test_great_expectations_and_the_rules_agree(tmp_path: Path) -> None:
     _run(tmp_path, _cohort(tmp_path, {"still.avi": _still()}))
     results = json.loads((tmp_path / "checks" / "checks.json").read_text())
     assert set(results) == {"cohort", "clips", "frames"}
     assert results["cohort"]["success"]
-    failed = {
-        one["arguments"]["column"]: [Path(path).name for path in one["paths"]]
-        for one in results["clips"]["expectations"]
-        if not one["success"] and one["severity"] == suites.WARNING
-    }
-    assert failed == {key: ["still.avi"] for key in ("still_share", "coverage", "extent")}
+    assert _failed(tmp_path, "clips") == {key: ["still.avi"] for key in ("still_share", "coverage", "extent")}
+
+
+def test_a_clip_whose_frames_are_too_large_in_area_alone_breaks_the_cohorts_suite_too(tmp_path: Path) -> None:
+    table = _cohort(tmp_path, {"wide.avi": draw_frames(24, 160, 104, 6)})
+    _run(tmp_path, table, _changed("limits", max_pixels=150 * 104))
+    assert _quarantine(tmp_path) == {"wide.avi": {"pixels"}}
+    assert _failed(tmp_path, "cohort") == _failed(tmp_path, "clips") == {"pixels": ["wide.avi"]}
 
 
 def test_the_data_docs_can_be_read_by_a_person(tmp_path: Path) -> None:
