@@ -26,7 +26,7 @@ import numpy as np
 from served import clips, free_port, program, running, service
 
 from lus import checks, tracking
-from lus.compiled import Compiled
+from lus.compiled import CompiledClassifier
 
 SERVED = Path("build/served")
 
@@ -72,7 +72,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     facts = json.loads(Path("build/package.json").read_text())
-    made = Compiled(SERVED)
+    made = CompiledClassifier(SERVED)
     found = clips(options.clips, 8)
     metadata = made.metadata
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import classifier, heads, params, registry, tracking
+from lus import heads, keras_model, params, registry, tracking
 from lus.heads import HeadParams
 from lus.metadata import ModelMetadata
 from tests.conftest import ROOT, draw_frames
@@ -35,7 +35,7 @@ def model(labels: int = len(LABELS), seed: int = 0) -> Any:
     scaled = layers.Rescaling(1 / 127.5, -1, name="preprocess")(frames)
     backbone = keras.Model(frames, cnn(scaled), name="xception_backbone")
     head = heads.build(HeadParams(units=4, dense=(8,)), LENGTH, 8, labels, np.zeros(8), np.full(8, 0.01))
-    return classifier.assemble(backbone, head, LENGTH)
+    return keras_model.assemble(backbone, head, LENGTH)
 
 
 def predictions(wrong: int, patients: int = 40, labels: tuple[str, ...] = LABELS, first: int = 0) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, classifier, featureset, registry, tracking
+from lus import backbones, featureset, keras_model, registry, tracking
 from lus.arrays import Frames
 from lus.errors import BadInput
 from lus.legacy import Head
@@ -70,7 +70,7 @@ def register(
     _refuse_misfit(head, backbone, params)
     steps(f"building {backbone} with {params.features.weights} weights")
     cnn = _backbone(head, backbone, params)
-    assembled = classifier.assemble(cnn, model, head.length)
+    assembled = keras_model.assemble(cnn, model, head.length)
     lineage = tracking.lineage({"imported": file, "params": Path("params.yaml")}) | {
         "imported_from": file.name,
         "imported_keras": head.keras_version,

@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, engines, plainhead, pool
+from lus import engines, pool
 from lus.arrays import FloatArray, Frames
 from lus.errors import BadInput
 from lus.metadata import METADATA_FILE, ModelMetadata
 from lus.plainhead import PlainHead
-
-if TYPE_CHECKING:
-    import keras
 
 CNN_FILE, ENGINE_FILE, MODEL_CARD = "cnn.xml", "engine.json", "card.md"
 EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
@@ -72,7 +68,7 @@ def compare_answers(run: Callable[[Frames], FloatArray], frames: Frames, stored:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CnnOutput:
     """What the CNN makes of a clip.
 
     Attributes:
@@ -84,11 +80,11 @@ class Seen:
     maps: FloatArray
 
 
-class Compiled:
+class CompiledClassifier:
     """A classifier without Keras: clips' frames -> probabilities, and what explains them; for several threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Load what `export` and the registry wrote, for this machine's CPU."""
+        """Load what `keras_model.export` and the registry wrote, for this machine's CPU."""
         self.metadata = ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text()))
         self.head = PlainHead.load(folder)
         self._engine = engines.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
@@ -96,7 +92,7 @@ class Compiled:
         self._folder, self._lock = folder, Lock()
 
     @classmethod
-    def checked(cls, folder: Path) -> Compiled:
+    def load_checked(cls, folder: Path) -> CompiledClassifier:
         """Load it, and hold it to an answer that the registered model gave.
 
         One clip shows an engine that computes otherwise on this machine, and the service is ready the sooner; all of
@@ -106,7 +102,7 @@ class Compiled:
             BadInput: it answers otherwise on this machine.
         """
         made = cls(folder)
-        made.refuse_other_answers(clips=1)
+        made.require_parity(clips=1)
         return made
 
     def parity(self, clips: int | None = None, progress: pool.Progress | None = None) -> Parity:
@@ -118,7 +114,7 @@ class Compiled:
         frames, answers = (part[:clips] for part in stored)
         return compare_answers(partial(self.probabilities, progress=progress), frames, answers)
 
-    def refuse_other_answers(self, clips: int | None = None, progress: pool.Progress | None = None) -> None:
+    def require_parity(self, clips: int | None = None, progress: pool.Progress | None = None) -> None:
         """Refuse an engine that does not answer as the registered model did.
 
         Args:
@@ -137,41 +133,18 @@ class Compiled:
                 f"registered: {found}; the same labels and probabilities within {TOLERANCE} are expected; {advice}"
             )
 
-    def see(self, frames: Frames) -> Seen:
+    def run_cnn(self, frames: Frames) -> CnnOutput:
         """Run the CNN over a clip's frames: (length, size, size, 3) uint8."""
         # One clip at a time: the CNN takes all cores, and two at once would each take twice as long.
         with self._lock:
             maps, features = self._cnn(frames)
-        return Seen(features, maps)
+        return CnnOutput(features, maps)
 
     def probabilities(self, frames: Frames, progress: pool.Progress | None = None) -> FloatArray:
         """Classify clips' frames: (n, length, size, size, 3) uint8 -> (n, labels) float32."""
-        seen = []
+        features = []
         for number, one in enumerate(frames, 1):
-            seen.append(self.see(one).features)
+            features.append(self.run_cnn(one).features)
             if progress is not None:
                 progress(number, len(frames))
-        return self.head.probabilities(np.stack(seen))
-
-
-def export(model: keras.Model, engine: str, folder: Path) -> None:
-    """Write what `Compiled` reads, but for the metadata and the stored answers.
-
-    Args:
-        model: a classifier of `classifier.assemble`.
-        engine: `openvino` or `openvino-f32`.
-        folder: made if missing.
-
-    Raises:
-        BadInput: the model is not a backbone and a head, or its head cannot be served.
-    """
-    import keras
-
-    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    if len(parts) != 2 or not parts[0].name.endswith("_backbone"):
-        raise BadInput("the classifier is not made of a backbone and a head; register it again to serve it")
-    backbone, head = parts
-    folder.mkdir(parents=True, exist_ok=True)
-    plainhead.of_keras(head).save(folder)
-    engines.save(backbones.with_maps(backbone), folder / CNN_FILE)
-    (folder / ENGINE_FILE).write_text(json.dumps({"engine": engine}) + "\n")
+        return self.head.probabilities(np.stack(features))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from lus.arrays import FloatArray, Frames
-from lus.compiled import Compiled, Seen
+from lus.compiled import CnnOutput, CompiledClassifier
 
 OVERLAY_TYPE = "video/webm"
 OVERLAY_SIDE = 480
@@ -41,7 +41,7 @@ class Explanation:
     course: FloatArray
 
 
-def explain(compiled: Compiled, frames: Frames, label: int | None = None) -> Explanation:
+def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = None) -> Explanation:
     """Explain what a classifier says of a clip.
 
     Args:
@@ -49,20 +49,20 @@ def explain(compiled: Compiled, frames: Frames, label: int | None = None) -> Exp
         frames: (length, size, size, 3) uint8 of the clip.
         label: number of the label to explain; by default the most probable one.
     """
-    seen = compiled.see(frames)
+    output = compiled.run_cnn(frames)
     head = compiled.head
-    probabilities = head.probabilities(seen.features[None])[0]
+    probabilities = head.probabilities(output.features[None])[0]
     chosen = int(probabilities.argmax()) if label is None else label
     return Explanation(
         probabilities,
         chosen,
-        heat(seen, head.gradient(seen.features, chosen)),
-        probabilities[chosen] - head.probabilities(hidden(seen.features))[:, chosen],
-        head.course(seen.features),
+        heat(output, head.gradient(output.features, chosen)),
+        probabilities[chosen] - head.probabilities(hidden(output.features))[:, chosen],
+        head.course(output.features),
     )
 
 
-def heat(seen: Seen, gradient: FloatArray) -> FloatArray:
+def heat(output: CnnOutput, gradient: FloatArray) -> FloatArray:
     """Grad-CAM of the last convolution (Selvaraju et al., 2017), on one scale for the whole clip.
 
     A channel's weight is the mean of the score's gradient over its map. Where the features are the means of the maps,
@@ -75,7 +75,7 @@ def heat(seen: Seen, gradient: FloatArray) -> FloatArray:
     Returns:
         (length, height, width), 0 to 1; all 0 where nothing speaks for the label.
     """
-    maps = seen.maps
+    maps = output.maps
     pooled = gradient.shape[-1] == maps.shape[-1]
     weights = gradient if pooled else gradient.reshape(maps.shape).mean(axis=(1, 2))
     found = np.maximum(np.einsum("lhwc,lc->lhw", maps, weights), 0)

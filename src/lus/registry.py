@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import backbones, classifier, compiled, journal, tracking
+from lus import backbones, journal, keras_model, tracking
 from lus.arrays import Frames
-from lus.classifier import MODEL_FILE, Classifier
-from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, Compiled
+from lus.classifier import Classifier
+from lus.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, CompiledClassifier
 from lus.errors import BadInput
+from lus.keras_model import MODEL_FILE
 from lus.metadata import METADATA_FILE, ModelMetadata
 from lus.progress import Steps, unseen
 
@@ -305,16 +306,16 @@ def load(version: ModelVersion, steps: Steps = unseen) -> Classifier:
     steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
         metadata = fetch(version, Path(scratch))
-        return Classifier(classifier.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
+        return Classifier(keras_model.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
-def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> Compiled:
+def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> CompiledClassifier:
     """Download a version and make of it what is served.
 
     Args:
         version: which one.
         engine: `openvino`, or `openvino-f32`, as in `params.yaml`.
-        folder: made if missing; what `Compiled` reads, and the model card.
+        folder: made if missing; what `CompiledClassifier` reads, and the model card.
         steps: told what is under way.
 
     Returns:
@@ -327,9 +328,9 @@ def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps 
         steps(f"fetching version {version.version}")
         fetch(version, Path(scratch))
         steps(f"compiling version {version.version} for {engine}")
-        compiled.export(classifier.load_model(Path(scratch) / MODEL_FILE), engine, folder)
+        keras_model.export(keras_model.load_model(Path(scratch) / MODEL_FILE), engine, folder)
         shutil.copy(Path(scratch) / METADATA_FILE, folder)
     _beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)
     if not all((folder / name).is_file() for name in (EXAMPLE_FILE, ANSWER_FILE)):
         raise BadInput(f"{version.name} version {version.version}: no clips are stored with it; register it again")
-    return Compiled(folder)
+    return CompiledClassifier(folder)

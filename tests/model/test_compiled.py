@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lus import backbones, classifier, compiled, engines, explain, heads, registry
+from lus import backbones, compiled, engines, explain, heads, keras_model, registry
 from lus.arrays import Frames
-from lus.compiled import Compiled, Parity, Seen
+from lus.compiled import CnnOutput, CompiledClassifier, Parity
 from lus.errors import BadInput
 from lus.heads import HeadParams
 from tests.conftest import draw_frames
@@ -29,7 +29,7 @@ def served(project: Path) -> Path:
 
 
 def test_it_answers_as_the_registered_model_and_holds_nothing_of_keras(served: Path) -> None:
-    made = Compiled.checked(served)
+    made = CompiledClassifier.load_checked(served)
     assert np.abs(made.probabilities(FRAMES) - backbones.traced(model())(FRAMES)).max() < 1e-4
     assert made.parity().clips == 2
     assert {one.name for one in served.iterdir()} == {
@@ -49,16 +49,16 @@ def test_another_answer_than_the_registered_model_gave_is_an_error_with_figures(
     answers = np.load(served / compiled.ANSWER_FILE)
     np.save(served / compiled.ANSWER_FILE, answers + np.array([[0.02, -0.02]], np.float32))
     with pytest.raises(BadInput, match=r"version 1 does not answer on openvino-f32 .* largest difference 0.02"):
-        Compiled.checked(served)
+        CompiledClassifier.load_checked(served)
 
 
 def test_a_start_looks_at_one_stored_clip_and_packaging_at_all(served: Path) -> None:
     answers = np.load(served / compiled.ANSWER_FILE)
     answers[1:] += np.array([0.02, -0.02], np.float32)
     np.save(served / compiled.ANSWER_FILE, answers)
-    made = Compiled.checked(served)
+    made = CompiledClassifier.load_checked(served)
     with pytest.raises(BadInput, match=r"0 of 2 clips labelled otherwise, largest difference 0.02"):
-        made.refuse_other_answers()
+        made.require_parity()
 
 
 def test_parity_sees_what_an_engine_answers_otherwise() -> None:
@@ -108,13 +108,13 @@ def _grad_cam(whole: keras.Model, parts: keras.Model, head: keras.Model, clip: F
 def test_the_heat_is_grad_cam(served: Path) -> None:
     whole = model()
     backbone, head = (layer for layer in whole.layers if isinstance(layer, keras.Model))
-    made, clip = Compiled(served), FRAMES[0]
+    made, clip = CompiledClassifier(served), FRAMES[0]
     found = explain.explain(made, clip)
-    seen = made.see(clip)
+    output = made.run_cnn(clip)
     # A score is what the softmax takes; log-probabilities differ from it by what is the same for all labels, so that
     # differences between labels are compared.
-    gradients = [made.head.gradient(seen.features, label) for label in range(2)]
-    difference = explain.heat(seen, gradients[found.label] - np.mean(gradients, axis=0))
+    gradients = [made.head.gradient(output.features, label) for label in range(2)]
+    difference = explain.heat(output, gradients[found.label] - np.mean(gradients, axis=0))
     expected = _grad_cam(whole, backbones.with_maps(backbone), head, clip, found.label)
     assert expected.std() > 0.01
     assert np.abs(difference - expected).max() < 1e-3
@@ -127,13 +127,15 @@ def test_the_heat_of_flattened_maps_is_grad_cam_too() -> None:
     maps, gradient = rng.normal(size=(2, 3, 3, 4)).astype(np.float32), rng.normal(size=(2, 36)).astype(np.float32)
     weights = gradient.reshape(2, 9, 4).mean(axis=1)
     expected = np.maximum((maps * weights[:, None, None]).sum(axis=-1), 0)
-    assert np.allclose(explain.heat(Seen(maps.reshape(2, -1), maps), gradient), expected / expected.max(), atol=1e-6)
-    assert not explain.heat(Seen(maps.reshape(2, -1), maps * 0), gradient).any()
+    assert np.allclose(
+        explain.heat(CnnOutput(maps.reshape(2, -1), maps), gradient), expected / expected.max(), atol=1e-6
+    )
+    assert not explain.heat(CnnOutput(maps.reshape(2, -1), maps * 0), gradient).any()
 
 
 def test_a_frame_matters_by_what_hiding_it_changes(served: Path) -> None:
-    made = Compiled(served)
-    features = made.see(FRAMES[0]).features
+    made = CompiledClassifier(served)
+    features = made.run_cnn(FRAMES[0]).features
     clips = explain.hidden(np.stack([features[0], features[1]]))
     # Of two frames, the one that is hidden shows what the other shows.
     assert np.allclose(clips[0], np.stack([features[1], features[1]]), atol=1e-6)
@@ -163,11 +165,11 @@ def test_a_model_that_is_no_backbone_and_head_is_refused(tmp_path: Path) -> None
     inputs = keras.Input((2, 32, 32, 3), dtype="uint8")
     other = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(inputs)))
     with pytest.raises(BadInput, match="not made of a backbone and a head"):
-        compiled.export(other, "openvino", tmp_path)
+        keras_model.export(other, "openvino", tmp_path)
 
 
 def test_a_head_of_the_search_is_served_with_its_backbone(tmp_path: Path) -> None:
     backbone = backbones.build("mobilenetv2", 32, "random")
     head = heads.build(HeadParams(units=4, dense=(4,)), 2, 1280, 2, np.zeros(1280), np.ones(1280))
-    compiled.export(classifier.assemble(backbone, head, 2), "openvino", tmp_path)
+    keras_model.export(keras_model.assemble(backbone, head, 2), "openvino", tmp_path)
     assert (tmp_path / compiled.CNN_FILE).is_file()

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lus import classifier, params
-from lus.classifier import Reader
+from lus import params
 from lus.errors import Unusable
 from lus.metadata import ModelMetadata
+from lus.reader import Reader
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
@@ -68,7 +68,7 @@ def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
     reader: Reader, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "look", _die)
+        patch.setattr("lus.reader.read_clip", _die)
         with pytest.raises(
             Unusable, match=r"clip\.avi: a decoder that died \(signal 6\), a clip that decodes is expected"
         ):
@@ -82,7 +82,7 @@ def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pyt
     reader.warm_up()
     started = time.monotonic()
     with monkeypatch.context() as patch:
-        patch.setattr(classifier, "look", _hang)
+        patch.setattr("lus.reader.read_clip", _hang)
         with pytest.raises(Unusable, match="a decoder that took more than 2 s"):
             reader.read(clip)
     assert time.monotonic() - started < 20

@@ -12,11 +12,11 @@ from mlflow import MlflowClient
 
 from lus import (
     backbones,
-    classifier,
     cohort,
     featureset,
     folds,
     hashing,
+    keras_model,
     registry,
     reports,
     tracking,
@@ -73,7 +73,7 @@ def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -
     small = HeadParams(units=4, dense=(4,), batch=8)
     head = training.train(small, data.features, folds.targets(data.clips), 2, epochs=1, seed=0).model(LENGTH)
     backbone = backbones.build("xception", SIZE, folder / featureset.WEIGHTS_FILE)
-    joined = classifier.assemble(backbone, head, LENGTH)
+    joined = keras_model.assemble(backbone, head, LENGTH)
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(3)])
     features = np.stack(list(backbones.features(backbones.traced(backbone), list(frames), 4)))
     assert np.allclose(joined.predict(frames, verbose=0), head.predict(features, verbose=0), atol=1e-5)

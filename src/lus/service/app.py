@@ -20,7 +20,7 @@ from starlette.responses import FileResponse
 
 from lus import classifier, explain
 from lus.classifier import Classifier
-from lus.compiled import Compiled
+from lus.compiled import CompiledClassifier
 from lus.errors import BadInput, Unusable
 from lus.service import answers, counters, problems
 from lus.service.answers import Answer, Batch, BatchItem, Explanation, ModelFacts
@@ -92,7 +92,7 @@ class LungUltrasound:
 
     def __init__(self) -> None:
         # Answers to stored clips are the warm-up: where they are not the registered model's, nothing is served.
-        self._compiled = Compiled.checked(SERVED)
+        self._compiled = CompiledClassifier.load_checked(SERVED)
         self._classifier = Classifier(self._compiled.probabilities, self._compiled.metadata, READERS)
         self._classifier.warm_up()
         metadata = self._compiled.metadata

@@ -37,7 +37,7 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unse
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
     made = registry.compile_into(version, params.engine, served, steps)
-    made.refuse_other_answers(progress=steps("asking the stored clips"))
+    made.require_parity(progress=steps("asking the stored clips"))
     steps("building the Bento")
     lineage = registry.lineage_id(version)
     # The lineage tells two projects on one machine apart: their stores are one, and both have a version 1.

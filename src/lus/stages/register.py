@@ -11,10 +11,10 @@ import numpy as np
 
 from lus import (
     backbones,
-    classifier,
     featureset,
     folds,
     frameset,
+    keras_model,
     modelcard,
     registry,
     reports,
@@ -55,7 +55,7 @@ def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
         data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE, seen=data.info.seen
     )
     head = trained.model(data.info.length, choice["temperature"])
-    return classifier.assemble(backbone, head, data.info.length)
+    return keras_model.assemble(backbone, head, data.info.length)
 
 
 def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
