@@ -79,7 +79,7 @@ def serve(
     import bentoml
     from bentoml.exceptions import NotFound
 
-    from lus.service import settings
+    from lus.service import api_keys, settings
 
     file = BUILD / "package.json"
     if not file.is_file():
@@ -89,9 +89,9 @@ def serve(
         source = Path(bentoml.get(tag).path_of("src"))
     except NotFound:
         raise BadInput(f"{tag} is not in this machine's Bento store; `lus package` builds it again") from None
-    if keys := os.environ.get(settings.KEYS_FILE):
+    if keys := os.environ.get(api_keys.KEYS_FILE):
         # The service runs in a folder of its Bento.
-        os.environ[settings.KEYS_FILE] = str(Path(keys).absolute())
+        os.environ[api_keys.KEYS_FILE] = str(Path(keys).absolute())
     settings.read()
     _refuse_taken(host, port, "--port or --host")
     # The Bento's own copy of the code answers, not the working tree's.
@@ -117,11 +117,11 @@ def api_key(name: Annotated[str, typer.Argument(help="whose key it is: letters, 
 
         lus api-key ward-3 >> keys.txt
     """
-    from lus.service import settings
+    from lus.service import api_keys
 
     if not name.replace("-", "").replace("_", "").isalnum():
         raise BadInput(f"{name!r}: letters, digits, - and _ are expected; name the key otherwise")
-    key, digest = settings.new_key()
+    key, digest = api_keys.new_key()
     print(f"{name}:{digest}")
     print(f"the key, shown this once: {key}", file=sys.stderr)
 

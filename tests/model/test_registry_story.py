@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from lus import cli, journal, params, promotions, registry, tracking
 from lus.errors import BadInput
-from lus.service import settings
+from lus.service import api_keys
 from tests.browser import browser, needs_browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, listening, make_database, mlflow_server, postgres, refusing, wait_until_ready
@@ -114,7 +114,7 @@ def _answer(folder: Path) -> httpx.Response:
     """Ask the service for one clip, over HTTP, with a key of the file that `lus serve` was told of."""
     clip = write_video(folder / "clip.avi", draw_frames(24, 120, 104, 3))
     port = free_port()
-    key, digest = settings.new_key()
+    key, digest = api_keys.new_key()
     (folder / "keys").write_text(f"somebody:{digest}\n")
     closed = os.environ | {"LUS_API_KEYS_FILE": "keys"}
     with (folder / "service.log").open("wb") as log:

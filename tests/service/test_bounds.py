@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from lus.compiled import ANSWER_FILE
-from lus.service import settings
+from lus.service import api_keys
 from tests.conftest import ROOT
 from tests.service.conftest import Service, serving
 
@@ -39,7 +39,7 @@ def test_importing_the_service_needs_nothing_that_trains() -> None:
 
 
 def test_keys_open_the_service_and_the_page_needs_none(served: Path, clip: Path, tmp_path: Path) -> None:
-    key, digest = settings.new_key()
+    key, digest = api_keys.new_key()
     with serving(served, tmp_path, {"LUS_API_KEYS": f"clinic:{digest}", "LUS_MAX_UPLOAD_MB": "1"}) as service:
         refused = service.post("/classify", clip)
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")

@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from lus.errors import BadInput
-from lus.service import settings
-from lus.service.guard import Guard, Veil
+from lus.service import api_keys, settings
+from lus.service.path_masking import PathMaskingMiddleware, mask_paths
+from lus.service.request_guard import RequestGuard
 from lus.service.settings import Settings
 
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -50,7 +51,7 @@ def _app() -> Starlette:
 
 
 def _client(**bounds: object) -> httpx.AsyncClient:
-    guarded = Veil(Guard(_app(), Settings(**bounds)), set())  # type: ignore[arg-type]
+    guarded = PathMaskingMiddleware(RequestGuard(_app(), Settings(**bounds)), set())  # type: ignore[arg-type]
     transport = httpx.ASGITransport(guarded)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://service")
 
@@ -128,7 +129,7 @@ def test_an_error_of_the_service_tells_nothing_of_the_clip() -> None:
 
 def test_an_answer_that_takes_too_long_is_a_problem_though_bentoml_ends_it() -> None:
     async def run() -> httpx.Response:
-        app = Veil(TimeoutMiddleware(Guard(_app(), Settings()), 0.1), {"/wait"})  # type: ignore[arg-type]
+        app = PathMaskingMiddleware(TimeoutMiddleware(RequestGuard(_app(), Settings()), 0.1), {"/wait"})  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:  # type: ignore[arg-type]
             return await client.get("/wait")
 
@@ -138,7 +139,7 @@ def test_an_answer_that_takes_too_long_is_a_problem_though_bentoml_ends_it() -> 
 
 
 def test_with_keys_set_only_their_holders_are_answered() -> None:
-    (first, one), (second, two) = settings.new_key(), settings.new_key()
+    (first, one), (second, two) = api_keys.new_key(), api_keys.new_key()
 
     async def work(client: httpx.AsyncClient) -> list[int]:
         headers = [
@@ -161,9 +162,9 @@ def test_with_keys_set_only_their_holders_are_answered() -> None:
 def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
     code = (
         "from concurrent.futures import ThreadPoolExecutor as Pool\n"
-        "from lus.service import counters\n"
+        "from lus.service import prometheus\n"
         "with Pool(8) as pool:\n"
-        "    list(pool.map(lambda _: counters.refused('404'), range(8)))\n"
+        "    list(pool.map(lambda _: prometheus.refused('404'), range(8)))\n"
         "from prometheus_client import REGISTRY\n"
         "print(REGISTRY.get_sample_value('lus_turned_away_total', {'status': '404'}))\n"
     )
@@ -173,13 +174,13 @@ def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert settings.read({}) == Settings()
-    key, first = settings.new_key()
-    assert settings.digest(key) == first
+    key, first = api_keys.new_key()
+    assert api_keys.digest(key) == first
     file = tmp_path / "keys"
     file.write_text(f"# who may ask\nclinic: {first}\n\n")
     environment = {"LUS_MAX_UPLOAD_MB": "1", "LUS_MAX_REQUESTS": "3", "LUS_API_KEYS_FILE": str(file)}
     assert settings.read(environment) == Settings(upload=1 << 20, requests=3, keys=frozenset({first}))
-    other = settings.new_key()[1]
+    other = api_keys.new_key()[1]
     assert settings.read(environment | {"LUS_API_KEYS": f"a:{other}"}).keys == {first, other}
 
 
@@ -200,3 +201,17 @@ def test_settings_that_are_none_are_said_and_never_shown(environment: dict[str, 
         settings.read(environment)
     assert "a-plain-key" not in str(refused.value)
     assert "/nowhere" not in str(refused.value)
+
+
+def test_a_bentoml_that_makes_its_application_otherwise_is_not_served_with_bare_paths() -> None:
+    class Service:
+        """As BentoML's might be one day."""
+
+    with pytest.raises(RuntimeError, match="has no `to_asgi`"):
+        mask_paths(Service(), set)
+
+
+def test_the_application_that_bentoml_makes_of_the_service_has_its_paths_masked() -> None:
+    from lus.service.app import LungUltrasound
+
+    assert isinstance(LungUltrasound.to_asgi(is_main=False), PathMaskingMiddleware)

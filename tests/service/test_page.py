@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from lus.service import settings
+from lus.service import api_keys, settings
 from tests.browser import needs_browser
 from tests.conftest import draw_frames, write_video
 from tests.service.conftest import Service, serving
@@ -34,8 +34,8 @@ DROP = """([bytes, name, type]) => {
 @pytest.fixture(scope="module")
 def closed(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
     """A service that asks for a key, takes one clip at a time and no large one; and the key."""
-    key, known = settings.new_key()
-    bounds = {settings.KEYS: known, settings.REQUESTS: "1", settings.UPLOAD: "1"}
+    key, known = api_keys.new_key()
+    bounds = {api_keys.KEYS: known, settings.REQUESTS: "1", settings.UPLOAD: "1"}
     with serving(served, tmp_path_factory.mktemp("closed"), bounds) as started:
         yield started, key
 

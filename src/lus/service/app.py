@@ -22,9 +22,11 @@ from lus import classifier, explain
 from lus.classifier import Classifier
 from lus.compiled import CompiledClassifier
 from lus.errors import BadInput, Unusable
-from lus.service import answers, counters, problems
-from lus.service.answers import Answer, Batch, BatchItem, Explanation, ModelFacts
-from lus.service.guard import OPEN, Guard, Veil
+from lus.service import problems, prometheus, schemas
+from lus.service.api_keys import PUBLIC_PATHS
+from lus.service.path_masking import mask_paths
+from lus.service.request_guard import RequestGuard
+from lus.service.schemas import Answer, Batch, BatchItem, Explanation, ModelFacts
 from lus.service.settings import Settings
 
 SERVED = Path("build/served")
@@ -56,8 +58,8 @@ def _not_understood(_: Request, error: RequestValidationError) -> Response:
 @web.exception_handler(BadInput)
 def _refused(_: Request, error: BadInput) -> Response:
     if isinstance(error, Unusable):
-        counters.not_usable(error.findings)
-    return problems.response(problems.of(error), web.state.model)
+        prometheus.not_usable(error.findings)
+    return problems.response(problems.clip_problem(error), web.state.model)
 
 
 @contextmanager
@@ -140,27 +142,27 @@ class LungUltrasound:
         video = explain.overlay(frames, found.heat, info.width, info.height)
         spent = {"explain": time.perf_counter() - started}
         answer = classifier.answer(self._classifier.metadata, examined, found.probabilities, spent)
-        counters.answered(answer.label, answer.seconds)
+        prometheus.answered(answer.label, answer.seconds)
         response.headers.update(web.state.model)
-        return answers.explanation(answer, found, labels, base64.b64encode(video).decode())
+        return schemas.explanation(answer, found, labels, base64.b64encode(video).decode())
 
     @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
     def model(self) -> ModelFacts:
         """What the model is, where it comes from, and its model card."""
-        return answers.facts(self._classifier.metadata, SERVED)
+        return schemas.facts(self._classifier.metadata, SERVED)
 
     def _answer(self, clip: UploadFile) -> Answer:
         with _stored(clip) as path:
             answer = self._classifier.classify(path)
-        counters.answered(answer.label, answer.seconds)
-        return answers.of(answer)
+        prometheus.answered(answer.label, answer.seconds)
+        return schemas.of(answer)
 
     def _item(self, clip: UploadFile) -> BatchItem:
         try:
             return BatchItem(answer=self._answer(clip))
         except Unusable as error:
-            counters.not_usable(error.findings)
-            return BatchItem(problem=problems.of(error))
+            prometheus.not_usable(error.findings)
+            return BatchItem(problem=problems.clip_problem(error))
 
 
 @web.get("/", include_in_schema=False)
@@ -189,16 +191,5 @@ def docs() -> Response:
 
 
 web.mount("/page", StaticFiles(directory=PAGE), name="page")
-LungUltrasound.add_asgi_middleware(Guard)  # type: ignore[attr-defined]
-
-
-class _Veiled(type(LungUltrasound)):  # type: ignore[misc]
-    """BentoML's service: it has a place for middleware within its own only."""
-
-    __slots__ = ()
-
-    def to_asgi(self, is_main: bool = True) -> Veil:
-        return Veil(super().to_asgi(is_main), {*OPEN, *web.openapi()["paths"]})
-
-
-LungUltrasound.__class__ = _Veiled  # type: ignore[method-assign]
+LungUltrasound.add_asgi_middleware(RequestGuard)  # type: ignore[attr-defined]
+mask_paths(LungUltrasound, lambda: {*PUBLIC_PATHS, *web.openapi()["paths"]})

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
 from lus.errors import BadInput, Finding, Unusable
@@ -15,6 +16,16 @@ from lus.errors import BadInput, Finding, Unusable
 MEDIA_TYPE = "application/problem+json"
 THE_CLIP = "the clip"
 """A file's name may be a patient's, so that answers do not repeat it."""
+_KEPT = ("allow", "retry-after", "www-authenticate")
+"""Headers of an error that stay."""
+_DETAILS = {
+    400: "the request cannot be understood; send the clip as a multipart upload in the field `clip`",
+    404: "there is nothing at this address; /openapi.json lists what there is",
+    405: "this address does not take that method; /openapi.json lists what it takes",
+    504: "the answer took too long; send a shorter clip, or come again later",
+}
+"""What is said of an error that came without a sentence. Of an error of the service's own, its log says more."""
+_FAULT = "the service could not answer; its log says why"
 
 
 class FindingBody(BaseModel):
@@ -40,7 +51,7 @@ class Problem(BaseModel):
     findings: list[FindingBody] = Field([], description="each check that a clip does not pass")
 
 
-def of(error: BadInput) -> Problem:
+def clip_problem(error: BadInput) -> Problem:
     """The problem that a refused clip is."""
     if not isinstance(error, Unusable):
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
@@ -60,6 +71,17 @@ def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSON
 def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem that is not a clip's."""
     return response(_problem(HTTPStatus(status), detail), headers)
+
+
+def unexplained(status: int, headers: Headers) -> JSONResponse:
+    """The problem that an error is which came without a sentence, as those of BentoML and Starlette do.
+
+    Args:
+        status: of the error.
+        headers: of the error; those that a client acts on are kept.
+    """
+    detail = _DETAILS.get(status) or (_FAULT if status >= 500 else HTTPStatus(status).description)
+    return plain(status, detail, {name: value for name, value in headers.items() if name in _KEPT})
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
