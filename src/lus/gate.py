@@ -42,7 +42,7 @@ class Facts:
         metrics: `metrics.json` of its evaluation.
         audit: `audit.json` of its evaluation.
         predictions: `predictions.csv` of its evaluation.
-        card: of the version, or why it cannot be read.
+        metadata: of the version, or why they cannot be read.
         parity: of the engine that serves it, or why there is none.
         champion: number of the version in production; None where there is none.
         champion_predictions: as `predictions`.
@@ -51,7 +51,7 @@ class Facts:
     metrics: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
     predictions: pd.DataFrame | None
-    card: ModelMetadata | str
+    metadata: ModelMetadata | str
     parity: Parity | str
     champion: str | None = None
     champion_predictions: pd.DataFrame | None = None
@@ -105,9 +105,9 @@ def _protocol(facts: Facts) -> Condition:
 
 def _limits(facts: Facts) -> Condition:
     expected = "the guards' limits of a usable clip in the model"
-    if isinstance(facts.card, str):
-        return Condition("limits", False, facts.card, expected)
-    return Condition("limits", True, f"{len(facts.card.limits.model_dump())} limits", expected)
+    if isinstance(facts.metadata, str):
+        return Condition("limits", False, facts.metadata, expected)
+    return Condition("limits", True, f"{len(facts.metadata.limits.model_dump())} limits", expected)
 
 
 def _parity(facts: Facts) -> Condition:

@@ -54,17 +54,17 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
         folder = registry.evaluation_files(version, Path(own))
         theirs = registry.evaluation_files(champion, Path(of_champion)) if champion else None
-        card: ModelMetadata | str
+        metadata: ModelMetadata | str
         parity: Parity | str
         try:
-            card, parity = _served(version, engine, steps)
+            metadata, parity = _served(version, engine, steps)
         except BadInput as error:
-            card = parity = str(error)
+            metadata = parity = str(error)
         return Facts(
             metrics=versions.read_json(folder / "metrics.json"),
             audit=versions.read_json(folder / "audit.json"),
             predictions=_predictions(folder),
-            card=card,
+            metadata=metadata,
             parity=parity,
             champion=_number(champion),
             champion_predictions=_predictions(theirs) if theirs else None,
@@ -134,6 +134,7 @@ def promote(
     """
     if override is not None and not override.strip():
         raise BadInput("an override without a reason; say why, as it is kept for good")
+    registry.require_readable(new)  # before it is judged: that is no condition, which an override could pass over
     found = conditions(new, champion, params, engine, steps)
     failed = gate.failed(found)
     on_judged(tuple(found))

@@ -19,12 +19,12 @@ from lus.reader import Reader
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
-CARD = ModelMetadata(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
+METADATA = ModelMetadata(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
 
 
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    made = Reader(CARD, workers=2)
+    made = Reader(METADATA, workers=2)
     made.warm_up()
     yield made
     made.close()
@@ -77,7 +77,7 @@ def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
 
 
 def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = ModelMetadata(**(vars(CARD) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
+    quick = ModelMetadata(**(vars(METADATA) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
     reader = Reader(quick)
     reader.warm_up()
     started = time.monotonic()
@@ -115,7 +115,7 @@ def test_clips_are_read_ahead_in_their_order_and_a_refusal_takes_its_place(
 
 
 def test_a_closed_reader_leaves_no_process_and_starts_none(clip: Path) -> None:
-    reader = Reader(CARD)
+    reader = Reader(METADATA)
     reader.warm_up()
     (process,) = _workers()
     reader.close()

@@ -13,12 +13,12 @@ from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, predictions
 
 ALL = params.load(ROOT / "params.yaml")
-CARD = ModelMetadata(LABELS, 2, 32, ALL.limits, "xception-2", {})
+METADATA = ModelMetadata(LABELS, 2, 32, ALL.limits, "xception-2", {})
 GOOD = Facts(
     {"protocol": "nested-patient", "leaking": False, "why": ""},
     {"leaking": False, "findings": [], "passed": [], "unknown": []},
     predictions(wrong=4),
-    CARD,
+    METADATA,
     Parity(3, 0.001, 0),
     champion="1",
     champion_predictions=predictions(wrong=12),
@@ -54,7 +54,7 @@ def test_conditions_that_are_not_all_there_are_not_said_to_pass() -> None:
         ({"metrics": {"protocol": "guess"}}, "protocol", "guess, which is not known"),
         ({"metrics": {"protocol": "published"}}, "protocol", "one head is carried through the folds"),
         ({"metrics": {"protocol": "nested-patient", "leaking": True, "why": "why"}}, "protocol", "nested-patient: why"),
-        ({"card": "no limits"}, "limits", "no limits"),
+        ({"metadata": "no limits"}, "limits", "no limits"),
         ({"parity": "no clips are stored with it"}, "parity", "no clips are stored"),
         ({"parity": Parity(3, 0.011, 0)}, "parity", "largest difference 0.011"),
         ({"parity": Parity(3, 0.001, 1)}, "parity", "1 of 3 clips labelled otherwise"),

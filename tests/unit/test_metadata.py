@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from lus import checks, metadata, params
+from lus import checks, params
 from lus.errors import BadInput
 from lus.metadata import NEUTRAL_LIMITS, SCHEMA, ModelMetadata
 from lus.params import Limits
 from tests.conftest import ROOT
+from tests.schemas import NEXT, know_more
 
 UNNUMBERED = """
 {
@@ -34,18 +35,10 @@ UNNUMBERED = """
 """As it was written before metadata had a schema."""
 
 
-class LaterLimits(Limits):
-    """Those of code to come, which knows one more."""
-
-    max_ghosts: int
-
-
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this code knows a schema and a limit more."""
-    monkeypatch.setattr(metadata, "SCHEMA", SCHEMA + 1)
-    monkeypatch.setattr(metadata, "Limits", LaterLimits)
-    monkeypatch.setitem(NEUTRAL_LIMITS, "max_ghosts", (SCHEMA + 1, 1000))
+    know_more(monkeypatch)
 
 
 def _today() -> ModelMetadata:
@@ -74,15 +67,15 @@ def test_a_limit_that_a_version_did_not_know_gets_its_neutral_value(stored: dict
 
 @pytest.mark.usefixtures("later")
 def test_a_limit_that_a_version_must_know_is_not_made_up() -> None:
-    stored = _today().to_json() | {"schema": SCHEMA + 1}
-    with pytest.raises(BadInput, match=rf"with other limits than schema {SCHEMA + 1} .*max_ghosts"):
+    stored = _today().to_json() | {"schema": NEXT}
+    with pytest.raises(BadInput, match=rf"with other limits than schema {NEXT} .*max_ghosts"):
         ModelMetadata.from_json(stored)
 
 
 def test_metadata_of_a_later_schema_are_refused() -> None:
-    stored = _today().to_json() | {"schema": SCHEMA + 1}
+    stored = _today().to_json() | {"schema": NEXT}
     with pytest.raises(
-        BadInput, match=rf"version 7 of lus-classifier has metadata of schema {SCHEMA + 1}, .* up to {SCHEMA}; update"
+        BadInput, match=rf"version 7 of lus-classifier has metadata of schema {NEXT}, .* up to {SCHEMA}; update"
     ):
         ModelMetadata.from_json(stored)
 
@@ -113,7 +106,7 @@ def test_what_a_known_schema_does_not_have_is_refused_and_never_dropped(change: 
 
 def test_each_limit_has_a_neutral_value_and_a_schema() -> None:
     assert list(NEUTRAL_LIMITS) == list(Limits.model_fields)
-    assert {since for since, _ in NEUTRAL_LIMITS.values()} <= set(range(1, SCHEMA + 1))
+    assert {since for since, _ in NEUTRAL_LIMITS.values()} <= set(range(1, NEXT))
 
 
 def test_schema_1_has_the_limits_that_it_had() -> None:

@@ -1,0 +1,24 @@
+"""Code to come: what this code is patched to where a test asks how it reads versions of today."""
+
+from __future__ import annotations
+
+import pytest
+
+from lus import metadata
+from lus.metadata import NEUTRAL_LIMITS, SCHEMA
+from lus.params import Limits
+
+NEXT = SCHEMA + 1
+
+
+class LaterLimits(Limits):
+    """Those of today, and one more."""
+
+    max_ghosts: int
+
+
+def know_more(patch: pytest.MonkeyPatch) -> None:
+    """From now on the code knows one more schema, and in it a limit `max_ghosts`, whose neutral value is 1000."""
+    patch.setattr(metadata, "SCHEMA", NEXT)
+    patch.setattr(metadata, "Limits", LaterLimits)
+    patch.setitem(NEUTRAL_LIMITS, "max_ghosts", (NEXT, 1000))
