@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
@@ -14,7 +14,16 @@ from lus.arrays import FloatArray, Frames, IntArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lus.training import History
+
+class LossHistory(Protocol):
+    """How a training went: the losses after each epoch, and the epoch whose weights are kept, from 1."""
+
+    @property
+    def loss(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def val_loss(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def best_epoch(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ def confusion(matrix: IntArray, names: Sequence[str], path: Path, title: str = "
     _save(figure, path, dpi=120)
 
 
-def curves(histories: Sequence[History], path: Path, title: str) -> None:
+def curves(histories: Sequence[LossHistory], path: Path, title: str) -> None:
     """Draw how trainings went: the loss on training and validation clips by epoch, a pair of lines a fold.
 
     Args:

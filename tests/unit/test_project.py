@@ -110,7 +110,7 @@ LAYERS = [
     {"candidates", "compare", "doctor", "registry", "studies", "survey"},
     {"gate", "modelcard", "explain", "keras_model"},
     {"compiled"},
-    {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "audit"},
+    {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "pretrained", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
     {"training", "plainhead", "steering", "reader"},

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, folds, frameset, hashing, pool
+from lus import backbones, clip, engines, featureset, folds, frameset, hashing, pool, pretrained
 from lus.arrays import Frames, IntArray
 from lus.engines import Run
 from lus.frameset import FrameSet
 from lus.params import Features
-from lus.stages import pretrain
 from lus.store import Store
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
     seen = backbones.seen_by(backbone, sampled.size, params.seen)
     kind = backbones.weights_of(backbone, params.weights)
     weights, cut = (
-        pretrain.read(trained / backbone, sampled.clips) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
+        pretrained.read(trained / backbone, sampled.clips) if kind == backbones.TRAINED else ({folds.ALL: kind}, None)
     )
     computed = 0
     with _whole(out) as partial:

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from lus import backbones, folds, frameset, hashing, pool, pretraining, protocols, store, tracking
+from lus import backbones, folds, frameset, hashing, pool, pretrained, pretraining, protocols, store, tracking
 from lus.arrays import Frames, IntArray
-from lus.errors import BadInput
 from lus.folds import Fold, Part
 from lus.frameset import FrameSet
 from lus.params import Params
@@ -28,7 +26,6 @@ from lus.pretraining import Shots
 if TYPE_CHECKING:
     import keras
 
-INFO_FILE = "info.json"
 KNOWN = Path(".lus/weights")
 """Where trained weights are kept, addressed by all that they depend on, so that nothing is trained twice."""
 
@@ -48,37 +45,6 @@ class Trained:
     epochs: list[dict[str, float]]
     best: int
     known: bool
-
-
-def weights_file(part: str) -> str:
-    """The name of the file with the weights for a part."""
-    return f"{part}.weights.h5"
-
-
-def cohort_digest(clips: pd.DataFrame) -> str:
-    """SHA-256 of what says which clips a part holds: their contents, labels and patients."""
-    table = clips[["clip_id", "label", "patient"]].assign(group=folds.groups(clips))
-    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
-
-
-def read(folder: Path, clips: pd.DataFrame) -> tuple[dict[str, str | Path], dict[str, Any]]:
-    """The weights file of each part, and how the patients were cut into parts.
-
-    Args:
-        folder: that `run` wrote.
-        clips: the cohort that they are to be used on.
-
-    Raises:
-        BadInput: no backbone was trained there, or it was on another cohort, whose parts hold other clips: a fold's
-            backbone might then know test clips of the fold.
-    """
-    file = folder / INFO_FILE
-    info = json.loads(file.read_text()) if file.is_file() else {"parts": {}}
-    if not info["parts"]:
-        raise BadInput(f"{folder}: holds no weights trained on LUS frames; `dvc repro pretrain` makes them")
-    if info["cohort"] != cohort_digest(clips):
-        raise BadInput(f"{folder}: trained on other clips, labels or patients; `dvc repro pretrain` trains it anew")
-    return {part: folder / weights_file(part) for part in info["parts"]}, info["folds"]
 
 
 def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None = None) -> str:
@@ -107,11 +73,15 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
         parts = protocols.of(params.folds).parts(sampled.clips)
         for number, part in enumerate(parts):
             report = pool.share(progress, number, len(parts))
-            trained.append(_train_part(sampled, part, name, out / weights_file(part.name), params, report))
+            trained.append(_train_part(sampled, part, name, out / pretrained.weights_file(part.name), params, report))
             if not trained[-1].known:
                 _log(name, trained[-1], params)
-        info |= {"cohort": cohort_digest(sampled.clips), "folds": params.folds.model_dump(), "parts": _table(trained)}
-    (out / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+        info |= {
+            "cohort": pretrained.cohort_digest(sampled.clips),
+            "folds": params.folds.model_dump(),
+            "parts": _table(trained),
+        }
+    (out / pretrained.INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
     if not trained:
         return f"{name} has {weights} weights: nothing to train"
     accuracies = [one.epochs[one.best - 1]["accuracy"] for one in trained]
