@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
 
 from lus import clip, layouts, pool
 from lus.errors import BadInput, Unusable
+from lus.jobs import ClipJob
 from lus.layouts import Listed
 from lus.params import Cohort, Limits
 
@@ -45,14 +47,15 @@ def leave_out(one: Listed, params: Cohort) -> Listed:
 
 
 def measure(one: Listed, limits: Limits) -> dict[str, object]:
-    """Open one listed clip: a row of the cohort table, or its path and the reason why it has none."""
+    """Open one listed clip: a row of the cohort table, or its path and the rule that leaves it out.
+
+    Raises:
+        Unusable: it cannot be decoded.
+    """
     row = _identity(one)
     if one.refused:
         return row | {"kind": RULE, "reason": one.refused}
-    try:
-        info = clip.inspect(one.path, limits)
-    except Unusable as error:
-        return row | unusable(error)
+    info = clip.inspect(one.path, limits)
     return row | {
         "clip_id": clip.clip_id(one.path),
         "source": one.source,
@@ -65,19 +68,15 @@ def measure(one: Listed, limits: Limits) -> dict[str, object]:
     }
 
 
-def unusable(error: Unusable) -> dict[str, object]:
+def refused(one: Listed, error: Unusable) -> dict[str, object]:
     """What the table of left-out clips says of one that is not usable."""
     first = error.findings[0]
     why: dict[str, object] = {"check": first.check, "found": first.found, "limit": first.expected}
-    return why | {"kind": UNUSABLE, "reason": error.reason, "findings": error.findings}
+    return _identity(one) | why | {"kind": UNUSABLE, "reason": error.reason, "findings": error.findings}
 
 
 def _identity(one: Listed) -> dict[str, object]:
     return {"path": clip.shown(one.path), "label": one.label, "patient": one.patient}
-
-
-def _lost(one: Listed, what: str) -> dict[str, object]:
-    return _identity(one) | unusable(clip.undecodable(one.path, what))
 
 
 def mark_repeats(rows: Sequence[dict[str, object]]) -> None:
@@ -161,8 +160,8 @@ def build(
             too few patients, or more clips than allowed are unusable.
     """
     listed = [leave_out(one, params) for one in layouts.list_clips(folder, params.labels)]
-    guard = pool.Guard(limits.max_seconds, _lost)
-    rows = pool.run(partial(measure, limits=limits), listed, progress, workers, guard)
+    job = ClipJob(partial(measure, limits=limits), refused, attrgetter("path"), limits.max_seconds)
+    rows = pool.run(job, listed, progress, workers, job.limits)
     mark_repeats(rows)
     table = pd.DataFrame([row for row in rows if "reason" not in row], columns=list(COLUMNS))
     left_out = pd.DataFrame([row for row in rows if "reason" in row], columns=list(LEFT_OUT_COLUMNS))

@@ -6,20 +6,28 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from lus import checks, clip, pool
+from lus import checks, pool
 from lus.checks import Examined
 from lus.errors import Unusable
+from lus.jobs import ClipJob
 from lus.metadata import ModelMetadata
 from lus.params import Limits
 
 
-def read_clip(path: Path, length: int, size: int, limits: Limits) -> Examined | Unusable:
-    """Decode a clip and hold it to the limits; the refusal of one that is not usable comes back as a value."""
-    try:
-        examined = checks.examine(path, [length], size, limits)
-    except Unusable as error:
-        return error
-    return Unusable(path.name, examined.findings) if examined.findings else examined
+def read_clip(path: Path, length: int, size: int, limits: Limits) -> Examined:
+    """Decode a clip and hold it to the limits.
+
+    Raises:
+        Unusable: it cannot be decoded or breaks a limit.
+    """
+    examined = checks.examine(path, [length], size, limits)
+    if examined.findings:
+        raise Unusable(path.name, examined.findings)
+    return examined
+
+
+def _refusal(_: Path, error: Unusable) -> Unusable:
+    return error
 
 
 class Reader:
@@ -37,20 +45,23 @@ class Reader:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        found = self._workers.do(self._read_clip(), path, self._guard())
+        job = self._job()
+        found = self._workers.do(job, path, job.limits)
         if isinstance(found, Unusable):
             raise found
         return found
 
     def ahead(self, paths: Iterable[Path]) -> Iterator[Examined | Unusable]:
         """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
-        return self._workers.ahead(self._read_clip(), paths, self._guard())
+        job = self._job()
+        return self._workers.ahead(job, paths, job.limits)
 
-    def _read_clip(self) -> Callable[[Path], Examined | Unusable]:
-        return partial(read_clip, length=self._metadata.length, size=self._metadata.size, limits=self._metadata.limits)
-
-    def _guard(self) -> pool.Guard[Path, Examined | Unusable]:
-        return pool.Guard(self._metadata.limits.max_seconds, clip.undecodable)
+    def _job(self) -> ClipJob[Path, Examined | Unusable]:
+        metadata = self._metadata
+        work: Callable[[Path], Examined | Unusable] = partial(
+            read_clip, length=metadata.length, size=metadata.size, limits=metadata.limits
+        )
+        return ClipJob(work, _refusal, Path, metadata.limits.max_seconds)
 
     def warm_up(self) -> None:
         """Start the processes."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from lus import checks, clip, cohort, layouts, leaks, pool
 from lus.clip import ClipInfo
 from lus.errors import BadInput, Finding, Unusable
+from lus.jobs import ClipJob
 from lus.layouts import Listed
 from lus.params import Params
 
@@ -81,10 +83,14 @@ class Survey:
 
 
 def check_one(listed: Listed, params: Params) -> Checked:
-    """Run the guards on one clip."""
+    """Run the guards on one clip.
+
+    Raises:
+        Unusable: it cannot be decoded.
+    """
     row = cohort.measure(listed, params.limits)
     if "reason" in row:
-        return Checked(row, findings=row.get("findings", ()))  # type: ignore[arg-type]
+        return Checked(row)
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
         section, limits = params.frames, params.limits
@@ -95,9 +101,8 @@ def check_one(listed: Listed, params: Params) -> Checked:
     return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
 
 
-def _lost(listed: Listed, what: str) -> Checked:
-    error = clip.undecodable(listed.path, what)
-    return Checked({"path": clip.shown(listed.path)} | cohort.unusable(error), findings=error.findings)
+def _refused(listed: Listed, error: Unusable) -> Checked:
+    return Checked(cohort.refused(listed, error), findings=error.findings)
 
 
 def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = None) -> Survey:
@@ -118,8 +123,8 @@ def run(paths: Sequence[Path], params: Params, progress: pool.Progress | None = 
         listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
         listed = [Listed(file, "", "") for file in clips_of(paths)]
-    guard = pool.Guard(params.limits.max_seconds, _lost)
-    checked = pool.run(partial(check_one, params=params), listed, progress, guard=guard)
+    job = ClipJob(partial(check_one, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
+    checked = pool.run(job, listed, progress, guard=job.limits)
     cohort.mark_repeats([one.row for one in checked])
     if as_cohort:
         return _together(checked, params)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lus import cohort, layouts, params
-from lus.errors import BadInput
+from lus.errors import BadInput, Unusable
 from lus.stages import cohort as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
@@ -318,7 +318,11 @@ def test_an_unreadable_table_and_a_zero_byte_in_a_name_are_said_in_a_sentence(tm
         layouts.list_clips(tmp_path)
     (tmp_path / "clips.csv").rmdir()
     listed = layouts.list_clips(_table(tmp_path, "a\0.avi,a,p1", f"{'x' * 300}.avi,b,p2"))
-    reasons = [cohort.measure(one, LIMITS)["reason"] for one in listed]
+    reasons = []
+    for one in listed:
+        with pytest.raises(Unusable) as refused:
+            cohort.measure(one, LIMITS)
+        reasons.append(refused.value.reason)
     assert reasons == [
         "nothing to open (embedded null byte), a video file is expected; put the file where its name says",
         "nothing to open (File name too long), a video file is expected; put the file where its name says",

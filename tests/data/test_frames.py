@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from lus import checks, frameset, params, pool, suites
 from lus.errors import BadInput
+from lus.jobs import ClipJob
 from lus.params import Params
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan
@@ -252,8 +254,12 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
     table = _cohort(tmp_path, {})
     run = pool.run
 
-    def with_a_death(work: partial[stage.Sampled], *arguments: object, **named: object) -> list[stage.Sampled]:
-        return run(partial(_die_on_one, out=work.keywords["out"], wanted=PARAMS), *arguments, **named)  # type: ignore[arg-type]
+    def with_a_death(
+        job: ClipJob[stage.Row, stage.Sampled], *arguments: object, **named: object
+    ) -> list[stage.Sampled]:
+        out = job.work.keywords["out"]  # type: ignore[attr-defined]
+        deadly = replace(job, work=partial(_die_on_one, out=out, wanted=PARAMS))
+        return run(deadly, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pool, "run", with_a_death)
     assert _run(tmp_path, table).startswith("19 usable clips")

@@ -118,7 +118,7 @@ LAYERS = [
     {"heads", "checks", "datadocs", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
     {"layouts"},
-    {"journal"},
+    {"jobs", "journal"},
     {"clip", "tracking"},
     {"dicom"},
     {"codestream", "dicom_header"},

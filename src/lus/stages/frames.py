@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lus import checks, clip, cohort, frameset, leaks, measures, pool, suites
 from lus.clip import ClipInfo
 from lus.errors import BadInput, Finding, Unusable
+from lus.jobs import ClipJob
 from lus.params import Params
 
 STATISTICS_FILE = "statistics.csv"
@@ -53,13 +54,11 @@ def sample_one(row: Row, out: Path, params: Params) -> Sampled:
 
     Raises:
         BadInput: the file's content is not that which the table lists.
+        Unusable: it cannot be decoded, or is too short or too large to be looked at.
     """
-    path, section = Path(str(row["path"])), params.frames
+    path, section = _path(row), params.frames
     _refuse_changed(path, str(row["clip_id"]))
-    try:
-        examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row), leaks.SPREAD)
-    except Unusable as error:
-        return _refused(row, error)
+    examined = checks.examine(path, section.lengths, section.side, params.limits, _info(row), leaks.SPREAD)
     if not examined.findings:
         np.save(frameset.file_of(out, str(row["clip_id"])), examined.sample.frames)
     frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
@@ -87,8 +86,8 @@ def _refused(row: Row, error: Unusable) -> Sampled:
     return Sampled(measures.of_shape(_info(row)), pd.DataFrame(), error.findings)
 
 
-def _lost(row: Row, what: str) -> Sampled:
-    return _refused(row, clip.undecodable(Path(str(row["path"])), what))
+def _path(row: Row) -> Path:
+    return Path(str(row["path"]))
 
 
 def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Progress | None = None) -> str:
@@ -118,8 +117,8 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
         folder.mkdir(parents=True)
     (out / "frames").mkdir()
     work = partial(sample_one, out=out, params=params)
-    guard = pool.Guard(params.limits.max_seconds, _lost)
-    sampled = pool.run(work, clips.to_dict("records"), progress, guard=guard)
+    job = ClipJob(work, _refused, _path, params.limits.max_seconds)
+    sampled = pool.run(job, clips.to_dict("records"), progress, guard=job.limits)
     kept = np.array([not one.findings for one in sampled])
     usable = clips[kept].reset_index(drop=True)
     frames = pd.concat([one.frames for one in sampled], ignore_index=True)
