@@ -54,7 +54,7 @@ from lus.stages import search
 
 FOLDS, LENGTH, DIM = 5, 20, 2048
 ALL = params.load(Path(__file__).parent.parent / "params.yaml")
-RULE = protocols.of(ALL.folds)
+RULE = protocols.make_protocol(ALL.folds)
 
 
 def made_up(folder: Path, clips: int) -> FeatureSet:
@@ -160,7 +160,7 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, head = compiled(heads.PUBLISHED, features, labels), loop.of(2, "adam")
+    model, head = compiled(heads.PUBLISHED, features, labels), loop.get_loop(2, "adam")
     head.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
     inputs = training.standardise(features, *heads.feature_moments(features))
     ways: tuple[Callable[[], object], ...] = (

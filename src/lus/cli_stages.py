@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lus import meanwhile
+from lus import changed_inputs
 
 app = typer.Typer()
 STAGES = "Stages of the pipeline, in order; dvc repro runs those that are due"
@@ -25,7 +25,7 @@ def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path(
     from lus import params, progress
     from lus.stages import simulate as stage
 
-    with meanwhile.unchanged():
+    with changed_inputs.refuse_changed_inputs():
         section = params.load().simulate
         said = progress.with_bar("simulate", lambda report: stage.run(out, section, report))
     print(said)
@@ -49,7 +49,7 @@ def cohort(
     from lus import params, progress
     from lus.stages import cohort as stage
 
-    with meanwhile.unchanged():
+    with changed_inputs.refuse_changed_inputs():
         loaded = params.load()
         clips = folder or Path(loaded.cohort.folder)
         said = progress.with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report))
@@ -74,7 +74,7 @@ def frames(
     from lus import params, progress
     from lus.stages import frames as stage
 
-    with meanwhile.unchanged():
+    with changed_inputs.refuse_changed_inputs():
         loaded = params.load()
         said = progress.with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick))
     print(said)
@@ -95,7 +95,7 @@ def pretrain(
     from lus import backbones, params, progress, quiet
     from lus.stages import pretrain as stage
 
-    with meanwhile.unchanged(), progress.steps() as step:
+    with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params.load()
         if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
             quiet.import_tensorflow(step)
@@ -118,7 +118,7 @@ def features(
     from lus import params, progress, quiet
     from lus.stages import features as stage
 
-    with meanwhile.unchanged(), progress.steps() as step:
+    with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         section = params.load().features
         quiet.import_tensorflow(step)
         said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
@@ -140,7 +140,7 @@ def search(
     from lus import params, progress, quiet
     from lus.stages import search as stage
 
-    with meanwhile.unchanged(), progress.steps() as step:
+    with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params.load()
         quiet.import_tensorflow(step)
         said = stage.run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
@@ -159,7 +159,7 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
     from lus import featureset, params, progress, quiet
     from lus.stages import evaluate as stage
 
-    with meanwhile.unchanged(), progress.steps() as step:
+    with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params.load()
         names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
         quiet.import_tensorflow(step)
@@ -179,7 +179,7 @@ def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD 
     from lus import params, progress, quiet
     from lus.stages import register as stage
 
-    refuse_changes = meanwhile.begin()
+    refuse_changes = changed_inputs.begin()
     section = params.load().register_
     with progress.steps() as step:
         quiet.import_tensorflow(step)
@@ -209,7 +209,7 @@ def package(
     from lus import params, progress, quiet
     from lus.stages import package as stage
 
-    with meanwhile.unchanged(), progress.steps() as step:
+    with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params.load()
         section = loaded.package
         chosen = section.model_copy(update={"alias": alias}) if alias else section

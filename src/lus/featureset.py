@@ -80,7 +80,7 @@ class FeatureSet:
         Raises:
             BadInput: a label has too few patients, or the backbones were trained for other folds.
         """
-        parts = protocols.of(cut).parts(self.clips)
+        parts = protocols.make_protocol(cut).parts(self.clips)
         if self.info.folds is None:
             return parts
         if self.info.folds != cut.model_dump():

@@ -118,7 +118,7 @@ def _changes_layer(length: int, dim: int) -> keras.Model:
     return keras.Model(features, layers.ZeroPadding1D((1, 0))(keras.ops.abs(later - before)), name=CHANGES)
 
 
-def given(params: HeadParams, features: FloatArray) -> FloatArray:
+def lstm_inputs(params: HeadParams, features: FloatArray) -> FloatArray:
     """What the LSTM reads: (n, length, dim) -> (n, length, dim)."""
     return changes(features) if params.inputs == CHANGES else features
 

@@ -36,9 +36,9 @@ class ClipJob(Generic[Job, Result]):
             return self.refused(one, error)
 
     @property
-    def limits(self) -> pool.Guard[Job, Result]:
+    def limits(self) -> pool.JobLimits[Job, Result]:
         """The limits on the work: a process that dies, hangs or uses up its memory refuses its clip."""
-        return pool.Guard(self.seconds, self._lost)
+        return pool.JobLimits(self.seconds, self._lost)
 
     def _lost(self, one: Job, what: str) -> Result:
         return self.refused(one, clip.undecodable(self.path_of(one), what))

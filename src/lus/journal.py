@@ -91,7 +91,7 @@ def create() -> str:
     return str(run.info.run_id)
 
 
-def of(name: str) -> str:
+def journal_run(name: str) -> str:
     """The journal of a registered model.
 
     A model that this project registered has had one from its first moment. For another one it is made here; two

@@ -31,7 +31,7 @@ PREDICTED_AT_ONCE = 256
 
 
 @functools.cache
-def of(dense_layers: int, optimiser: str) -> Loop:
+def get_loop(dense_layers: int, optimiser: str) -> Loop:
     """The loop for heads with so many dense layers; made and traced once in a process."""
     return Loop(dense_layers, optimiser)
 

@@ -33,7 +33,7 @@ FAILURES = (ProcessExpired, MemoryError, TimeoutError)
 
 
 @dataclass(frozen=True)
-class Guard(Generic[Job, Result]):
+class JobLimits(Generic[Job, Result]):
     """Limits on each job, and what becomes of one that passes them.
 
     Attributes:
@@ -62,7 +62,7 @@ def run(
     jobs: Sequence[Job],
     progress: Progress | None = None,
     workers: int | None = None,
-    guard: Guard[Job, Result] | None = None,
+    guard: JobLimits[Job, Result] | None = None,
 ) -> list[Result]:
     """Do each job in a process of a pool; the workers end with this process, even when it is killed.
 
@@ -89,13 +89,13 @@ def run(
 
 
 def _each(
-    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, guard: Guard[Job, Result] | None
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, guard: JobLimits[Job, Result] | None
 ) -> Iterator[Result]:
     if workers == 1 and guard is None:
         yield from map(work, jobs)
         return
     with Workers(workers, guard.memory if guard else None) as processes:
-        yield from processes.ahead(work, jobs, guard, AHEAD * workers)
+        yield from processes.imap(work, jobs, guard, AHEAD * workers)
 
 
 class Workers:
@@ -116,7 +116,7 @@ class Workers:
         self._pool: ProcessPool | None = None
         self._asked: set[ProcessFuture[Any]] = set()
 
-    def do(self, work: Callable[[Job], Result], job: Job, guard: Guard[Job, Result] | None = None) -> Result:
+    def run_one(self, work: Callable[[Job], Result], job: Job, guard: JobLimits[Job, Result] | None = None) -> Result:
         """Have a job done, and wait for its result.
 
         Args:
@@ -144,17 +144,17 @@ class Workers:
                 # Something else may have killed it: a job that kills its process does so twice.
                 died = True
 
-    def ahead(
+    def imap(
         self,
         work: Callable[[Job], Result],
         jobs: Iterable[Job],
-        guard: Guard[Job, Result] | None = None,
+        guard: JobLimits[Job, Result] | None = None,
         window: int | None = None,
     ) -> Iterator[Result]:
         """Do jobs while the caller is busy with the results of earlier ones.
 
         Args:
-            work: as for `do`.
+            work: as for `run_one`.
             jobs: its arguments, in any number.
             guard: limits on each job.
             window: jobs that may be under way or done and not yet fetched, which bounds the memory that results
@@ -169,7 +169,7 @@ class Workers:
         threads = ThreadPoolExecutor(self._count)
         try:
             for job in jobs:
-                waiting.append(threads.submit(self.do, work, job, guard))
+                waiting.append(threads.submit(self.run_one, work, job, guard))
                 if len(waiting) == window:
                     yield waiting.popleft().result()
             while waiting:

@@ -184,7 +184,7 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
     """
     registry.require_readable(new)
     name, version = str(new.name), str(new.version)
-    run_id = journal.of(name)
+    run_id = journal.journal_run(name)
     previous = _number(registry.find(name, registry.PREVIOUS))
     began = time.monotonic()
     act = journal.claim(run_id, Act(kind, version, champion, previous, who(), journal.now(), **more))

@@ -196,7 +196,7 @@ RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (NestedPatient, Leav
 """The protocols by name."""
 
 
-def of(params: Folds) -> Rule:
+def make_protocol(params: Folds) -> Rule:
     """The protocol that the parameters name."""
     rule = RULES[params.protocol]
     if issubclass(rule, _OfFile):

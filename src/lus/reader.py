@@ -46,7 +46,7 @@ class Reader:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
         job = self._job()
-        found = self._workers.do(job, path, job.limits)
+        found = self._workers.run_one(job, path, job.limits)
         if isinstance(found, Unusable):
             raise found
         return found
@@ -54,7 +54,7 @@ class Reader:
     def ahead(self, paths: Iterable[Path]) -> Iterator[Examined | Unusable]:
         """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
         job = self._job()
-        return self._workers.ahead(job, paths, job.limits)
+        return self._workers.imap(job, paths, job.limits)
 
     def _job(self) -> ClipJob[Path, Examined | Unusable]:
         metadata = self._metadata

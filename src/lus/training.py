@@ -79,9 +79,9 @@ class Trained:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Probabilities: (n, length, dim) float32 -> (n, labels) float32, as those of `model`."""
-        head = loop.of(len(self.params.dense), self.params.optimiser)
+        head = loop.get_loop(len(self.params.dense), self.params.optimiser)
         head.start(self.weights)
-        return head.probabilities(standardise(heads.given(self.params, features), self.mean, self.variance))
+        return head.probabilities(standardise(heads.lstm_inputs(self.params, features), self.mean, self.variance))
 
     @property
     def digest(self) -> str:
@@ -109,7 +109,7 @@ def untrained(
         seed: of the weights.
         weights: to begin with, in place of fresh ones.
     """
-    mean, variance = heads.feature_moments(heads.given(params, features))
+    mean, variance = heads.feature_moments(heads.lstm_inputs(params, features))
     first = fresh_weights(params, features.shape[2], labels, seed) if weights is None else weights
     return Trained(params, tuple(first), mean, variance, History((), ()), None)
 
@@ -144,9 +144,11 @@ def train(
     """
     start = untrained(params, features, labels, seed, weights)
     mean, variance = start.mean, start.variance
-    inputs = standardise(heads.given(params, features), mean, variance)
-    held_out = (standardise(heads.given(params, validation[0]), mean, variance), validation[1]) if validation else None
-    head = loop.of(len(params.dense), params.optimiser)
+    inputs = standardise(heads.lstm_inputs(params, features), mean, variance)
+    held_out = (
+        (standardise(heads.lstm_inputs(params, validation[0]), mean, variance), validation[1]) if validation else None
+    )
+    head = loop.get_loop(len(params.dense), params.optimiser)
     head.start(start.weights)
     order = np.random.default_rng(seed)
     series: list[tuple[float, ...]] = []

@@ -103,7 +103,7 @@ def _said(path: Path) -> str:
 
 
 def _said_in_a_guarded_process(path: Path) -> str:
-    guard: pool.Guard[Path, str] = pool.Guard(20, lambda _, what: what)
+    guard: pool.JobLimits[Path, str] = pool.JobLimits(20, lambda _, what: what)
     return pool.run(_said, [path], workers=1, guard=guard)[0]
 
 

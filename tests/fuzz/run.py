@@ -112,7 +112,7 @@ def _lost(case: Case, happened: str, seconds: float) -> Outcome:
 
 def attempt_all(cases: Sequence[Case], folder: Path, look: Look, seconds: float, workers: int | None) -> list[Outcome]:
     """Look at each damaged clip in a process that may die without harm."""
-    guard = pool.Guard(seconds, partial(_lost, seconds=seconds))
+    guard = pool.JobLimits(seconds, partial(_lost, seconds=seconds))
     work = partial(attempt, folder=folder, look=look)
     with bar(f"{len(cases)} damaged clips") as progress:
         return pool.run(work, cases, progress, workers, guard)
@@ -140,7 +140,7 @@ def find_leak(outcomes: Sequence[Outcome], folder: Path, look: Look, seconds: fl
     def failed(_: Sequence[Case], happened: str) -> str:
         return happened
 
-    guard: pool.Guard[Sequence[Case], list[int] | str] = pool.Guard(seconds * len(few), failed)
+    guard: pool.JobLimits[Sequence[Case], list[int] | str] = pool.JobLimits(seconds * len(few), failed)
     work: Callable[[Sequence[Case]], list[int] | str] = partial(watch_memory, folder=folder, look=look)
     (resident,) = pool.run(work, [few], workers=1, guard=guard)
     if isinstance(resident, str):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus import candidates, cohort, crossval, featureset, folds, params, reports, training, trials
+from lus import candidates, cohort, cross_validation, featureset, folds, params, reports, training, trials
 from lus.audit import checks, stored
 from lus.candidates import Candidate
 from lus.errors import BadInput
@@ -86,7 +86,7 @@ def test_the_figures_say_what_is_reached_without_the_model(searched: Path) -> No
     details = json.loads((searched / "evaluation" / reports.FIGURES_FILE).read_text())
     ways = details["ways"]
     # All clips are of one source, so that it says nothing.
-    assert set(ways) == set(crossval.WAYS) - {"source"}
+    assert set(ways) == set(cross_validation.METHODS) - {"source"}
     assert ways["majority"]["accuracy"] == pytest.approx(0.5, abs=0.1)
     assert ways["frame-mean"]["accuracy"] > 0.8
     better = ways["majority"]["model_better_by"]

@@ -38,7 +38,7 @@ def _aliases() -> dict[str, str]:
 
 
 def _acts() -> list[Act]:
-    return journal.read(journal.of(NAME))
+    return journal.read(journal.journal_run(NAME))
 
 
 def test_a_better_version_is_promoted_and_a_rollback_brings_the_one_before_back(project: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
     assert [one["name"] for one in act.conditions if not one["passed"]] == ["champion"]
     assert "over failed conditions: the camera was changed" in registry.by_number(NAME, "2").tags["lus.promotion.0002"]
     with pytest.raises(mlflow.MlflowException, match="Changing param values is not allowed"):
-        MlflowClient().log_param(journal.of(NAME), "0002.begun", "{}")
+        MlflowClient().log_param(journal.journal_run(NAME), "0002.begun", "{}")
 
 
 @pytest.mark.parametrize("override", [None, "in haste"])
@@ -172,7 +172,7 @@ def test_a_champion_that_was_moved_after_the_gate_stops_the_promotion(project: P
 
 def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Path) -> None:
     add()
-    run_id = journal.of(NAME)
+    run_id = journal.journal_run(NAME)
     act = Act("promotion", "1", None, None, "one@here", journal.now())
     held = journal.claim(run_id, act)
     with pytest.raises(BadInput, match=r"promotion of version 1 .* by one@here, .* is under way; nothing was changed"):
@@ -189,7 +189,7 @@ def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Pat
 
 def test_of_two_claims_of_one_number_one_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
-    run_id, act = journal.of(NAME), Act("promotion", "1", None, None, "one@here", journal.now())
+    run_id, act = journal.journal_run(NAME), Act("promotion", "1", None, None, "one@here", journal.now())
     real, seen = journal.read, []
 
     def blind(run: str) -> list[Act]:
@@ -210,7 +210,7 @@ def test_a_journal_that_was_deleted_or_a_model_of_other_hands_is_said_or_mended(
     client.delete_registered_model_tag(NAME, journal.TAG)
     _promote()
     assert _aliases()["champion"] == "1"
-    client.delete_run(journal.of(NAME))
+    client.delete_run(journal.journal_run(NAME))
     add()
     with pytest.raises(BadInput, match="was deleted; restore it in MLflow"):
         _promote()

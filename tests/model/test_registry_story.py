@@ -294,7 +294,7 @@ def test_two_people_who_promote_at_once_end_in_one_state_and_one_refusal(project
     assert "nothing was changed" in refusal
     aliases = _aliases()
     assert (aliases["champion"], aliases["previous"]) == (won, "1")
-    acts = journal.read(journal.of(NAME))
+    acts = journal.read(journal.journal_run(NAME))
     assert [one.version for one in acts if one.outcome == "done"] == ["1", won]
     assert all(one.outcome for one in acts)
 

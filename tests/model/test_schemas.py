@@ -70,7 +70,7 @@ def test_a_version_of_later_code_is_refused_before_an_alias_moves(
         with pytest.raises(BadInput, match=f"^{refused}"):
             promotions.promote(*promotions.candidate(NAME, None), PROMOTE, "openvino-f32", override)
     assert registry.aliases(NAME) == before
-    assert journal.read(journal.of(NAME)) == []
+    assert journal.read(journal.journal_run(NAME)) == []
 
 
 def test_a_version_without_metadata_is_refused_before_an_alias_moves(

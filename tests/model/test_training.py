@@ -143,7 +143,7 @@ def test_what_was_trained_before_leaves_no_trace_in_the_next_head() -> None:
 
 def test_heads_of_other_sizes_are_not_traced_again() -> None:
     features, targets = _data()
-    head = loop.of(1, "adam")
+    head = loop.get_loop(1, "adam")
     for units, batch in ((4, 8), (7, 5), (9, 16)):
         training.train(HeadParams(units=units, dense=(units,), batch=batch), features, targets, 2, epochs=1, seed=0)
     assert head._epoch.experimental_get_tracing_count() == 1

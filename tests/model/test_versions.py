@@ -73,7 +73,7 @@ def test_a_lineage_id_of_digits_alone_is_no_number(project: Path, monkeypatch: p
 
 def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> None:
     add()
-    run_id = journal.of(NAME)
+    run_id = journal.journal_run(NAME)
     act = journal.claim(run_id, journal.Act("promotion", "1", None, None, "one@here", journal.now(), why="first"))
     journal.end(run_id, act, journal.DONE)
     assert [str(one).endswith("first") for one in versions.lineage(NAME, "1").acts] == [True]

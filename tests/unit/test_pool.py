@@ -68,7 +68,7 @@ def _lost(job: str, what: str) -> str:
 def test_a_job_that_dies_hangs_or_hoards_takes_nothing_else_with_it() -> None:
     jobs = ["a", "dies", "b", "hangs", "c", "leaves", "hoards", "d"]
     started = time.monotonic()
-    results = pool.run(_treacherous, jobs, workers=2, guard=pool.Guard(3.0, _lost))
+    results = pool.run(_treacherous, jobs, workers=2, guard=pool.JobLimits(3.0, _lost))
     assert time.monotonic() - started < 30
     assert results == [
         "a",
@@ -91,7 +91,7 @@ def _die_once(mark: str) -> str:
 
 def test_a_job_whose_process_was_killed_by_something_else_is_done_again(tmp_path: Path) -> None:
     jobs = ["", str(tmp_path / "mark"), ""]
-    assert pool.run(_die_once, jobs, workers=2, guard=pool.Guard(20.0, _lost)) == jobs
+    assert pool.run(_die_once, jobs, workers=2, guard=pool.JobLimits(20.0, _lost)) == jobs
 
 
 def _kill_idle_sibling(number: int) -> int:
@@ -109,7 +109,7 @@ def _kill_idle_sibling(number: int) -> int:
 
 def test_a_pool_that_breaks_is_opened_anew_and_no_job_is_lost() -> None:
     jobs = [1, 2, 3, 0]
-    assert pool.run(_kill_idle_sibling, jobs, workers=2, guard=pool.Guard(30.0, lambda job, what: -1)) == jobs
+    assert pool.run(_kill_idle_sibling, jobs, workers=2, guard=pool.JobLimits(30.0, lambda job, what: -1)) == jobs
 
 
 def _leave_mark(mark: Path) -> Path:
@@ -126,7 +126,7 @@ def _wait_for_files(folder: Path, count: int) -> None:
 def test_no_more_jobs_are_begun_ahead_than_the_window_allows(tmp_path: Path) -> None:
     marks = [tmp_path / str(number) for number in range(12)]
     with pool.Workers(2) as processes:
-        results = processes.ahead(_leave_mark, marks, window=3)
+        results = processes.imap(_leave_mark, marks, window=3)
         for fetched in range(1, 9):
             assert next(results) == marks[fetched - 1]
             # Two wait, done or under way, beside the one that has been fetched.
@@ -146,12 +146,12 @@ def test_jobs_are_taken_as_they_are_needed_and_those_under_way_end_with_the_proc
 
     started = time.monotonic()
     with pool.Workers(2) as processes:
-        results = processes.ahead(_treacherous, endless())
+        results = processes.imap(_treacherous, endless())
         assert next(results) == "a"
     assert taken == [0, 1, 2]
     assert time.monotonic() - started < 20
     with pytest.raises(RuntimeError, match="have been closed"):
-        processes.do(_treacherous, "a")
+        processes.run_one(_treacherous, "a")
 
 
 def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processes() -> None:
@@ -159,7 +159,7 @@ def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processe
         "import time; from lus import pool\n"
         "if __name__ == '__main__':\n"
         "    with pool.Workers(2) as processes:\n"
-        "        print(next(processes.ahead(time.sleep, [0, 600, 600])))\n"
+        "        print(next(processes.imap(time.sleep, [0, 600, 600])))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "None\n"
@@ -171,7 +171,7 @@ def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> Non
 
 
 def test_a_guard_keeps_even_a_single_worker_out_of_this_process() -> None:
-    assert pool.run(_worker, [0], workers=1, guard=pool.Guard(30.0, lambda job, what: False)) == [True]
+    assert pool.run(_worker, [0], workers=1, guard=pool.JobLimits(30.0, lambda job, what: False)) == [True]
 
 
 def _what_ends_it_first(_: int) -> str:
@@ -181,7 +181,7 @@ def _what_ends_it_first(_: int) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux chooses by this number whom it ends when memory is short")
 def test_where_memory_is_short_a_guarded_process_ends_before_the_one_that_asked_it() -> None:
     own = _what_ends_it_first(0)
-    found = pool.run(_what_ends_it_first, [0], workers=1, guard=pool.Guard(30.0, lambda job, what: what))
+    found = pool.run(_what_ends_it_first, [0], workers=1, guard=pool.JobLimits(30.0, lambda job, what: what))
     assert found == ["1000"]
     assert _what_ends_it_first(0) == own
 

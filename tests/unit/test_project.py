@@ -106,7 +106,7 @@ LAYERS = [
     {"stages", "service", "show"},
     {"adoption", "promotions", "reports", "reproduce", "runs"},
     {"versions"},
-    {"crossval", "joining"},
+    {"cross_validation", "joining"},
     {"candidates", "compare", "doctor", "registry", "studies", "survey"},
     {"gate", "modelcard", "explain", "keras_model"},
     {"compiled"},
@@ -124,7 +124,7 @@ LAYERS = [
     {"codestream", "dicom_header"},
     {"metadata"},
     {"params", "pool", "ports", "progress", "quiet"},
-    {"arrays", "hashing", "meanwhile"},
+    {"arrays", "hashing", "changed_inputs"},
     {"errors"},
 ]
 """Modules of the package from the top down: each imports from below itself only."""

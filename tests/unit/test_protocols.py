@@ -166,7 +166,7 @@ def test_the_published_folds_have_five_patients_on_both_sides(upstream: Path) ->
 def test_a_protocol_is_made_by_its_name() -> None:
     file = Path("folds/own.json")
     named = [PARAMS.model_copy(update={"protocol": name, "file": str(file)}) for name in protocols.RULES]
-    assert [protocols.of(one) for one in named] == [
+    assert [protocols.make_protocol(one) for one in named] == [
         NestedPatient(named[0]),
         LeaveSourceOut(named[1]),
         Published(file),

@@ -155,7 +155,7 @@ class LungUltrasound:
         with _stored(clip) as path:
             answer = self._classifier.classify(path)
         prometheus.answered(answer.label, answer.seconds)
-        return schemas.of(answer)
+        return schemas.make_answer(answer)
 
     def _item(self, clip: UploadFile) -> BatchItem:
         try:

@@ -88,7 +88,7 @@ class ModelFacts(ModelRef):
     card: str = Field(description="the model card, in Markdown")
 
 
-def of(answer: classifier.Answer) -> Answer:
+def make_answer(answer: classifier.Answer) -> Answer:
     """An answer as the service gives it."""
     return Answer(**asdict(answer))
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from lus import (
     candidates,
     comparisons,
-    crossval,
+    cross_validation,
     figures,
     folds,
     frameset,
@@ -34,7 +34,7 @@ from lus.audit import checks, stored
 from lus.audit import record as audit_record
 from lus.audit.record import Audit, Evaluation
 from lus.candidates import Candidate
-from lus.crossval import MODEL, Outcome
+from lus.cross_validation import MODEL, CrossValidationResult
 from lus.figures import Example
 from lus.frameset import FrameSet
 from lus.params import Evaluate, Folds
@@ -66,7 +66,7 @@ class _Tested:
     given: FloatArray
 
 
-def _tested(clips: pd.DataFrame, found: Outcome) -> _Tested:
+def _tested(clips: pd.DataFrame, found: CrossValidationResult) -> _Tested:
     rows, names = found.tested, folds.label_names(clips)
     own, given = clips.iloc[rows], found.answers[MODEL][rows]
     return _Tested(own, rows, names, folds.targets(clips)[rows], folds.groups(own), given)
@@ -88,7 +88,7 @@ def _summarise(tested: _Tested, rule: Rule, params: Evaluate) -> dict[str, Any]:
     }
 
 
-def _by_fold(clips: pd.DataFrame, found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
+def _by_fold(clips: pd.DataFrame, found: CrossValidationResult, tested: _Tested, params: Evaluate) -> dict[str, Any]:
     """The figures of each fold, and their mean, standard deviation and interval of the mean."""
     targets, given = folds.targets(clips), found.answers[MODEL]
     of_folds = []
@@ -115,7 +115,7 @@ def _by_fold(clips: pd.DataFrame, found: Outcome, tested: _Tested, params: Evalu
     return {"folds": of_folds, "over_folds": over}
 
 
-def _ways(found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
+def _ways(found: CrossValidationResult, tested: _Tested, params: Evaluate) -> dict[str, Any]:
     """Every way of answering: its accuracy with interval, and what the model is better by, in pairs over patients."""
     rows, targets, patients = tested.rows, tested.targets, tested.patients
     said = {way: given[rows].argmax(axis=1).astype(np.int64) for way, given in found.answers.items()}
@@ -126,7 +126,7 @@ def _ways(found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
         right = (weights @ (said[way] == targets)) / weights.sum(axis=1)
         bounds = metrics.percentiles(right, patients, params.confidence)
         ways[way] = {
-            "what": crossval.WAYS[way],
+            "what": cross_validation.METHODS[way],
             "accuracy": own["accuracy"],
             "low": bounds.low,
             "high": bounds.high,
@@ -146,7 +146,7 @@ def _ways(found: Outcome, tested: _Tested, params: Evaluate) -> dict[str, Any]:
     return ways
 
 
-def _calibration(found: Outcome, tested: _Tested) -> dict[str, Any]:
+def _calibration(found: CrossValidationResult, tested: _Tested) -> dict[str, Any]:
     """What the temperatures changed, over all tested clips."""
     both = {"as_trained": found.uncalibrated[tested.rows], "with_temperature": tested.given}
     scores = {name: metrics.scores(tested.targets, given, tested.names) for name, given in both.items()}
@@ -157,7 +157,7 @@ def _calibration(found: Outcome, tested: _Tested) -> dict[str, Any]:
     }
 
 
-def _predictions(found: Outcome, tested: _Tested) -> pd.DataFrame:
+def _predictions(found: CrossValidationResult, tested: _Tested) -> pd.DataFrame:
     """The tested clips in the order of the cohort, a row each."""
     table = tested.clips[["clip_id", "path", "patient", "label"]].copy()
     table["predicted"] = [tested.names[number] for number in tested.given.argmax(axis=1)]
@@ -167,7 +167,7 @@ def _predictions(found: Outcome, tested: _Tested) -> pd.DataFrame:
     return table
 
 
-def _examples(clips: pd.DataFrame, found: Outcome, frames: FrameSet, length: int) -> list[list[Example]]:
+def _examples(clips: pd.DataFrame, found: CrossValidationResult, frames: FrameSet, length: int) -> list[list[Example]]:
     """For each label, its tested clip that was called best and the one that was called worst."""
     targets, probabilities = folds.targets(clips), found.answers[MODEL]
     given = probabilities[np.arange(len(targets)), targets]
@@ -184,7 +184,9 @@ def _examples(clips: pd.DataFrame, found: Outcome, frames: FrameSet, length: int
     return [row for row in rows if row]
 
 
-def _draw(found: Outcome, tested: _Tested, ways: dict[str, Any], examples: list[list[Example]], out: Path) -> None:
+def _draw(
+    found: CrossValidationResult, tested: _Tested, ways: dict[str, Any], examples: list[list[Example]], out: Path
+) -> None:
     """The plots."""
     names, targets, given = tested.names, tested.targets, tested.given
     figures.examples(examples, names, out / "examples.png")
@@ -200,7 +202,7 @@ def _draw(found: Outcome, tested: _Tested, ways: dict[str, Any], examples: list[
     figures.ways(ways, out / "baselines.png")
 
 
-def _with_accuracies(found: Outcome, targets: IntArray) -> Outcome:
+def _with_accuracies(found: CrossValidationResult, targets: IntArray) -> CrossValidationResult:
     """The same, each fold stating its accuracy."""
     said = found.answers[MODEL].argmax(axis=1)
     records = [replace(one, accuracy=float((said == targets)[one.test].mean())) for one in found.records]
@@ -208,7 +210,13 @@ def _with_accuracies(found: Outcome, targets: IntArray) -> Outcome:
 
 
 def _audit(
-    build: Path, out: Path, clips: pd.DataFrame, found: Outcome, rule: Rule, outside: FloatArray | None, seed: int
+    build: Path,
+    out: Path,
+    clips: pd.DataFrame,
+    found: CrossValidationResult,
+    rule: Rule,
+    outside: FloatArray | None,
+    seed: int,
 ) -> Audit:
     """Write what an audit needs, and audit what was written."""
     own = clips if clips["source"].nunique() > 1 else clips.drop(columns="source")
@@ -262,12 +270,16 @@ def run(
         BadInput: MLflow does not answer; it is asked before the work.
     """
     tracking.connect()
-    rule = protocols.of(cut)
+    rule = protocols.make_protocol(cut)
     tried = candidates.read(build, names, cut)
     clips = tried[0].data.clips
-    found = _with_accuracies(crossval.run(tried, rule, params.seed, steps("testing the folds")), folds.targets(clips))
+    found = _with_accuracies(
+        cross_validation.cross_validate(tried, rule, params.seed, steps("testing the folds")), folds.targets(clips)
+    )
     asked = not rule.leaking and not isinstance(rule, LeaveSourceOut)
-    outside = crossval.leave_source_out(tried, cut, params.seed, steps("testing on other sources")) if asked else None
+    outside = (
+        cross_validation.leave_source_out(tried, cut, params.seed, steps("testing on other sources")) if asked else None
+    )
     steps("figures and their intervals")
     tested = _tested(clips, found)
     summary, ways = _summarise(tested, rule, params), _ways(found, tested, params)
@@ -301,7 +313,7 @@ def _sentences(
     counted = audit_record.number
     leaks = [one for one in audit.findings if one.level == audit_record.LEAK]
     marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""
-    best = max(crossval.SPATIAL, key=lambda way: ways[way]["accuracy"])
+    best = max(cross_validation.SPATIAL, key=lambda way: ways[way]["accuracy"])
     lines = [
         f"accuracy {summary['accuracy']:.2f} ({level}, {summary['patients']} patients, protocol {summary['protocol']}"
         f"{marked})",

@@ -70,7 +70,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
     out.mkdir(parents=True)
     if weights == backbones.TRAINED:
         sampled = frameset.read(folder)
-        parts = protocols.of(params.folds).parts(sampled.clips)
+        parts = protocols.make_protocol(params.folds).parts(sampled.clips)
         for number, part in enumerate(parts):
             report = pool.share(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / pretrained.weights_file(part.name), params, report))

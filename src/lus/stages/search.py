@@ -128,7 +128,7 @@ def study_of(data: FeatureSet, part: Part, params: Search) -> str:
 
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     """What is to be done, in order: the outer folds, then the whole cohort."""
-    data, rule = featureset.read(folder), protocols.of(cut)
+    data, rule = featureset.read(folder), protocols.make_protocol(cut)
     first = _first(data.name, params)
     tasks = []
     for part in data.parts(cut):

@@ -20,7 +20,7 @@ NAMED = 3
 
 
 @contextmanager
-def unchanged() -> Iterator[None]:
+def refuse_changed_inputs() -> Iterator[None]:
     """Nothing that the stage depends on may change in here: with status 2 DVC records neither stage nor outputs.
 
     DVC hashes dependencies and parameters again when a stage has ended, hours after it has read them.

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from lus import meanwhile
+from lus import changed_inputs
 from lus.errors import BadInput
 from tests.conftest import ROOT
 
@@ -135,7 +135,7 @@ def test_what_changed_is_named(change: str, named: str, pipeline: Path, monkeypa
     monkeypatch.setenv("DVC_STAGE", "simulate")
     monkeypatch.setenv("DVC_ROOT", str(pipeline))
     (pipeline / "change.py").write_text(f"from pathlib import Path\n{change}")
-    with pytest.raises(BadInput) as caught, meanwhile.unchanged():
+    with pytest.raises(BadInput) as caught, changed_inputs.refuse_changed_inputs():
         runpy.run_path("change.py")
     assert str(caught.value) == (
         f"{named} changed while simulate ran: its results may be of the old or of the new and are not recorded; "
@@ -146,11 +146,11 @@ def test_what_changed_is_named(change: str, named: str, pipeline: Path, monkeypa
 def test_of_a_stage_of_a_matrix_its_own_item_alone_counts(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_STAGE", "features@xception")
     monkeypatch.setenv("DVC_ROOT", str(pipeline))
-    with meanwhile.unchanged():
+    with changed_inputs.refuse_changed_inputs():
         (pipeline / "build/vgg16/file").write_text("changed")
     with (
         pytest.raises(BadInput, match=r"^build/xception/file changed while features@xception ran"),
-        meanwhile.unchanged(),
+        changed_inputs.refuse_changed_inputs(),
     ):
         (pipeline / "build/xception/file").write_text("changed")
 
@@ -158,7 +158,7 @@ def test_of_a_stage_of_a_matrix_its_own_item_alone_counts(pipeline: Path, monkey
 def test_a_stage_that_is_gone_from_the_pipeline_does_not_begin(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_STAGE", "features@nasnetlarge")
     monkeypatch.setenv("DVC_ROOT", str(pipeline))
-    with pytest.raises(BadInput, match="features@nasnetlarge"), meanwhile.unchanged():
+    with pytest.raises(BadInput, match="features@nasnetlarge"), changed_inputs.refuse_changed_inputs():
         pass
 
 
@@ -166,5 +166,5 @@ def test_a_verb_that_dvc_does_not_run_compares_nothing(pipeline: Path, monkeypat
     for stage, root in (("", pipeline), ("simulate", pipeline.parent)):
         monkeypatch.setenv("DVC_STAGE", stage)
         monkeypatch.setenv("DVC_ROOT", str(root))
-        with meanwhile.unchanged():
+        with changed_inputs.refuse_changed_inputs():
             (pipeline / "code/first.py").write_text(f"changed for {stage}")

@@ -20,7 +20,7 @@ from lus.training import Trained
 
 MODEL = "lstm"
 """The classifier that is evaluated; the other ways are there to be compared with it."""
-WAYS = {
+METHODS = {
     MODEL: "the chosen LSTM",
     "lstm-shuffled-test": "the same LSTM, frames of the test clips shuffled",
     "lstm-shuffled": "an LSTM trained and tested on shuffled frames",
@@ -37,7 +37,7 @@ SPATIAL = ("frame-mean", "frame-vote", "averaged-features")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CrossValidationResult:
     """What the folds gave.
 
     Attributes:
@@ -135,7 +135,9 @@ def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] |
     return _Fold(part, found, features, targets, labels, before, after, seed)
 
 
-def run(tried: Sequence[Candidate], rule: Rule, seed: int, progress: pool.Progress | None = None) -> Outcome:
+def cross_validate(
+    tried: Sequence[Candidate], rule: Rule, seed: int, progress: pool.Progress | None = None
+) -> CrossValidationResult:
     """Train and test every fold.
 
     Args:
@@ -164,7 +166,9 @@ def run(tried: Sequence[Candidate], rule: Rule, seed: int, progress: pool.Progre
         choices.append(_plain(number, found))
         if progress:
             progress(number + 1, len(parts))
-    return Outcome({way: answers[way] for way in WAYS if way in answers}, uncalibrated, fold_of, records, choices)
+    return CrossValidationResult(
+        {way: answers[way] for way in METHODS if way in answers}, uncalibrated, fold_of, records, choices
+    )
 
 
 def _plain(number: int, found: Choice) -> dict[str, Any]:
