@@ -247,19 +247,15 @@ def evaluation_files(version: ModelVersion, folder: Path) -> Path:
     return folder / EVALUATION
 
 
-def read_metadata(version: ModelVersion, model: str | None = None) -> ModelMetadata:
-    """A version's metadata, with its name, number, lineage id and run; the model itself is not downloaded.
-
-    Args:
-        version: which one.
-        model: the folder that it was downloaded to; by default it is asked of MLflow.
+def _metadata(version: ModelVersion, model: Path) -> ModelMetadata:
+    """A version's metadata, with its name, number, lineage id and run, from MLflow's file of its model.
 
     Raises:
         BadInput: there are none, or this code cannot read them.
     """
     from mlflow.models import Model
 
-    stored = Model.load(model or f"models:/{version.name}/{version.version}").metadata or {}
+    stored = Model.load(str(model)).metadata or {}
     if METADATA_KEY not in stored:
         raise BadInput(f"{version.name} version {version.version} carries no metadata; register it with `lus register`")
     which = {"name": str(version.name), "version": str(version.version)}
@@ -271,10 +267,17 @@ def read_metadata(version: ModelVersion, model: str | None = None) -> ModelMetad
 def require_readable(version: ModelVersion) -> None:
     """Refuse a version that this code cannot use; to be asked before an alias moves to it.
 
+    Its metadata alone are downloaded.
+
     Raises:
-        BadInput: its metadata are of a later schema, or not what their schema says.
+        BadInput: it has none, or they are of a later schema, or not what their schema says.
     """
-    read_metadata(version)
+    import mlflow
+
+    # MLflow's own `Model.load` of an address leaves a folder behind.
+    with tempfile.TemporaryDirectory() as scratch:
+        address = f"models:/{version.name}/{version.version}/MLmodel"
+        _metadata(version, Path(mlflow.artifacts.download_artifacts(address, dst_path=scratch)))
 
 
 def fetch(version: ModelVersion, folder: Path) -> ModelMetadata:
@@ -288,14 +291,14 @@ def fetch(version: ModelVersion, folder: Path) -> ModelMetadata:
         The metadata, with name and version.
 
     Raises:
-        BadInput: as `read_metadata`.
+        BadInput: it has no metadata, or this code cannot read them.
     """
     import mlflow
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         local = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=scratch))
-        metadata = read_metadata(version, str(local))
+        metadata = _metadata(version, local)
         next(local.rglob("*.keras")).replace(folder / MODEL_FILE)
     (folder / METADATA_FILE).write_text(json.dumps(metadata.to_json(), indent=2) + "\n")
     return metadata

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,12 @@ def test_a_version_without_metadata_is_refused_before_an_alias_moves(
     with pytest.raises(BadInput, match=f"{NAME} version 1 carries no metadata; register it"):
         promotions.rollback(NAME)
     assert registry.aliases(NAME)["champion"] == "2"
+
+
+def test_asking_whether_a_version_is_readable_leaves_no_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    version, scratch = registry.by_number(NAME, "1"), project / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    registry.require_readable(version)
+    assert list(scratch.iterdir()) == []
