@@ -98,7 +98,7 @@ def print_parity(name: str, sampled: FrameSet, length: int) -> None:
         print(f"{name} {key} {'holds' if parity.holds else 'refused'}: {parity}; {clip[key]}; {ratio:.1f} times keras")
 
 
-def one_clip_less(features: np.ndarray, shown: stage.Shown) -> float:
+def one_clip_less(features: np.ndarray, shown: stage.ParitySample) -> float:
     """How many predictions of all frames change where the linear head of the gate learns from one clip less: the mean.
 
     So many change between two cohorts that are all but the same; what an engine changes is to be seen beside it.

@@ -18,7 +18,7 @@ import httpx
 from container import engine, layers
 from container.engine import HARDENED, LATEST, MEMORY, PROCESSES, PYTHON, REVISION, VERSION, Engine
 from lus import progress
-from lus.classifier import Answer
+from lus.classifier import Prediction
 from lus.errors import BadInput
 
 MAX_SIZE = 900e6
@@ -202,7 +202,7 @@ def _contents(inside: dict[str, Any]) -> list[Check]:
     ]
 
 
-def _answers(container: Container, clips: list[Path], expected: dict[Path, Answer]) -> list[Check]:
+def _answers(container: Container, clips: list[Path], expected: dict[Path, Prediction]) -> list[Check]:
     with httpx.Client(base_url=container.address, timeout=60) as client:
         counted = _counts(client)
         card = client.get("/model").raise_for_status().json()
@@ -231,7 +231,7 @@ def _answers(container: Container, clips: list[Path], expected: dict[Path, Answe
     ]
 
 
-def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Answer | None) -> Check:
+def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Prediction | None) -> Check:
     started = time.monotonic()
     response = client.post("/classify", files={"clip": (clip.name, clip.read_bytes())})
     seconds = time.monotonic() - started
@@ -248,7 +248,7 @@ def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: An
     return Check(f"{clip.name} is answered", found, kept)
 
 
-def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Answer]:
+def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
     """What the registered version of which the image is says of the clips."""
     from lus import params, quiet, registry
 
@@ -259,7 +259,7 @@ def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Answe
         return {clip: classifier.classify(clip) for clip in clips}
 
 
-def _difference(expected: Answer, answer: dict[str, Any]) -> float:
+def _difference(expected: Prediction, answer: dict[str, Any]) -> float:
     """The largest difference of a probability; 1 for another label."""
     if expected.label != answer["label"]:
         return 1.0

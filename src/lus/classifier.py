@@ -16,7 +16,7 @@ from lus.reader import Reader
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What the classifier says of a clip.
 
     Attributes:
@@ -76,7 +76,7 @@ class Classifier:
         examined = self._reader.read(path)
         return replace(examined, seconds=examined.seconds | {"read": time.perf_counter() - started})
 
-    def classify(self, path: Path) -> Answer:
+    def classify(self, path: Path) -> Prediction:
         """Decode a clip, check it and classify it.
 
         Raises:
@@ -84,7 +84,7 @@ class Classifier:
         """
         return self._classified(self.read(path))
 
-    def classify_all(self, paths: Iterable[Path]) -> Iterator[Answer | Unusable]:
+    def classify_all(self, paths: Iterable[Path]) -> Iterator[Prediction | Unusable]:
         """Classify clips, each in its turn; the next ones are decoded meanwhile.
 
         Args:
@@ -102,13 +102,15 @@ class Classifier:
                 yield self._classified(replace(found, seconds=found.seconds | waited))
             started = time.perf_counter()
 
-    def _classified(self, examined: Examined) -> Answer:
+    def _classified(self, examined: Examined) -> Prediction:
         started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
         return answer(self.metadata, examined, probabilities, {"classify": time.perf_counter() - started})
 
 
-def answer(metadata: ModelMetadata, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]) -> Answer:
+def answer(
+    metadata: ModelMetadata, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]
+) -> Prediction:
     """What is answered to a clip.
 
     Args:
@@ -117,7 +119,7 @@ def answer(metadata: ModelMetadata, examined: Examined, probabilities: FloatArra
         probabilities: (labels,).
         seconds: spent after the clip was read.
     """
-    return Answer(
+    return Prediction(
         label=metadata.labels[int(probabilities.argmax())],
         probabilities={name: float(p) for name, p in zip(metadata.labels, probabilities, strict=True)},
         frames=examined.sample.indices.tolist(),

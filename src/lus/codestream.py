@@ -37,7 +37,7 @@ class Extent:
     whole: bool = True
 
 
-class Part:
+class FilePart:
     """The next bytes of a file, as a file that ends after them."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:

@@ -25,7 +25,7 @@ LEADING = 3
 
 
 @dataclass(frozen=True)
-class Shown:
+class RunSummary:
     """A run as it is compared.
 
     Attributes:
@@ -42,7 +42,7 @@ class Shown:
     metrics: dict[str, float]
 
 
-def runs(names: Sequence[str]) -> list[Shown]:
+def runs(names: Sequence[str]) -> list[RunSummary]:
     """The runs that are meant, in the order they are named.
 
     Args:
@@ -69,9 +69,9 @@ def _meant(name: str, known: Sequence[Run]) -> Run:
     return fitting[0]
 
 
-def _shown(run: Run) -> Shown:
+def _shown(run: Run) -> RunSummary:
     tags = {name: run.data.tags.get(f"lus.{name}") for name in TAGS}
-    return Shown(
+    return RunSummary(
         run.info.run_id,
         run.info.run_name or "",
         run.info.status,
@@ -86,7 +86,7 @@ def _value(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) == sys.float_info.max else value
 
 
-def best() -> list[Shown]:
+def best() -> list[RunSummary]:
     """The best trial of each feature set's newest search on the whole cohort, the lowest loss first.
 
     Raises:
@@ -99,7 +99,7 @@ def best() -> list[Shown]:
     return sorted(map(_shown, found), key=lambda one: one.metrics["loss"])
 
 
-def leading() -> list[Shown]:
+def leading() -> list[RunSummary]:
     """The three best trials of the newest search on the whole cohort, the lowest loss first.
 
     Raises:

@@ -15,8 +15,8 @@ from lus.audit.record import FoldRecord
 from lus.candidates import Candidate, Choice
 from lus.folds import Part
 from lus.params import Folds
-from lus.protocols import LeaveSourceOut, Rule
-from lus.training import Trained
+from lus.protocols import EvaluationProtocol, LeaveSourceOut
+from lus.training import TrainedHead
 
 MODEL = "lstm"
 """The classifier that is evaluated; the other ways are there to be compared with it."""
@@ -69,8 +69,8 @@ class _Fold:
     features: FloatArray
     targets: IntArray
     labels: int
-    before: Trained
-    after: Trained
+    before: TrainedHead
+    after: TrainedHead
     seed: int
 
     def model(self, given: FloatArray) -> dict[str, FloatArray]:
@@ -136,7 +136,7 @@ def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] |
 
 
 def cross_validate(
-    tried: Sequence[Candidate], rule: Rule, seed: int, progress: pool.Progress | None = None
+    tried: Sequence[Candidate], rule: EvaluationProtocol, seed: int, progress: pool.Progress | None = None
 ) -> CrossValidationResult:
     """Train and test every fold.
 

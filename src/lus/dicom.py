@@ -131,7 +131,7 @@ class Recording:
         with tempfile.TemporaryFile() as stream:
             for extent in codestream.fragments(self._file, self._header.start, self._header.end):
                 self._file.seek(extent.start)
-                shutil.copyfileobj(codestream.Part(self._file, extent.length), stream)
+                shutil.copyfileobj(codestream.FilePart(self._file, extent.length), stream)
             stream.seek(0)
             yield f"/dev/fd/{stream.fileno()}"
 

@@ -32,7 +32,7 @@ none may change."""
 
 
 @dataclass(frozen=True)
-class Parity:
+class FeatureParity:
     """How near one engine's features are to those of the reference.
 
     Attributes:
@@ -128,7 +128,7 @@ def _compile(model: Any, engine: str) -> Any:
     return _openvino().Core().compile_model(model, "CPU", settings)
 
 
-def parity(reference: FloatArray, other: FloatArray, labels: IntArray, clips: IntArray) -> Parity:
+def parity(reference: FloatArray, other: FloatArray, labels: IntArray, clips: IntArray) -> FeatureParity:
     """Compare two engines' features of the same frames.
 
     Args:
@@ -145,7 +145,7 @@ def parity(reference: FloatArray, other: FloatArray, labels: IntArray, clips: In
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
     cosines = (one * two).sum(axis=1) / np.maximum(lengths, 1e-12)
     every = np.ones(len(labels), bool)
-    return Parity(
+    return FeatureParity(
         cosine=float(cosines.mean()),
         low=float(np.percentile(cosines, 5)),
         forgotten=_changed(reference, other, labels, every, every),
@@ -196,7 +196,7 @@ def _changed(
     return int((head(reference[tested]) != head(other[tested])).sum())
 
 
-def refuse_difference(found: Parity, backbone: str, engine: str) -> None:
+def refuse_difference(found: FeatureParity, backbone: str, engine: str) -> None:
     """Refuse an engine that does not give the reference's features.
 
     Raises:

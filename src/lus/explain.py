@@ -22,7 +22,7 @@ OVERLAY_SHARE = 0.45
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Attribution:
     """What explains an answer.
 
     Attributes:
@@ -41,7 +41,7 @@ class Explanation:
     course: FloatArray
 
 
-def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = None) -> Explanation:
+def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = None) -> Attribution:
     """Explain what a classifier says of a clip.
 
     Args:
@@ -53,7 +53,7 @@ def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = No
     head = compiled.head
     probabilities = head.probabilities(output.features[None])[0]
     chosen = int(probabilities.argmax()) if label is None else label
-    return Explanation(
+    return Attribution(
         probabilities,
         chosen,
         heat(output, head.gradient(output.features, chosen)),

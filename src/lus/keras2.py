@@ -25,7 +25,7 @@ def _policy_name(value: Any) -> Any:
     return value
 
 
-class Layer(BaseModel):
+class LayerConfig(BaseModel):
     """Arguments of a layer; `Any` marks those that play no part once it is trained."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -52,7 +52,7 @@ class Layer(BaseModel):
         return weights
 
 
-class Input(Layer):
+class Input(LayerConfig):
     """The shape of what a model takes."""
 
     batch_input_shape: Annotated[list[int | None], Field(min_length=3, max_length=3)]
@@ -61,7 +61,7 @@ class Input(Layer):
     optional: Literal[False] = False
 
 
-class Kernel(Layer):
+class Kernel(LayerConfig):
     """A layer with a kernel and, if it says so, a bias."""
 
     units: Annotated[int, Field(gt=0)]
@@ -148,7 +148,7 @@ class Dense(Kernel):
         return keras.layers.Dense(self.units, activation=self.activation, use_bias=self.use_bias)
 
 
-class ActivationLayer(Layer):
+class ActivationLayer(LayerConfig):
     """An activation alone."""
 
     activation: Activation
@@ -160,7 +160,7 @@ class ActivationLayer(Layer):
         return keras.layers.Activation(self.activation)
 
 
-class Dropout(Layer):
+class Dropout(LayerConfig):
     """Dropout; it does nothing once trained."""
 
     rate: Rate
@@ -174,5 +174,5 @@ class Dropout(Layer):
         return keras.layers.Dropout(self.rate)
 
 
-KINDS: dict[str, type[Layer]] = {"LSTM": Lstm, "Dense": Dense, "Dropout": Dropout, "Activation": ActivationLayer}
+KINDS: dict[str, type[LayerConfig]] = {"LSTM": Lstm, "Dense": Dense, "Dropout": Dropout, "Activation": ActivationLayer}
 """The layers that a head may have; no other class is ever looked up."""

@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, ValidationError
 
 from lus.arrays import FloatArray
 from lus.errors import BadInput
-from lus.keras2 import KINDS, ActivationLayer, Dense, Input, Layer, Lstm, Shape
+from lus.keras2 import KINDS, ActivationLayer, Dense, Input, LayerConfig, Lstm, Shape
 
 if TYPE_CHECKING:
     import h5py
     import keras
 
-Kind = TypeVar("Kind", bound=Layer)
+Kind = TypeVar("Kind", bound=LayerConfig)
 _SAVE = "save the whole model with model.save('FILE.h5') in TensorFlow 2"
 
 
@@ -59,7 +59,7 @@ class Head:
     dim: int
     labels: int
     keras_version: str
-    layers: tuple[tuple[Layer, list[FloatArray]], ...]
+    layers: tuple[tuple[LayerConfig, list[FloatArray]], ...]
 
     def build(self) -> keras.Model:
         """The same head for Keras 3: (n, length, dim) float32 -> (n, labels)."""
@@ -189,7 +189,7 @@ def _name(entry: _Entry) -> str:
     return entry.name or str(entry.config.get("name", ""))
 
 
-def _kind(entry: _Entry) -> type[Layer]:
+def _kind(entry: _Entry) -> type[LayerConfig]:
     if entry.class_name in KINDS:
         return KINDS[entry.class_name]
     why = ", which would run code from the file" if entry.class_name == "Lambda" else ""
@@ -232,7 +232,7 @@ def _input_shape(opening: Any, length: int | None) -> tuple[int, int]:
     return frames, dim
 
 
-def _refuse_other_answers(layers: list[tuple[Layer, list[FloatArray]]], shape: Shape) -> None:
+def _refuse_other_answers(layers: list[tuple[LayerConfig, list[FloatArray]]], shape: Shape) -> None:
     if len(shape) != 1 or shape[0] < 2:
         raise BadInput(
             f"the answer for a clip has the shape {shape}, (labels,) with two labels or more is expected; the last "
@@ -246,7 +246,7 @@ def _refuse_other_answers(layers: list[tuple[Layer, list[FloatArray]]], shape: S
         )
 
 
-def _weights(held: h5py.Group, layer: Layer, dim: int) -> list[FloatArray]:
+def _weights(held: h5py.Group, layer: LayerConfig, dim: int) -> list[FloatArray]:
     """The weights of a layer, once their names, shapes and kind are what its arguments say."""
     expected = layer.weights(dim)
     if not expected:

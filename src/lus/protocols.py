@@ -25,7 +25,7 @@ REST = "other sources"
 """The name under which the small sources are tested together."""
 
 
-class Rule(Protocol):
+class EvaluationProtocol(Protocol):
     """What every protocol has.
 
     Attributes:
@@ -192,11 +192,13 @@ class PublishedFresh(_OfFile):
     carries_weights: ClassVar[bool] = False
 
 
-RULES: dict[str, type[Rule]] = {rule.name: rule for rule in (NestedPatient, LeaveSourceOut, Published, PublishedFresh)}
+RULES: dict[str, type[EvaluationProtocol]] = {
+    rule.name: rule for rule in (NestedPatient, LeaveSourceOut, Published, PublishedFresh)
+}
 """The protocols by name."""
 
 
-def make_protocol(params: Folds) -> Rule:
+def make_protocol(params: Folds) -> EvaluationProtocol:
     """The protocol that the parameters name."""
     rule = RULES[params.protocol]
     if issubclass(rule, _OfFile):

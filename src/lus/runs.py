@@ -16,7 +16,7 @@ from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
 from lus.params import Search
-from lus.protocols import Rule
+from lus.protocols import EvaluationProtocol
 from lus.training import History
 from lus.trials import FoldScore, Trial
 
@@ -54,7 +54,7 @@ class SearchRun:
     seed: int
 
 
-def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule) -> SearchRun:
+def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: EvaluationProtocol) -> SearchRun:
     """The run of a study: the one there is, or a new one."""
     made_for = folds.ALL if data.info.folds is None else part.name
     features, clips = (data.folder / name for name in (featureset.features_file(made_for), featureset.CLIPS_FILE))
@@ -78,7 +78,9 @@ def _find(study: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
-def _make(study: str, data: FeatureSet, part: Part, params: Search, rule: Rule, shared: Mapping[str, str]) -> str:
+def _make(
+    study: str, data: FeatureSet, part: Part, params: Search, rule: EvaluationProtocol, shared: Mapping[str, str]
+) -> str:
     """A new run for a study, or the one that another process made for it in this moment."""
     tags = {"kind": "search", "owner": tracking.owner()} | dict(shared)
     note = (

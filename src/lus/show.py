@@ -21,12 +21,12 @@ from lus.errors import Unusable
 if TYPE_CHECKING:
     from lus.audit.record import Audit
     from lus.audit.table import Verdict
-    from lus.classifier import Answer
-    from lus.compare import Shown
+    from lus.classifier import Prediction
+    from lus.compare import RunSummary
     from lus.survey import Checked, Survey
 
 
-Answered = Sequence[tuple[Path, "Answer | Unusable"]]
+Answered = Sequence[tuple[Path, "Prediction | Unusable"]]
 """Clips, each with its answer or its refusal."""
 
 
@@ -179,7 +179,7 @@ def print_json(body: dict[str, object] | list[dict[str, object]]) -> None:
     sys.stdout.write("\n")
 
 
-def runs_table(found: Sequence[Shown]) -> None:
+def runs_table(found: Sequence[RunSummary]) -> None:
     """Print runs side by side, a column each: what differs first and highlighted, then what they share."""
     heads = [Column(f"{escape(one.name)}\n{one.run_id[:8]}", overflow="fold") for one in found]
     table = Table("", *heads, title="What differs" if len(found) > 1 else None)
@@ -204,7 +204,7 @@ def runs_table(found: Sequence[Shown]) -> None:
         console.print(same)
 
 
-def best_table(found: Sequence[Shown]) -> None:
+def best_table(found: Sequence[RunSummary]) -> None:
     """Print the best trial of each feature set, a row each."""
     rows = [
         {
@@ -249,7 +249,7 @@ def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title
     console.print(table)
 
 
-def runs_json(found: Sequence[Shown]) -> None:
+def runs_json(found: Sequence[RunSummary]) -> None:
     """Print runs as a JSON array."""
     # A loss may be infinite where a training diverged: JSON knows no such number.
     body: list[dict[str, object]] = [

@@ -15,7 +15,7 @@ from lus.gate import Condition
 from lus.journal import Act
 from lus.reproduce import TOLERANCE, Figure
 from lus.show import COLOURS, finite, print_fitting, print_json
-from lus.versions import Lineage, Row
+from lus.versions import Lineage, VersionRow
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -44,7 +44,7 @@ def conditions_json(found: Sequence[Condition], new: ModelVersion, champion: Mod
     )
 
 
-def versions(found: Sequence[Row], name: str) -> None:
+def versions(found: Sequence[VersionRow], name: str) -> None:
     """Print the versions, a row each."""
     rows = [
         {
@@ -64,7 +64,7 @@ def versions(found: Sequence[Row], name: str) -> None:
     print_fitting(rows, ("data", "balanced", "commit", "protocol", "lineage"), f"Versions of {name}")
 
 
-def versions_json(found: Sequence[Row], name: str) -> None:
+def versions_json(found: Sequence[VersionRow], name: str) -> None:
     """Print the versions as one JSON object."""
     print_json({"name": name, "versions": [asdict(one) for one in found]})
 

@@ -43,7 +43,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedHead:
     """A trained head.
 
     Attributes:
@@ -99,7 +99,7 @@ def digest(weights: Sequence[FloatArray]) -> str:
 
 def untrained(
     params: HeadParams, features: FloatArray, labels: int, seed: int, weights: Sequence[FloatArray] | None = None
-) -> Trained:
+) -> TrainedHead:
     """A head as `train` begins with it.
 
     Args:
@@ -111,7 +111,7 @@ def untrained(
     """
     mean, variance = heads.feature_moments(heads.lstm_inputs(params, features))
     first = fresh_weights(params, features.shape[2], labels, seed) if weights is None else weights
-    return Trained(params, tuple(first), mean, variance, History((), ()), None)
+    return TrainedHead(params, tuple(first), mean, variance, History((), ()), None)
 
 
 def train(
@@ -126,7 +126,7 @@ def train(
     patience: int = 0,
     watch: Watch | None = None,
     weights: Sequence[FloatArray] | None = None,
-) -> Trained:
+) -> TrainedHead:
     """Train a head from fresh weights; the same seed gives the same head.
 
     Args:
@@ -173,7 +173,7 @@ def train(
             break
     history = History(*(tuple(column) for column in zip(*series, strict=True)))
     last, given = (head.weights(), None) if best is None else best[1:]
-    return Trained(params, tuple(last), mean, variance, history, given)
+    return TrainedHead(params, tuple(last), mean, variance, history, given)
 
 
 def standardise(features: FloatArray, mean: FloatArray, variance: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ STAGES = ("cohort", "frames", "features", "search", "evaluate")
 
 
 @dataclass(frozen=True)
-class Row:
+class VersionRow:
     """A version in a list; what it does not say is empty.
 
     Attributes:
@@ -72,7 +72,7 @@ class Lineage:
         acts: promotions and rollbacks to it, and those by which it stepped back.
     """
 
-    row: Row
+    row: VersionRow
     run_id: str
     tags: Mapping[str, str]
     stages: Mapping[str, str]
@@ -82,7 +82,7 @@ class Lineage:
     acts: Sequence[Act]
 
 
-def listed(name: str) -> list[Row]:
+def listed(name: str) -> list[VersionRow]:
     """All versions, the newest first.
 
     Raises:
@@ -101,11 +101,11 @@ def _all(name: str) -> list[ModelVersion]:
     return sorted(found, key=lambda one: int(one.version), reverse=True)
 
 
-def _row(version: ModelVersion, aliases: Mapping[str, str]) -> Row:
+def _row(version: ModelVersion, aliases: Mapping[str, str]) -> VersionRow:
     tags, number = version.tags, str(version.version)
     borne = sorted(alias for alias, of in aliases.items() if of == number)
     own = [one for one in NAMED if one in borne] + [one for one in borne if one not in NAMED]
-    return Row(
+    return VersionRow(
         version=number,
         aliases=own,
         accuracy=tags.get("accuracy", ""),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lus import backbones, engines
-from lus.engines import Parity
+from lus.engines import FeatureParity
 from lus.errors import BadInput
 from tests.conftest import draw_frames
 
@@ -125,13 +125,13 @@ def test_clips_that_no_head_can_be_tried_on_are_refused(labels: list[int]) -> No
 @pytest.mark.parametrize(
     "found",
     [
-        Parity(0.979, 0.99, 0, 0, 48),
-        Parity(0.999, 0.949, 0, 0, 48),
-        Parity(0.999, 0.99, 1, 0, 48),
-        Parity(0.999, 0.99, 0, 3, 48),
+        FeatureParity(0.979, 0.99, 0, 0, 48),
+        FeatureParity(0.999, 0.949, 0, 0, 48),
+        FeatureParity(0.999, 0.99, 1, 0, 48),
+        FeatureParity(0.999, 0.99, 0, 3, 48),
     ],
 )
-def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found: Parity) -> None:
+def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found: FeatureParity) -> None:
     said = (
         rf"cosine of {found.cosine:.4f} on .* of {found.low:.4f} in .*, of 48 predictions .* "
         rf"{found.forgotten} changed .* and {found.changed} where"
@@ -143,9 +143,9 @@ def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found
 
 
 def test_one_prediction_in_twenty_of_unknown_clips_may_change() -> None:
-    engines.refuse_difference(Parity(0.98, 0.95, 0, 2, 48), "xception", "openvino-bf16")
+    engines.refuse_difference(FeatureParity(0.98, 0.95, 0, 2, 48), "xception", "openvino-bf16")
 
 
 def test_an_engine_in_full_precision_that_is_refused_leaves_keras_alone() -> None:
     with pytest.raises(BadInput, match=r"set features\.engine to keras in params\.yaml"):
-        engines.refuse_difference(Parity(0.9, 0.5, 0, 3, 48), "xception", "openvino-f32")
+        engines.refuse_difference(FeatureParity(0.9, 0.5, 0, 3, 48), "xception", "openvino-f32")

@@ -147,6 +147,16 @@ def _part(path: Path) -> str:
     return path.relative_to(ROOT / "src/lus").with_suffix("").parts[0]
 
 
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "src/lus").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    assert len(places) > 100
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_modules_import_downwards_only() -> None:
     height = {name: level for level, names in enumerate(LAYERS) for name in names}
     upwards = [

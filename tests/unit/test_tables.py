@@ -8,21 +8,21 @@ import json
 import pytest
 
 from lus import show, show_registry
-from lus.compare import Shown
+from lus.compare import RunSummary
 from lus.reproduce import Figure
-from lus.versions import Row
+from lus.versions import VersionRow
 from tests.conftest import ROOT
 
 MADE = "2026-01-01T00:00:00+00:00"
 FIRST = ("0.467", "0.358 to 0.567", "0.467", "leave-source-out", "leak")
 SECOND = ("0.683", "0.541 to 0.792", "0.644", "nested-patient", "clean")
 VERSIONS = [
-    Row("12", ["challenger"], *SECOND, "a" * 64, "b" * 40, "3f0c5a7712be", MADE),
-    Row("7", ["champion"], *FIRST, "c" * 64, "d" * 40, "9e254a140b4f", MADE),
+    VersionRow("12", ["challenger"], *SECOND, "a" * 64, "b" * 40, "3f0c5a7712be", MADE),
+    VersionRow("7", ["champion"], *FIRST, "c" * 64, "d" * 40, "9e254a140b4f", MADE),
 ]
 HEAD = {"units": "512", "dense": "[1024, 1024]", "dropout": "0.4", "optimiser": "adam", "learning_rate": "0.0001"}
 TRIALS = [
-    Shown(
+    RunSummary(
         "e" * 32,
         "whole cohort 3",
         "FINISHED",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lus.audit import outcome, split, training
-from lus.audit.record import LEAK, NOTE, WARNING, Audit, Evaluation, Finding
+from lus.audit.record import LEAK, NOTE, WARNING, Audit, AuditFinding, Evaluation
 
-Check = Callable[[Evaluation], list[Finding] | None]
+Check = Callable[[Evaluation], list[AuditFinding] | None]
 CHECKS: dict[str, Check] = {
     "protocol": split.stated,
     "clips": split.clips_on_both_sides,

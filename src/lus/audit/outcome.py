@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lus import baselines, comparisons, folds, leaks, metrics, patterns
 from lus.arrays import FloatArray, IntArray
-from lus.audit.record import CERTAIN, LEAK, NOTE, WARNING, Evaluation, Evidence, Finding, in_folds
+from lus.audit.record import CERTAIN, LEAK, NOTE, WARNING, AuditFinding, Evaluation, Evidence, in_folds
 
 DROP = 0.1
 """Accuracy lost on sources not seen before that is worth a warning."""
@@ -18,7 +18,7 @@ ROUNDED = 1e-4
 """By how much a stated accuracy may differ from that of the predictions."""
 
 
-def stated_figures(evaluation: Evaluation) -> list[Finding] | None:
+def stated_figures(evaluation: Evaluation) -> list[AuditFinding] | None:
     """A fold's stated accuracy is not that of its predictions."""
     if evaluation.probabilities is None or any(fold.accuracy is None for fold in evaluation.folds):
         return None
@@ -34,7 +34,7 @@ def stated_figures(evaluation: Evaluation) -> list[Finding] | None:
         f"{in_folds(evaluation, where)} the stated accuracy is not that of the answers clip by clip: in "
         f"{next(iter(where))}, {first['stated']:.3f} is stated and {first['found']:.3f} found."
     )
-    return [Finding("figures", WARNING, sentence, {"folds": where})]
+    return [AuditFinding("figures", WARNING, sentence, {"folds": where})]
 
 
 def _right(evaluation: Evaluation, rows: IntArray) -> NDArray[np.bool_]:
@@ -48,7 +48,7 @@ def _accuracy(evaluation: Evaluation, rows: IntArray) -> float:
     return float(_right(evaluation, rows).mean())
 
 
-def fold_pattern(evaluation: Evaluation) -> list[Finding] | None:
+def fold_pattern(evaluation: Evaluation) -> list[AuditFinding] | None:
     """One fold is poor and all others perfect, by more than chance explains."""
     records = evaluation.folds
     known = evaluation.probabilities is not None
@@ -78,7 +78,7 @@ def fold_pattern(evaluation: Evaluation) -> list[Finding] | None:
         "correlation_in_patients": round(correlation, 3),
         "assumption": "equally hard folds; clips of a patient are right together to that correlation (beta-binomial)",
     }
-    return [Finding("fold-pattern", LEAK, sentence, evidence)]
+    return [AuditFinding("fold-pattern", LEAK, sentence, evidence)]
 
 
 def _others(accuracies: NDArray[np.float64]) -> str:
@@ -91,7 +91,7 @@ def _times(p: float) -> str:
     return f"{float(f'{1 / p:.1e}'):,.0f} evaluations" if p > 1e-7 else "ten million evaluations or more"
 
 
-def shortcuts(evaluation: Evaluation) -> list[Finding] | None:
+def shortcuts(evaluation: Evaluation) -> list[AuditFinding] | None:
     """Source or container alone tell the label, and the model is hardly better."""
     if evaluation.probabilities is None:
         return None
@@ -104,7 +104,7 @@ def shortcuts(evaluation: Evaluation) -> list[Finding] | None:
     return found
 
 
-def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilities: FloatArray) -> list[Finding]:
+def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilities: FloatArray) -> list[AuditFinding]:
     targets, labels = folds.targets(evaluation.clips), folds.label_names(evaluation.clips)
     rows = np.concatenate([fold.test for fold in evaluation.folds])
     guesses = np.concatenate(
@@ -133,11 +133,11 @@ def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilitie
     what = f"The {name} of a file alone, without a look at its pictures, guesses the disease with {guessed:.0%} (chance"
     what += f" {1 / len(labels):.0%}, the model {model:.0%}; each disease counts alike)"
     if compared.p_better >= LIKELY:
-        return [Finding("shortcuts", WARNING, f"{what}: the model is not shown to be better.", evidence)]
-    return [Finding("shortcuts", NOTE, f"{what}: the model is better, but may lean on it.", evidence)]
+        return [AuditFinding("shortcuts", WARNING, f"{what}: the model is not shown to be better.", evidence)]
+    return [AuditFinding("shortcuts", NOTE, f"{what}: the model is better, but may lean on it.", evidence)]
 
 
-def source_drop(evaluation: Evaluation) -> list[Finding] | None:
+def source_drop(evaluation: Evaluation) -> list[AuditFinding] | None:
     """On sources not seen in training the model is much worse."""
     if evaluation.probabilities is None or evaluation.leave_source_out is None:
         return None
@@ -167,4 +167,4 @@ def source_drop(evaluation: Evaluation) -> list[Finding] | None:
         "p": round(compared.p_better, 6),
         "clips": compared.clips,
     }
-    return [Finding("sources", WARNING, sentence, evidence)]
+    return [AuditFinding("sources", WARNING, sentence, evidence)]

@@ -22,7 +22,7 @@ Predict = Callable[[IntArray], FloatArray]
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """Something that makes the number of an evaluation doubtful.
 
     Attributes:
@@ -115,7 +115,7 @@ class Audit:
         unknown: checks that could not be made, for the evaluation does not say what they need.
     """
 
-    findings: list[Finding]
+    findings: list[AuditFinding]
     passed: list[str]
     unknown: list[str]
 

@@ -8,9 +8,9 @@ from lus import cohort
 from lus.audit.record import (
     LEAK,
     WARNING,
+    AuditFinding,
     Evaluation,
     Evidence,
-    Finding,
     distinct,
     in_folds,
     number,
@@ -19,15 +19,15 @@ from lus.audit.record import (
 )
 
 
-def stated(evaluation: Evaluation) -> list[Finding]:
+def stated(evaluation: Evaluation) -> list[AuditFinding]:
     """The protocol itself is known to leak."""
     if not evaluation.stated_leak:
         return []
     sentence = f"The protocol of this evaluation leaks by its own rule: {evaluation.stated_leak}."
-    return [Finding("protocol", LEAK, sentence)]
+    return [AuditFinding("protocol", LEAK, sentence)]
 
 
-def clips_on_both_sides(evaluation: Evaluation) -> list[Finding]:
+def clips_on_both_sides(evaluation: Evaluation) -> list[AuditFinding]:
     """A clip is trained and tested on in one fold."""
     where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
@@ -38,10 +38,10 @@ def clips_on_both_sides(evaluation: Evaluation) -> list[Finding]:
         return []
     known = number(distinct(where, "clips"), "clip")
     sentence = f"{in_folds(evaluation, where)} {known} stood both in the training and in the test: nothing was asked."
-    return [Finding("clips", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("clips", LEAK, sentence, {"folds": where})]
 
 
-def patients_on_both_sides(evaluation: Evaluation) -> list[Finding]:
+def patients_on_both_sides(evaluation: Evaluation) -> list[AuditFinding]:
     """A patient is trained and tested on in one fold."""
     where: dict[str, Evidence] = {}
     for fold in evaluation.folds:
@@ -55,10 +55,10 @@ def patients_on_both_sides(evaluation: Evaluation) -> list[Finding]:
         f"{len(distinct(where, 'clips'))} of {tested(evaluation, where)} test clips had other clips in the training: "
         "the model may have recognised the patient and not the disease."
     )
-    return [Finding("patients", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("patients", LEAK, sentence, {"folds": where})]
 
 
-def same_content(evaluation: Evaluation) -> list[Finding]:
+def same_content(evaluation: Evaluation) -> list[AuditFinding]:
     """The same file, under another name, is trained and tested on."""
     contents = evaluation.clips["clip_id"].to_numpy(str)
     where: dict[str, Evidence] = {}
@@ -72,10 +72,10 @@ def same_content(evaluation: Evaluation) -> list[Finding]:
         return []
     copied = number(distinct(where, "clips"), "test clip")
     sentence = f"{in_folds(evaluation, where)} {copied} stood in the training too, under another name: it was known."
-    return [Finding("content", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("content", LEAK, sentence, {"folds": where})]
 
 
-def near_duplicates(evaluation: Evaluation) -> list[Finding] | None:
+def near_duplicates(evaluation: Evaluation) -> list[AuditFinding] | None:
     """Clips that show nearly the same pictures stand on both sides."""
     pairs = evaluation.near_duplicates
     if pairs is None:
@@ -97,10 +97,10 @@ def near_duplicates(evaluation: Evaluation) -> list[Finding] | None:
         f"{in_folds(evaluation, where)} {number(distinct(where, 'pairs'), 'pair')} of clips that show nearly the same "
         "pictures, under different patients or labels, stood on both sides: the training held what the test asked."
     )
-    return [Finding("near-duplicates", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("near-duplicates", LEAK, sentence, {"folds": where})]
 
 
-def patients_of_several_labels(evaluation: Evaluation) -> list[Finding]:
+def patients_of_several_labels(evaluation: Evaluation) -> list[AuditFinding]:
     """A patient's clips have several labels."""
     several = cohort.patients_of_several_labels(evaluation.clips)
     if not several:
@@ -109,14 +109,14 @@ def patients_of_several_labels(evaluation: Evaluation) -> list[Finding]:
         f"{number(several, 'patient')} had clips under more than one diagnosis: a label is wrong, two patients were "
         "given one name, or a patient had more than one disease."
     )
-    return [Finding("labels", WARNING, sentence, {"patients": several})]
+    return [AuditFinding("labels", WARNING, sentence, {"patients": several})]
 
 
-def tested_once(evaluation: Evaluation) -> list[Finding]:
+def tested_once(evaluation: Evaluation) -> list[AuditFinding]:
     """A clip is tested in several folds, so that it counts more than once."""
     rows, counts = np.unique(np.concatenate([fold.test for fold in evaluation.folds]), return_counts=True)
     again = rows[counts > 1]
     if not len(again):
         return []
     sentence = f"More than one fold tested {number(again, 'clip')}: what was answered there counts more than once."
-    return [Finding("tested", WARNING, sentence, {"clips": evaluation.names(again)})]
+    return [AuditFinding("tested", WARNING, sentence, {"clips": evaluation.names(again)})]

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lus import patterns
-from lus.audit.record import LEAK, NOTE, Finding
+from lus.audit.record import LEAK, NOTE, AuditFinding
 from lus.errors import BadInput
 
 FOLD = re.compile(r"(acc(uracy)?_)?(fold|split|cv)_?\d+(_(test_)?acc(uracy)?)?|acc(uracy)?_\d+")
@@ -24,7 +24,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A result as it stands in a table; numbers as 0 to 1.
 
     Attributes:
@@ -50,7 +50,7 @@ class Table:
         sample: whether the deviations are sample standard deviations.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     folds: int
     tolerance: float
     sample: bool = False
@@ -67,7 +67,7 @@ class Suspect:
         p: how probable that is by chance; None where the number of clips is not known.
     """
 
-    row: Row
+    row: TableRow
     odd: float
     others: float
     p: float | None
@@ -87,7 +87,7 @@ class Verdict:
         assumption: by which the probabilities were computed.
     """
 
-    findings: list[Finding]
+    findings: list[AuditFinding]
     suspects: list[Suspect]
     rows: int
     folds: int
@@ -134,13 +134,13 @@ def read(path: Path, folds: int) -> Table:
 
 def _of_folds(path: Path, cells: pd.DataFrame, columns: list[str]) -> Table:
     named, tolerance = _named_numbers(path, cells, columns)
-    rows = [Row(name, tuple(map(float, one)), float(one.mean()), float(one.std())) for name, one in named]
+    rows = [TableRow(name, tuple(map(float, one)), float(one.mean()), float(one.std())) for name, one in named]
     return Table(_some(path, rows), len(columns), tolerance)
 
 
 def _of_means(path: Path, cells: pd.DataFrame, mean: str, deviation: str, folds: int) -> Table:
     named, tolerance = _named_numbers(path, cells, [mean, deviation])
-    rows = [Row(name, (), float(one[0]), float(one[1])) for name, one in named]
+    rows = [TableRow(name, (), float(one[0]), float(one[1])) for name, one in named]
     for sample in (False, True):
         if all(_excess(row, folds, sample) <= _rounding(tolerance, folds, sample) for row in rows):
             return Table(_some(path, rows), folds, tolerance, sample)
@@ -151,7 +151,7 @@ def _of_means(path: Path, cells: pd.DataFrame, mean: str, deviation: str, folds:
     )
 
 
-def _excess(row: Row, folds: int, sample: bool) -> float:
+def _excess(row: TableRow, folds: int, sample: bool) -> float:
     return row.deviation - patterns.largest_deviation(row.mean, folds, sample)
 
 
@@ -160,7 +160,7 @@ def _rounding(tolerance: float, folds: int, sample: bool) -> float:
     return tolerance * (1 + patterns.largest_deviation(0, folds, sample))
 
 
-def _some(path: Path, rows: list[Row]) -> list[Row]:
+def _some(path: Path, rows: list[TableRow]) -> list[TableRow]:
     if not rows:
         raise BadInput(f"{path}: has no row with numbers; {EXPECTED}")
     return rows
@@ -240,7 +240,7 @@ def audit(table: Table, clips: int | None = None, patients: int | None = None) -
     return Verdict(findings, suspects, len(table.rows), table.folds, size, _assumption(table, clips, patients, size))
 
 
-def _odd(row: Row, table: Table) -> NDArray[np.float64] | None:
+def _odd(row: TableRow, table: Table) -> NDArray[np.float64] | None:
     """The accuracies of the folds (folds,), where one is poor and all others are perfect; None elsewhere.
 
     Of a mean and a deviation they are those that leave most to chance as far as rounding lets them: the others may
@@ -260,7 +260,7 @@ def _odd(row: Row, table: Table) -> NDArray[np.float64] | None:
     return 1 - np.array([min(lack - other, 1.0), max(other, 0.0), *[0.0] * (table.folds - 2)])
 
 
-def _least_clips(rows: Sequence[Row], table: Table) -> int | None:
+def _least_clips(rows: Sequence[TableRow], table: Table) -> int | None:
     """Clips that a fold has at least, for the poor folds' accuracies to be fractions of them."""
     found = []
     for row in rows:
@@ -296,7 +296,7 @@ def _assumption(table: Table, clips: int | None, patients: int | None, size: int
     return f"{table.folds} equally hard folds of {counted}; {hang}"
 
 
-def _finding(one: Suspect, table: Table) -> Finding:
+def _finding(one: Suspect, table: Table) -> AuditFinding:
     evidence: dict[str, object] = {
         "row": one.row.name,
         "mean": one.row.mean,
@@ -308,9 +308,11 @@ def _finding(one: Suspect, table: Table) -> Finding:
     others = "all of theirs" if one.others > 1 - 1e-4 else f"at least {np.floor(100 * one.others):.0f}% of theirs"
     what = f"{one.row.name}: one of {table.folds} folds is right in {one.odd:.0%} of its clips, the others in {others}"
     if one.p is None:
-        return Finding("fold-pattern", NOTE, f"{what}; whether chance can make this depends on how many.", evidence)
+        return AuditFinding(
+            "fold-pattern", NOTE, f"{what}; whether chance can make this depends on how many.", evidence
+        )
     sentence = (
         f"{what}: chance does not make this, a model that has learnt the test clips in an earlier fold does; ask "
         "whether it started afresh in each."
     )
-    return Finding("fold-pattern", LEAK, sentence, evidence)
+    return AuditFinding("fold-pattern", LEAK, sentence, evidence)

@@ -11,9 +11,9 @@ from lus.arrays import FloatArray, IntArray
 from lus.audit.record import (
     CERTAIN,
     LEAK,
+    AuditFinding,
     Evaluation,
     Evidence,
-    Finding,
     distinct,
     in_folds,
     number,
@@ -30,7 +30,7 @@ the label; and on trained heads, of the clips they were trained on: 0.54 or more
 PERMUTATIONS = 2000
 
 
-def carried_weights(evaluation: Evaluation) -> list[Finding] | None:
+def carried_weights(evaluation: Evaluation) -> list[AuditFinding] | None:
     """A fold's head starts with the weights that another fold's training ended with."""
     where: dict[str, Evidence] = {}
     known = 0
@@ -48,10 +48,10 @@ def carried_weights(evaluation: Evaluation) -> list[Finding] | None:
         f"{in_folds(evaluation, where)} the model did not start afresh but as another fold had left it, after learning "
         f"{known} of the {tested(evaluation, where)} test clips: it was asked what it had been told."
     )
-    return [Finding("weights", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("weights", LEAK, sentence, {"folds": where})]
 
 
-def knows_before_training(evaluation: Evaluation) -> list[Finding] | None:
+def knows_before_training(evaluation: Evaluation) -> list[AuditFinding] | None:
     """Before its training a fold's model knows clips that only earlier folds were trained on.
 
     An untrained model can tell labels apart by luck, but it is not sure of itself: what counts is how much of what
@@ -78,7 +78,7 @@ def knows_before_training(evaluation: Evaluation) -> list[Finding] | None:
         f"{in_folds(evaluation, where)} the model, before it had learnt anything, already knew {known} clips that only "
         "earlier folds had learnt: its weights come from them."
     )
-    return [Finding("memory", LEAK, sentence, {"folds": where})]
+    return [AuditFinding("memory", LEAK, sentence, {"folds": where})]
 
 
 def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray)
     return float(1 + means[0] / entropy), float((means >= means[0] - 1e-9).mean())
 
 
-def statistics(evaluation: Evaluation) -> list[Finding] | None:
+def statistics(evaluation: Evaluation) -> list[AuditFinding] | None:
     """Statistics for normalisation, or a selection of features, rest on test clips or other clips of test patients."""
     return _looked_at(
         evaluation,
@@ -109,7 +109,7 @@ def statistics(evaluation: Evaluation) -> list[Finding] | None:
     )
 
 
-def selection(evaluation: Evaluation) -> list[Finding] | None:
+def selection(evaluation: Evaluation) -> list[AuditFinding] | None:
     """Something was chosen by its score on test clips, or other clips of test patients."""
     return _looked_at(
         evaluation,
@@ -122,7 +122,7 @@ def selection(evaluation: Evaluation) -> list[Finding] | None:
 
 def _looked_at(
     evaluation: Evaluation, check: str, of_folds: Mapping[str, Mapping[str, IntArray] | None], how: str, so: str
-) -> list[Finding] | None:
+) -> list[AuditFinding] | None:
     """One finding for each thing that was computed or chosen.
 
     Training clips are not looked at here: where they are of test patients, that is found by itself.
@@ -145,5 +145,5 @@ def _looked_at(
                 else f"other clips of {number(patients_, 'test patient')}"
             )
             sentence = f"{in_folds(evaluation, where)} {what} {how} {which}: {so}."
-            found.append(Finding(check, LEAK, sentence, {"what": what, "folds": where}))
+            found.append(AuditFinding(check, LEAK, sentence, {"what": what, "folds": where}))
     return found if found or all(given is not None for given in of_folds.values()) else None

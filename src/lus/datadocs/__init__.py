@@ -50,7 +50,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ExpectationResult:
     """One expectation and what came of it.
 
     Attributes:
@@ -94,7 +94,7 @@ class Suite:
 
     name: str
     version: str
-    rules: Sequence[Rule]
+    rules: Sequence[ExpectationResult]
 
     @property
     def state(self) -> str:
@@ -106,9 +106,9 @@ class Suite:
         return sum(rule.state == state for rule in self.rules)
 
     @property
-    def columns(self) -> dict[str, list[Rule]]:
+    def columns(self) -> dict[str, list[ExpectationResult]]:
         """The rules of each column, the column with the worst rule first."""
-        found: dict[str, list[Rule]] = {}
+        found: dict[str, list[ExpectationResult]] = {}
         for rule in self.rules:
             found.setdefault(rule.column, []).append(rule)
         return found
@@ -120,10 +120,10 @@ class Index:
 
     suites: Sequence[Suite]
     links: Mapping[str, str]
-    left_out: Mapping[str, Sequence[tuple[Rule, Broken]]]
+    left_out: Mapping[str, Sequence[tuple[ExpectationResult, Broken]]]
 
     @property
-    def stopping(self) -> list[Rule]:
+    def stopping(self) -> list[ExpectationResult]:
         """The broken rules that stop the run."""
         return [rule for suite in self.suites for rule in suite.rules if rule.rank == 0]
 
@@ -133,11 +133,11 @@ def _suite(result: Any) -> Suite:
     return Suite(str(result.suite_name), str(result.meta["great_expectations_version"]), rules)
 
 
-def _rule(one: Any) -> Rule:
+def _rule(one: Any) -> ExpectationResult:
     config, found = one.expectation_config, one.result
     column = str(config.kwargs["column"])
     observed = found.get("observed_value", "")
-    return Rule(
+    return ExpectationResult(
         column=column,
         sentence=str(config.description),
         advice=str(config.notes or ""),
@@ -175,9 +175,9 @@ def _number(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def _left_out(suites: Sequence[Suite]) -> dict[str, list[tuple[Rule, Broken]]]:
+def _left_out(suites: Sequence[Suite]) -> dict[str, list[tuple[ExpectationResult, Broken]]]:
     """The rules that leave out each clip, one a column: the cohort's suite looks at some that the clips' has too."""
-    found: dict[str, dict[str, tuple[Rule, Broken]]] = {}
+    found: dict[str, dict[str, tuple[ExpectationResult, Broken]]] = {}
     for suite in suites:
         for rule in suite.rules:
             for clip in rule.clips if rule.severity == "warning" else ():

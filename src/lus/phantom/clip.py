@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lus.phantom.patient import Floats, Motion, Patient, draw_motion, stream
-from lus.phantom.scan import Grid, Spread, blur, compress, envelope, gain, grid, picture, sector, spread
+from lus.phantom.scan import Grid, PointSpread, blur, compress, envelope, gain, grid, picture, sector, spread
 from lus.phantom.tissue import PERIOD_MM, PITCH_MM, ROW_MM, Lung, Wall, build_lung, build_wall, soft
 
 
@@ -21,7 +21,7 @@ class Scene:
     patient: Patient
     clip: int
     beams: Grid
-    psf: Spread
+    psf: PointSpread
     gain: Floats  # (ROWS, BEAMS)
     wall: Wall
     lung: Lung

@@ -39,7 +39,7 @@ def grid(patient: Patient) -> Grid:
 
 
 @dataclass(frozen=True)
-class Spread:
+class PointSpread:
     """The point-spread function: one axial kernel, and lateral kernels between which the rows are blended."""
 
     axial: Floats
@@ -54,7 +54,7 @@ def _gauss(sigma: float) -> Floats:
     return np.asarray(kernel / np.sqrt((kernel**2).sum()), np.float32)
 
 
-def spread(patient: Patient, beams: Grid) -> Spread:
+def spread(patient: Patient, beams: Grid) -> PointSpread:
     """The pulse's length along the beam and the beam's width at each depth.
 
     The pulse has some four cycles; the beam of an aperture D focused at F is about
@@ -71,10 +71,10 @@ def spread(patient: Patient, beams: Grid) -> Spread:
     place = np.interp(np.log(sigma), np.log(knots), np.arange(5))
     weights = np.clip(1 - np.abs(place[None, :] - np.arange(5)[:, None]), 0, 1)
     axial = max(0.7, 4 * wave / 2 / 2.355 / beams.step_mm)
-    return Spread(_gauss(axial), tuple(_gauss(s) for s in knots), weights.astype(np.float32))
+    return PointSpread(_gauss(axial), tuple(_gauss(s) for s in knots), weights.astype(np.float32))
 
 
-def blur(signal: Floats, psf: Spread) -> Floats:
+def blur(signal: Floats, psf: PointSpread) -> Floats:
     """Echoes as the probe receives them: (ROWS, BEAMS, 2) -> the same."""
     pulse = cv2.sepFilter2D(signal, -1, np.ones(1, np.float32), psf.axial, borderType=cv2.BORDER_REFLECT)
     out = np.zeros_like(signal)

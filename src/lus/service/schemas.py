@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field
 
 from lus import classifier
 from lus.compiled import MODEL_CARD
-from lus.explain import OVERLAY_TYPE
-from lus.explain import Explanation as Found
+from lus.explain import OVERLAY_TYPE, Attribution
 from lus.metadata import ModelMetadata
 from lus.service.problems import FindingBody, Problem
 
@@ -88,12 +87,12 @@ class ModelFacts(ModelRef):
     card: str = Field(description="the model card, in Markdown")
 
 
-def make_answer(answer: classifier.Answer) -> Answer:
+def make_answer(answer: classifier.Prediction) -> Answer:
     """An answer as the service gives it."""
     return Answer(**asdict(answer))
 
 
-def explanation(answer: classifier.Answer, found: Found, labels: tuple[str, ...], video: str) -> Explanation:
+def explanation(answer: classifier.Prediction, found: Attribution, labels: tuple[str, ...], video: str) -> Explanation:
     """An explained answer as the service gives it."""
     return Explanation(
         **asdict(answer),

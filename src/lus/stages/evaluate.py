@@ -39,7 +39,7 @@ from lus.figures import Example
 from lus.frameset import FrameSet
 from lus.params import Evaluate, Folds
 from lus.progress import Steps, unseen
-from lus.protocols import LeaveSourceOut, Rule
+from lus.protocols import EvaluationProtocol, LeaveSourceOut
 
 WRONG = 12
 """Of the clips that are most wrong so many are drawn."""
@@ -72,7 +72,7 @@ def _tested(clips: pd.DataFrame, found: CrossValidationResult) -> _Tested:
     return _Tested(own, rows, names, folds.targets(clips)[rows], folds.groups(own), given)
 
 
-def _summarise(tested: _Tested, rule: Rule, params: Evaluate) -> dict[str, Any]:
+def _summarise(tested: _Tested, rule: EvaluationProtocol, params: Evaluate) -> dict[str, Any]:
     """The figures of the model over all tested clips, with their intervals."""
     intervals = metrics.intervals(
         tested.targets, tested.given, tested.patients, tested.names, params.bootstrap, params.confidence, params.seed
@@ -214,7 +214,7 @@ def _audit(
     out: Path,
     clips: pd.DataFrame,
     found: CrossValidationResult,
-    rule: Rule,
+    rule: EvaluationProtocol,
     outside: FloatArray | None,
     seed: int,
 ) -> Audit:

@@ -143,7 +143,7 @@ def _on_engine(model: keras.Model, sampled: FrameSet, info: featureset.Info) -> 
 
 
 @dataclass(frozen=True)
-class Shown:
+class ParitySample:
     """What two engines are compared on.
 
     Attributes:
@@ -157,7 +157,7 @@ class Shown:
     clips: IntArray
 
 
-def shown(sampled: FrameSet, length: int) -> Shown:
+def shown(sampled: FrameSet, length: int) -> ParitySample:
     """A few frames of a few clips, spread evenly over the cohort and over each clip."""
     clips = sampled.clips
     rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
@@ -167,7 +167,9 @@ def shown(sampled: FrameSet, length: int) -> Shown:
         sampled.frames(clip_id, int(count), length)[places]
         for clip_id, count in zip(chosen["clip_id"], chosen["frames"], strict=True)
     ]
-    return Shown(np.concatenate(frames), *(np.repeat(one, len(places)) for one in (folds.targets(clips)[rows], rows)))
+    return ParitySample(
+        np.concatenate(frames), *(np.repeat(one, len(places)) for one in (folds.targets(clips)[rows], rows))
+    )
 
 
 def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:

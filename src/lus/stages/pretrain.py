@@ -31,7 +31,7 @@ KNOWN = Path(".lus/weights")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedBackbone:
     """What became of one part.
 
     Attributes:
@@ -64,7 +64,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
     """
     name = out.name
     weights = backbones.weights_of(name, params.features.weights)
-    trained: list[Trained] = []
+    trained: list[TrainedBackbone] = []
     info: dict[str, Any] = {"backbone": name, "weights": weights, "parts": {}}
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -94,7 +94,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
 
 def _train_part(
     sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: pool.Progress | None
-) -> Trained:
+) -> TrainedBackbone:
     """Train a backbone for a part, or take what was trained before; its weights are in `file` afterwards."""
     seen = backbones.seen_by(name, sampled.size, params.features.seen)
     backbone = backbones.build(name, sampled.size, params.pretrain.start, seen=seen, seed=params.features.seed)
@@ -116,7 +116,7 @@ def _train_part(
     best = int(np.argmin(np.nan_to_num([epoch["loss"] for epoch in reached], nan=np.inf))) + 1
     if progress:
         progress(1, 1)
-    return Trained(part.name, reached, best, found)
+    return TrainedBackbone(part.name, reached, best, found)
 
 
 def _undamaged(weights: Path, history: Path) -> bool:
@@ -152,11 +152,11 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
 
 
-def _table(trained: list[Trained]) -> dict[str, dict[str, Any]]:
+def _table(trained: list[TrainedBackbone]) -> dict[str, dict[str, Any]]:
     return {one.part: {"best_epoch": one.best, "epochs": one.epochs} for one in trained}
 
 
-def _log(name: str, one: Trained, params: Params) -> None:
+def _log(name: str, one: TrainedBackbone, params: Params) -> None:
     """Log the training of a part as an MLflow run."""
     import mlflow
     from mlflow.entities import Metric

@@ -37,7 +37,7 @@ from lus.joining import Budget, Work
 from lus.params import Folds, Search
 from lus.runs import SearchRun, TrialRun
 from lus.steering import Course
-from lus.training import Trained
+from lus.training import TrainedHead
 from lus.trials import FoldScore, PartTrials, Trial, Trials
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Task:
     run: SearchRun
 
 
-def score(trained: Trained, truth: IntArray) -> FoldScore:
+def score(trained: TrainedHead, truth: IntArray) -> FoldScore:
     """How a head does on the clips that it was validated on, at its best epoch.
 
     Args:
