@@ -168,13 +168,20 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
 
 @app.command(rich_help_panel=STAGES)
-def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json") -> None:
+def register(
+    out: Annotated[Path, typer.Argument(help="file to write")] = BUILD / "register.json",
+    anew: Annotated[
+        bool, typer.Option("--anew", help="register another version, also where there is one of the same result")
+    ] = False,
+) -> None:
     """Train the chosen classifier on the whole cohort and register it as the challenger.
 
     Reads `build/evaluation` and the feature set that it chose; writes a version to MLflow, and its number to a file.
-    `lus promote` puts it into production.
+    Where a version of the same evaluation, features and code exists, that one becomes the challenger, and nothing is
+    trained. `lus promote` puts it into production.
 
         lus register
+        lus register --anew
     """
     from lus import params, progress, quiet
     from lus.stages import register as stage
@@ -184,7 +191,7 @@ def register(out: Annotated[Path, typer.Argument(help="file to write")] = BUILD 
     with progress.steps() as step:
         quiet.import_tensorflow(step)
         # Before it registers: a version stays, whatever DVC records.
-        said = stage.run(BUILD, out, section, step, refuse_changes)
+        said = stage.run(BUILD, out, section, step, refuse_changes, anew)
     print(said)
 
 

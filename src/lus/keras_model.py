@@ -49,7 +49,7 @@ def reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], FloatAr
     if tuple(model.input_shape) != shape or model.output_shape[-1] != len(metadata.labels):
         raise BadInput(
             f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its metadata say "
-            f"{shape} and {len(metadata.labels)}; register it again"
+            f"{shape} and {len(metadata.labels)}; `lus register --anew` registers another"
         )
     return backbones.traced(model)
 
@@ -69,7 +69,7 @@ def export(model: keras.Model, engine: str, folder: Path) -> None:
 
     parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     if len(parts) != 2 or not parts[0].name.endswith("_backbone"):
-        raise BadInput("the classifier is not made of a backbone and a head; register it again to serve it")
+        raise BadInput("the classifier is not made of a backbone and a head; `lus register --anew` registers another")
     backbone, head = parts
     folder.mkdir(parents=True, exist_ok=True)
     plainhead.of_keras(head).save(folder)

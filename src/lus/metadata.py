@@ -103,5 +103,5 @@ class ModelMetadata:
 def _not_of_its_schema(whose: str, schema: int, kind: str, names: list[str]) -> BadInput:
     return BadInput(
         f"{whose} was registered with other {kind} than schema {schema} of its metadata has ({', '.join(names)}); "
-        "`dvc repro -f register` registers it anew, or check out the code of its commit"
+        "`lus register --anew` registers another, or check out the code of its commit"
     )

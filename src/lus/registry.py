@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+RESULT_TAG = "lus.result"
+"""Tag of a version: the digest of all that its model and its figures depend on."""
 LINEAGE = "lineage"
 """The folder beside a registered model with the files that it was made by."""
 EVALUATION = "evaluation"
@@ -123,6 +125,17 @@ def register(
     if challenger:
         make_challenger(version)
     return version
+
+
+def registered(name: str, result: str) -> ModelVersion | None:
+    """The newest version that bears this digest of its result, if one does.
+
+    Args:
+        name: in the registry.
+        result: as in its tag, `RESULT_TAG`.
+    """
+    found = _client().search_model_versions(f"name = '{name}' and tags.`{RESULT_TAG}` = '{result}'")
+    return max(found, key=lambda one: int(one.version), default=None)
 
 
 def make_challenger(version: ModelVersion) -> None:
@@ -335,5 +348,8 @@ def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps 
         shutil.copy(Path(scratch) / METADATA_FILE, folder)
     _beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)
     if not all((folder / name).is_file() for name in (EXAMPLE_FILE, ANSWER_FILE)):
-        raise BadInput(f"{version.name} version {version.version}: no clips are stored with it; register it again")
+        raise BadInput(
+            f"{version.name} version {version.version}: no clips are stored with it; "
+            "`lus register --anew` registers another"
+        )
     return CompiledClassifier(folder)

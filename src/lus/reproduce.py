@@ -66,7 +66,10 @@ def run(name: str, what: str, folder: Path, steps: Steps = unseen) -> list[Figur
     found = versions.lineage(name, what)
     refuse(found, name)
     if found.params is None or found.metrics is None:
-        raise BadInput(f"{name} version {found.row.version} carries no parameters or figures; register it again")
+        raise BadInput(
+            f"{name} version {found.row.version} carries no parameters or figures; "
+            "`lus register --anew` registers another"
+        )
     if folder.exists():
         raise BadInput(f"{folder}: is there already; name a folder that can be made")
     steps(f"checking out commit {found.row.commit[:12]}")
@@ -92,7 +95,7 @@ def refuse(found: Lineage, name: str) -> None:
     if clean != "true":
         raise BadInput(
             f"{version} was made from uncommitted changes on top of commit {commit[:12]}; what it was made from "
-            "cannot be checked out: commit, then `dvc repro --force --single-item register` makes one that can"
+            "cannot be checked out: commit, then `lus register --anew` makes one that can"
         )
     asked = ["git", "cat-file", "-e", f"{commit}^{{commit}}"]
     if subprocess.run(asked, capture_output=True, check=False).returncode:

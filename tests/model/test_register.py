@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from typer.testing import CliRunner
 
 from lus import (
     backbones,
+    cli,
     cohort,
     featureset,
     folds,
@@ -116,6 +118,57 @@ def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_sam
     assert registry.by_alias("lus-classifier", "challenger").run_id == version.run_id
 
 
+def _said(*options: str) -> str:
+    done = CliRunner().invoke(cli.app, ["register", *options])
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def _registered() -> tuple[list[int], str]:
+    """The versions that there are, and the one that is the challenger."""
+    there = sorted(int(one.version) for one in MlflowClient().search_model_versions())
+    return there, str(registry.by_alias("lus-classifier", "challenger").version)
+
+
+def test_one_result_gives_one_version_however_often_it_is_registered(
+    searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation, out = searched / "evaluation", searched / "register.json"
+    evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
+    assert "version 1 registered, alias challenger" in _said()
+    first, audit = out.read_text(), (evaluation / reports.AUDIT_FILE).read_text()
+    out.unlink()
+    # As it is made again, from another commit, on another machine.
+    evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.os, "cpu_count", lambda: 3)
+        patch.setattr(tracking, "_git", lambda *_: "a" * 40)
+        assert "version 1 is of the same evaluation, features and code: nothing new was registered" in _said()
+    assert out.read_text() == first
+    assert _registered() == ([1], "1")
+    # Another evaluation is another version; the first one again is the first version again.
+    found = json.loads(audit)
+    found["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
+    (evaluation / reports.AUDIT_FILE).write_text(json.dumps(found))
+    assert "version 2 registered" in _said()
+    assert _registered() == ([1, 2], "2")
+    (evaluation / reports.AUDIT_FILE).write_text(audit)
+    assert "version 1 is of the same evaluation" in _said()
+    assert _registered() == ([1, 2], "1")
+    # Whoever wants another one all the same says so; it then stands for the result.
+    assert "version 3 registered" in _said("--anew")
+    assert "version 3 is of the same evaluation" in _said()
+    assert _registered() == ([1, 2, 3], "3")
+    assert json.loads(out.read_text())["version"] == "3"
+
+
+def test_a_version_without_the_tag_of_its_result_stands_for_none(searched: Path) -> None:
+    _register(searched)
+    MlflowClient().delete_model_version_tag("lus-classifier", "1", registry.RESULT_TAG)
+    assert "version 2 registered" in _said()
+
+
 def test_where_one_patient_alone_is_tested_intervals_are_not_defined_and_the_rest_goes_on(project: Path) -> None:
     build = project / "build"
     folder = feature_set(build)
@@ -136,12 +189,20 @@ def test_where_one_patient_alone_is_tested_intervals_are_not_defined_and_the_res
 
 def test_what_was_changed_meanwhile_is_refused_before_anything_is_registered(searched: Path) -> None:
     evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
-    before = [one.version for one in MlflowClient().search_model_versions()]
+    out = searched / "register.json"
 
     def refuse() -> None:
         raise BadInput("register.seed changed")
 
     with pytest.raises(BadInput, match=r"register\.seed changed"):
-        register.run(searched, searched / "register.json", ALL.register_, refuse_changes=refuse)
-    assert [one.version for one in MlflowClient().search_model_versions()] == before
-    assert not (searched / "register.json").exists()
+        register.run(searched, out, ALL.register_, refuse_changes=refuse)
+    assert list(MlflowClient().search_model_versions()) == []
+    assert not out.exists()
+    # Nor does the challenger move to a version that exists.
+    register.run(searched, out, ALL.register_)
+    out.unlink()
+    MlflowClient().delete_registered_model_alias("lus-classifier", "challenger")
+    with pytest.raises(BadInput, match=r"register\.seed changed"):
+        register.run(searched, out, ALL.register_, refuse_changes=refuse)
+    assert registry.find("lus-classifier", "challenger") is None
+    assert not out.exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lus import frameset
+from lus import assembly, frameset
 from tests.conftest import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -107,7 +107,7 @@ LAYERS = [
     {"adoption", "promotions", "reports", "reproduce", "runs"},
     {"versions"},
     {"cross_validation", "joining"},
-    {"candidates", "compare", "doctor", "registry", "studies", "survey"},
+    {"assembly", "candidates", "compare", "doctor", "registry", "studies", "survey"},
     {"gate", "modelcard", "explain", "keras_model"},
     {"compiled"},
     {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "pretrained", "audit"},
@@ -260,6 +260,20 @@ def test_what_is_kept_by_its_code_knows_all_the_code_that_makes_pixels() -> None
     decoding = {Path(str(module.__file__)).relative_to(ROOT).as_posix() for module in frameset.DECODING}
     # What words an error and counts a hash changes no pixel.
     assert behind - decoding == {f"src/lus/{name}.py" for name in ("arrays", "errors", "hashing", "params", "quiet")}
+
+
+def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier() -> None:
+    # What these make is hashed itself. The phantom has a part in random weights alone: here the CNN's are of a file.
+    given = {"featureset", "folds", "hashing", "metadata", "params", "phantom"}
+    given |= {"compiled", "engines", "plainhead"}  # what is served is made of a version that exists
+    waiting, behind = [ROOT / "src/lus/assembly.py"], set()
+    while waiting:
+        if (part := _part(path := waiting.pop())) not in behind:
+            behind.add(part)
+            waiting += _imports(path) if part not in given else ()
+    code = {name.removeprefix("lus.") for name in assembly.CODE}
+    # The kinds of arrays and the wording of errors change no weight.
+    assert behind == code | given | {"arrays", "errors"}
 
 
 def _named(path: Path) -> str:

@@ -4,58 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import (
-    backbones,
-    featureset,
-    folds,
-    frameset,
-    keras_model,
-    modelcard,
-    registry,
-    reports,
-    tracking,
-    training,
-    trials,
-)
+from lus import assembly, featureset, frameset, modelcard, registry, reports, tracking, trials
 from lus.arrays import Frames
 from lus.errors import BadInput
+from lus.featureset import FeatureSet
 from lus.frameset import FrameSet
-from lus.heads import HeadParams
 from lus.metadata import ModelMetadata
 from lus.params import Register
 from lus.progress import Steps, unseen
 
 if TYPE_CHECKING:
-    import keras
+    from mlflow.entities.model_registry import ModelVersion
 
 
 LEVELS = ("leak", "warning", "note")
 READ = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
 """Files of an evaluation."""
-
-
-def _train(folder: Path, choice: dict[str, Any], seed: int) -> keras.Model:
-    """The classifier, its head trained on all clips of the cohort with the chosen parameters."""
-    data = featureset.read(folder)
-    features = data.of(folds.ALL)
-    trained = training.train(
-        HeadParams.from_dict(choice["head"]),
-        features,
-        folds.targets(data.clips),
-        len(choice["labels"]),
-        epochs=choice["epochs"],
-        seed=seed,
-    )
-    backbone = backbones.build(
-        data.info.backbone, data.info.size, folder / featureset.WEIGHTS_FILE, seen=data.info.seen
-    )
-    head = trained.model(data.info.length, choice["temperature"])
-    return keras_model.assemble(backbone, head, data.info.length)
 
 
 def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str]) -> dict[str, str]:
@@ -93,14 +63,49 @@ def _example(sampled: FrameSet, length: int) -> Frames:
     return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
 
 
+@dataclass(frozen=True)
+class _Result:
+    """What is to be registered, before it is trained.
+
+    Attributes:
+        choice, summary, audit: `choice.json`, `metrics.json` and `audit.json` of the evaluation.
+        data: the chosen feature set.
+        sampled: the frames of its clips.
+        lineage: what it is made from.
+        digest: tells it from all others.
+    """
+
+    choice: dict[str, Any]
+    summary: dict[str, Any]
+    audit: dict[str, Any]
+    data: FeatureSet
+    sampled: FrameSet
+    lineage: dict[str, str]
+    digest: str
+
+
+def _read(build: Path, seed: int) -> _Result:
+    evaluation = build / "evaluation"
+    lacking = [one for one in reports.IDENTIFYING if not (evaluation / one).is_file()]
+    if lacking:
+        raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
+    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
+    folder = build / "features" / choice["feature_set"]
+    data, sampled = featureset.read(folder), frameset.read(build / "frames")
+    lineage = _lineage(build, folder, choice["feature_set"])
+    digest = assembly.digest(data, lineage, sampled.limits, seed)
+    return _Result(choice, summary, audit, data, sampled, lineage, digest)
+
+
 def run(
     build: Path,
     out: Path,
     params: Register,
     steps: Steps = unseen,
     refuse_changes: Callable[[], None] = lambda: None,
+    anew: bool = False,
 ) -> str:
-    """Train the chosen classifier on the whole cohort and register it.
+    """Train the chosen classifier on the whole cohort and register it, where no version is of the same result.
 
     Args:
         build: the folder in which the stages before wrote `evaluation`, `features`, `search` and `frames`.
@@ -108,50 +113,62 @@ def run(
         params: the name in the registry.
         steps: told what is under way.
         refuse_changes: called just before anything is written to MLflow, where it stays.
+        anew: register another version, also where there is one of the same evaluation, features and code.
 
     Returns:
-        A sentence with the version.
+        A sentence with the version, which is the challenger.
 
     Raises:
         BadInput: nothing has been evaluated yet, MLflow does not answer, or something was changed meanwhile.
     """
+    found = _read(build, params.seed)
+    tracking.connect()
+    version = None if anew else registry.registered(params.name, found.digest)
+    if version is not None:
+        refuse_changes()
+        registry.make_challenger(version)
+        said = (
+            f"{params.name} version {version.version} is of the same evaluation, features and code: nothing new was "
+            f"registered, alias {registry.CHALLENGER}; `lus register --anew` registers another"
+        )
+    else:
+        version = _register(build, params, found, steps, refuse_changes)
+        said = (
+            f"{params.name} version {version.version} registered, alias {registry.CHALLENGER}; "
+            "`lus promote` puts it into production"
+        )
+    written = {"name": params.name, "version": str(version.version), "run": str(version.run_id)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(written, indent=2) + "\n")
+    return said
+
+
+def _register(
+    build: Path, params: Register, found: _Result, steps: Steps, refuse_changes: Callable[[], None]
+) -> ModelVersion:
     import mlflow
 
-    evaluation = build / "evaluation"
-    lacking = [one for one in reports.IDENTIFYING if not (evaluation / one).is_file()]
-    if lacking:
-        raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
-    choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
-    tracking.connect()
-    folder = build / "features" / choice["feature_set"]
+    choice, lineage, clips = found.choice, found.lineage, found.sampled.clips
     steps(f"training {choice['feature_set']} on all clips")
-    model = _train(folder, choice, params.seed)
-    sampled = frameset.read(build / "frames")
+    model = assembly.train(found.data, choice, params.seed)
     length, size = model.input_shape[1:3]
-    lineage = _lineage(build, folder, choice["feature_set"])
-    metadata = ModelMetadata(tuple(choice["labels"]), length, size, sampled.limits, choice["feature_set"], lineage)
-    text = modelcard.write(metadata, summary, audit, sampled.clips)
-    files = [one for one in (Path("params.yaml"), Path("dvc.lock"), folder / featureset.CLIPS_FILE) if one.is_file()]
+    limits = found.sampled.limits
+    metadata = ModelMetadata(tuple(choice["labels"]), length, size, limits, choice["feature_set"], lineage)
+    beside = (Path("params.yaml"), Path("dvc.lock"), found.data.folder / featureset.CLIPS_FILE)
     refuse_changes()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
-    run_id = known.info.run_id if known else reports.log(build, evaluation)
+    run_id = known.info.run_id if known else reports.log(build, build / "evaluation")
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(tracking.prefixed(lineage))
-        version = registry.register(
+        return registry.register(
             params.name,
             model,
             metadata,
-            _tags(summary, audit, lineage),
-            _example(sampled, length),
-            files=files,
-            description=text,
+            _tags(found.summary, found.audit, lineage) | {registry.RESULT_TAG: found.digest},
+            _example(found.sampled, length),
+            files=[one for one in beside if one.is_file()],
+            description=modelcard.write(metadata, found.summary, found.audit, clips),
             steps=steps,
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"name": params.name, "version": str(version.version), "run": run_id}, indent=2) + "\n")
-    return (
-        f"{params.name} version {version.version} registered, alias {registry.CHALLENGER}; "
-        "`lus promote` puts it into production"
-    )
