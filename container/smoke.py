@@ -254,7 +254,7 @@ def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Predi
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = registry.by_number(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
+    version = registry.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
     with registry.load(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 

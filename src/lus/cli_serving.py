@@ -44,9 +44,9 @@ def classify(
     with progress.steps() as step:
         step("asking MLflow")
         chosen = (
-            registry.by_number(name, version)
+            registry.get_version(name, version)
             if version
-            else registry.by_alias(name, registry.CHAMPION, registry.CHALLENGER)
+            else registry.get_version_by_alias(name, registry.CHAMPION, registry.CHALLENGER)
         )
         quiet.import_tensorflow(step)
         with registry.load(chosen, step) as classifier:

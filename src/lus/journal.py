@@ -33,7 +33,7 @@ STEP = 20
 
 
 @dataclass(frozen=True)
-class Act:
+class AliasChange:
     """One move of the aliases.
 
     Attributes:
@@ -105,24 +105,24 @@ def journal_run(name: str) -> str:
     return str(tags[TAG])
 
 
-def acts(name: str) -> list[Act]:
+def acts(name: str) -> list[AliasChange]:
     """All acts on a registered model, the oldest first; none where it has no journal yet."""
     run_id = tracking.client().get_registered_model(name).tags.get(TAG)
     return read(run_id) if run_id else []
 
 
-def read(run_id: str) -> list[Act]:
+def read(run_id: str) -> list[AliasChange]:
     """All acts, the oldest first."""
     entries = tracking.client().get_run(run_id).data.params
     found = []
     for key in sorted(key for key in entries if key.endswith(f".{BEGUN}")):
         number = key.split(".")[0]
         ended = json.loads(entries.get(f"{number}.{ENDED}", "{}"))
-        found.append(Act(**json.loads(entries[key]) | {"number": int(number)} | ended))
+        found.append(AliasChange(**json.loads(entries[key]) | {"number": int(number)} | ended))
     return found
 
 
-def claim(run_id: str, act: Act) -> Act:
+def claim(run_id: str, act: AliasChange) -> AliasChange:
     """Write that an act begins; it has its number from then on, and no other can begin before it ends.
 
     Raises:
@@ -144,7 +144,7 @@ def claim(run_id: str, act: Act) -> Act:
     return replace(act, number=number)
 
 
-def hold(run_id: str, act: Act, began: float, steps: int = 1) -> None:
+def ensure_active(run_id: str, act: AliasChange, began: float, steps: int = 1) -> None:
     """Make sure that an act may go on: nobody has written it off, and nobody can while its next steps are on their way.
 
     Args:
@@ -162,11 +162,11 @@ def hold(run_id: str, act: Act, began: float, steps: int = 1) -> None:
         raise BadInput(f"the {act} took too long; nothing more was changed, try again when the server answers faster")
 
 
-def _given_up(act: Act) -> BadInput:
+def _given_up(act: AliasChange) -> BadInput:
     return BadInput(f"the {act} had been given up by another process; look at `lus models` and do it again")
 
 
-def end(run_id: str, act: Act, outcome: str, remark: str = "") -> None:
+def end(run_id: str, act: AliasChange, outcome: str, remark: str = "") -> None:
     """Write that an act has ended.
 
     Raises:
@@ -176,7 +176,7 @@ def end(run_id: str, act: Act, outcome: str, remark: str = "") -> None:
         raise _given_up(act)
 
 
-def _plain(act: Act) -> dict[str, Any]:
+def _plain(act: AliasChange) -> dict[str, Any]:
     return {key: value for key, value in asdict(act).items() if key not in ("number", "outcome", "remark")}
 
 

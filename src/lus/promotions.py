@@ -18,7 +18,7 @@ from lus import gate, journal, registry, tracking, versions
 from lus.compiled import Parity
 from lus.errors import BadInput
 from lus.gate import Condition, Facts
-from lus.journal import Act
+from lus.journal import AliasChange
 from lus.metadata import ModelMetadata
 from lus.params import Promote
 from lus.progress import Steps, unseen
@@ -98,8 +98,8 @@ def candidate(name: str, version: str | None) -> tuple[ModelVersion, ModelVersio
     Raises:
         BadInput: there is no such version, or it is the champion already.
     """
-    new = registry.by_number(name, version) if version else registry.by_alias(name, registry.CHALLENGER)
-    champion = registry.find(name, registry.CHAMPION)
+    new = registry.get_version(name, version) if version else registry.get_version_by_alias(name, registry.CHALLENGER)
+    champion = registry.find_version_by_alias(name, registry.CHAMPION)
     if champion and str(champion.version) == str(new.version):
         raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
     return new, champion
@@ -113,7 +113,7 @@ def promote(
     override: str | None = None,
     steps: Steps = unseen,
     on_judged: Callable[[Sequence[Condition]], None] = lambda _: None,
-) -> Act:
+) -> AliasChange:
     """Judge a version, and make it the champion; the champion before becomes `previous`.
 
     Args:
@@ -151,13 +151,16 @@ def promote(
     )
 
 
-def rollback(name: str, why: str = "") -> Act:
+def rollback(name: str, why: str = "") -> AliasChange:
     """Make the previous version the champion again; the champion becomes `previous`.
 
     Raises:
         BadInput: there is no champion, no previous one, they are one version, or this code cannot read its metadata.
     """
-    back, champion = registry.by_alias(name, registry.PREVIOUS), registry.by_alias(name, registry.CHAMPION)
+    back, champion = (
+        registry.get_version_by_alias(name, registry.PREVIOUS),
+        registry.get_version_by_alias(name, registry.CHAMPION),
+    )
     if back.version == champion.version:
         raise BadInput(f"{name} version {back.version} is champion and previous; `lus promote VERSION` names another")
     return make_champion("rollback", back, _number(champion), why=why)
@@ -167,14 +170,14 @@ def _number(version: ModelVersion | None) -> str | None:
     return str(version.version) if version else None
 
 
-def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> Act:
+def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: Any) -> AliasChange:
     """Move the alias `champion`: the one place that does, for `promote` and `rollback` alone, which say who may.
 
     Args:
         kind: `promotion` or `rollback`.
         new: the version that becomes the champion.
         champion: number of the one that it is expected to take over from.
-        more: of the journal's entry, as `Act` has it.
+        more: of the journal's entry, as `AliasChange` has it.
 
     Returns:
         What was done, as it stands in the journal.
@@ -185,9 +188,9 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
     registry.require_readable(new)
     name, version = str(new.name), str(new.version)
     run_id = journal.journal_run(name)
-    previous = _number(registry.find(name, registry.PREVIOUS))
+    previous = _number(registry.find_version_by_alias(name, registry.PREVIOUS))
     began = time.monotonic()
-    act = journal.claim(run_id, Act(kind, version, champion, previous, who(), journal.now(), **more))
+    act = journal.claim(run_id, AliasChange(kind, version, champion, previous, who(), journal.now(), **more))
     try:
         _set_aliases(name, run_id, act, began)
         journal.end(run_id, act, journal.DONE)
@@ -210,39 +213,42 @@ def _set_alias(name: str, alias: str, version: str | None) -> None:
             client.set_registered_model_alias(name, alias, version)
 
 
-def _set_aliases(name: str, run_id: str, act: Act, began: float) -> None:
-    seen = _number(registry.find(name, registry.CHAMPION))
+def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None:
+    seen = _number(registry.find_version_by_alias(name, registry.CHAMPION))
     if seen != act.champion:
         remark = f"the champion was version {act.champion}, and is version {seen} by now"
         journal.end(run_id, act, journal.REFUSED, remark)
         raise BadInput(f"{remark}: it was moved in between; nothing was changed, look at it and try again")
     # What is in production changes in the last step alone, so that a process that dies on the way has changed nothing.
     if act.champion is not None:
-        journal.hold(run_id, act, began, steps=2)
+        journal.ensure_active(run_id, act, began, steps=2)
         _set_alias(name, registry.PREVIOUS, act.champion)
-    journal.hold(run_id, act, began, steps=2)  # the second one brings `previous` back where this one fails
+    journal.ensure_active(run_id, act, began, steps=2)  # the second one brings `previous` back where this one fails
     _set_alias(name, registry.CHAMPION, act.version)
-    if _number(registry.find(name, registry.CHAMPION)) != act.version:
+    if _number(registry.find_version_by_alias(name, registry.CHAMPION)) != act.version:
         journal.end(run_id, act, journal.REFUSED, "the champion was moved by somebody else in the same moment")
         raise BadInput(f"{name}: somebody else moved the champion in the same moment; `lus models` shows what it is")
 
 
-def _break_off(name: str, run_id: str, act: Act, began: float, error: BaseException) -> None:
+def _break_off(name: str, run_id: str, act: AliasChange, began: float, error: BaseException) -> None:
     """End an act that an error stopped: as done where the champion has moved, else with `previous` as it was before."""
     why = tracking.cleaned(str(error)) or type(error).__name__
-    champion = _number(registry.find(name, registry.CHAMPION))
+    champion = _number(registry.find_version_by_alias(name, registry.CHAMPION))
     if champion == act.version:
         journal.end(run_id, act, journal.DONE, f"broken off after the last step: {why}")
         return
     try:
-        if champion == act.champion and _number(registry.find(name, registry.PREVIOUS)) != act.previous:
-            journal.hold(run_id, act, began)
+        if (
+            champion == act.champion
+            and _number(registry.find_version_by_alias(name, registry.PREVIOUS)) != act.previous
+        ):
+            journal.ensure_active(run_id, act, began)
             _set_alias(name, registry.PREVIOUS, act.previous)
     finally:
         journal.end(run_id, act, journal.FAILED, why)
 
 
-def _tag(name: str, act: Act) -> None:
+def _tag(name: str, act: AliasChange) -> None:
     """Say on the version what was done; the journal has it already, so that nothing is lost where that is denied."""
     from mlflow.exceptions import MlflowException
 

@@ -36,7 +36,7 @@ METADATA_KEY = "card"
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow's stores say that there is no such name, version or alias."""
 OTHERS = "`lus models` shows those that are borne, and in MLflow's pages (`lus ui`) any can be given"
-HOW = {  # to get a version that bears an alias
+ALIAS_HINTS = {  # to get a version that bears an alias
     CHALLENGER: "`dvc repro register` registers a challenger (with --force --single-item where DVC finds no change)",
     CHAMPION: "`lus promote` makes the challenger the champion",
     PREVIOUS: "there was one champion at most so far, so there is nothing to go back to",
@@ -179,7 +179,7 @@ def _create(name: str) -> None:
         client.delete_run(run_id)
 
 
-def find(name: str, alias: str) -> ModelVersion | None:
+def find_version_by_alias(name: str, alias: str) -> ModelVersion | None:
     """The version that bears an alias, if one does."""
     from mlflow.exceptions import MlflowException
 
@@ -191,19 +191,19 @@ def find(name: str, alias: str) -> ModelVersion | None:
         return None
 
 
-def by_alias(name: str, *aliases: str) -> ModelVersion:
+def get_version_by_alias(name: str, *aliases: str) -> ModelVersion:
     """The version that bears the first of these aliases that any bears.
 
     Raises:
         BadInput: no version bears one of them.
     """
     for alias in aliases:
-        if (version := find(name, alias)) is not None:
+        if (version := find_version_by_alias(name, alias)) is not None:
             return version
-    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {HOW.get(aliases[-1], OTHERS)}")
+    raise BadInput(f"{name} has no {' and no '.join(aliases)}; {ALIAS_HINTS.get(aliases[-1], OTHERS)}")
 
 
-def by_number(name: str, version: str) -> ModelVersion:
+def get_version(name: str, version: str) -> ModelVersion:
     """The version of that number.
 
     Raises:

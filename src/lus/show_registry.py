@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from lus import gate
 from lus.gate import Condition
-from lus.journal import Act
+from lus.journal import AliasChange
 from lus.reproduce import TOLERANCE, Figure
 from lus.show import COLOURS, finite, print_fitting, print_json
 from lus.versions import Lineage, VersionRow
@@ -69,7 +69,7 @@ def versions_json(found: Sequence[VersionRow], name: str) -> None:
     print_json({"name": name, "versions": [asdict(one) for one in found]})
 
 
-def acts(found: Sequence[Act]) -> None:
+def acts(found: Sequence[AliasChange]) -> None:
     """Print the journal, the oldest first."""
     console = Console()
     for one in found:
@@ -79,7 +79,7 @@ def acts(found: Sequence[Act]) -> None:
         console.print("nothing was promoted yet", highlight=False)
 
 
-def acts_json(found: Sequence[Act], name: str) -> None:
+def acts_json(found: Sequence[AliasChange], name: str) -> None:
     """Print the journal as one JSON object."""
     print_json({"name": name, "acts": [asdict(one) for one in found]})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lus import journal, registry, tracking
 from lus.errors import BadInput
-from lus.journal import Act
+from lus.journal import AliasChange
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -79,7 +79,7 @@ class Lineage:
     params: Mapping[str, Any] | None
     metrics: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
-    acts: Sequence[Act]
+    acts: Sequence[AliasChange]
 
 
 def listed(name: str) -> list[VersionRow]:
@@ -97,7 +97,7 @@ def _all(name: str) -> list[ModelVersion]:
     tracking.connect()
     found = list(tracking.client().search_model_versions(f"name = '{name}'"))
     if not found:
-        raise BadInput(f"{name} has no version yet; {registry.HOW[registry.CHALLENGER]}")
+        raise BadInput(f"{name} has no version yet; {registry.ALIAS_HINTS[registry.CHALLENGER]}")
     return sorted(found, key=lambda one: int(one.version), reverse=True)
 
 
@@ -129,14 +129,14 @@ def meant(name: str, what: str) -> ModelVersion:
     versions = _all(name)
     number = what if what in {str(one.version) for one in versions} else registry.aliases(name).get(what)
     if number is not None:
-        return registry.by_number(name, number)
+        return registry.get_version(name, number)
     fitting = [one for one in versions if len(what) >= 4 and registry.lineage_id(one).startswith(what)]
     if not fitting and what.isdecimal():
-        return registry.by_number(name, what)
+        return registry.get_version(name, what)
     if len(fitting) != 1:
         found = f"fits {len(fitting)} versions of {name}" if fitting else f"is no version of {name}"
         raise BadInput(f"{what} {found}; a number, an alias or a lineage id is expected, `lus models` shows them")
-    return registry.by_number(name, str(fitting[0].version))
+    return registry.get_version(name, str(fitting[0].version))
 
 
 def lineage(name: str, what: str) -> Lineage:
@@ -179,7 +179,7 @@ def _yaml(file: Path) -> dict[str, Any] | None:
 def restore_params(name: str, one: Lineage, file: Path) -> None:
     """Write the parameters that were stored with a version, as they were."""
     with tempfile.TemporaryDirectory() as scratch:
-        stored = registry.lineage_files(registry.by_number(name, one.row.version), Path(scratch))
+        stored = registry.lineage_files(registry.get_version(name, one.row.version), Path(scratch))
         shutil.copy(stored / "params.yaml", file)
 
 

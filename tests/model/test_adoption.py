@@ -45,14 +45,14 @@ def small(project: Path) -> Path:
 def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answers(small: Path, tmp_path: Path) -> None:
     said = _lus("head.h5", "--backbone", "mobilenetv2", "--labels", LABELS, "--out", "new/head.keras")
     assert "lus-classifier version 1 registered from head.h5: (5, 1280) features -> 3 labels" in said
-    version = registry.by_number("lus-classifier", "1")
+    version = registry.get_version("lus-classifier", "1")
     assert version.aliases == []
     assert version.tags["protocol"] == "unknown"
     assert "accuracy" not in version.tags
     assert (version.tags["imported_from"], version.tags["imported_keras"]) == ("head.h5", "2.4.0")
     assert version.tags["imported_sha256"] == hashing.sha256(small)
     with pytest.raises(BadInput, match="no challenger"):
-        registry.by_alias("lus-classifier", registry.CHALLENGER)
+        registry.get_version_by_alias("lus-classifier", registry.CHALLENGER)
 
     found = promotions.conditions(version, None, params.load().promote, "openvino")
     assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
@@ -86,7 +86,9 @@ def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     registry.tracking.connect()
     first = registry.register("lus-classifier", model, metadata, {}, example)
     registry.register("lus-classifier", model, metadata, {}, example, challenger=False)
-    assert str(registry.by_alias("lus-classifier", registry.CHALLENGER).version) == str(first.version) == "1"
+    assert (
+        str(registry.get_version_by_alias("lus-classifier", registry.CHALLENGER).version) == str(first.version) == "1"
+    )
 
 
 def test_a_head_that_does_not_fit_the_backbone_is_refused_with_those_that_do(small: Path) -> None:

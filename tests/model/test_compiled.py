@@ -24,7 +24,7 @@ FRAMES = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(2)])
 def served(project: Path) -> Path:
     """The folder that a version was compiled into."""
     add()
-    registry.compile_into(registry.by_number(NAME, "1"), "openvino-f32", project / "served")
+    registry.compile_into(registry.get_version(NAME, "1"), "openvino-f32", project / "served")
     return project / "served"
 
 
@@ -74,7 +74,7 @@ def test_a_version_without_stored_clips_is_not_served(project: Path, monkeypatch
     add()
     monkeypatch.setattr(registry, "_beside", lambda *_: None)
     with pytest.raises(BadInput, match="no clips are stored with it"):
-        registry.compile_into(registry.by_number(NAME, "1"), "openvino-f32", project / "served")
+        registry.compile_into(registry.get_version(NAME, "1"), "openvino-f32", project / "served")
 
 
 @pytest.mark.parametrize(("name", "size"), [("mobilenetv2", 32), ("vgg16", 32), ("densenet121", 32)])

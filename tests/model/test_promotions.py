@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from lus import gate, journal, params, promotions, registry, tracking
 from lus.errors import BadInput
-from lus.journal import Act
+from lus.journal import AliasChange
 from lus.plainhead import PlainHead
 from lus.progress import Report
 from tests.conftest import ROOT
@@ -24,7 +24,7 @@ PROMOTE = params.load(ROOT / "params.yaml").promote
 ENGINE = "openvino-f32"
 
 
-def _promote(version: str | None = None, override: str | None = None) -> Act:
+def _promote(version: str | None = None, override: str | None = None) -> AliasChange:
     new, champion = promotions.candidate(NAME, version)
     return promotions.promote(new, champion, PROMOTE, ENGINE, override)
 
@@ -33,11 +33,11 @@ def _aliases() -> dict[str, str]:
     return {
         alias: str(one.version)
         for alias in ("champion", "challenger", "previous")
-        if (one := registry.find(NAME, alias)) is not None
+        if (one := registry.find_version_by_alias(NAME, alias)) is not None
     }
 
 
-def _acts() -> list[Act]:
+def _acts() -> list[AliasChange]:
     return journal.read(journal.journal_run(NAME))
 
 
@@ -60,7 +60,7 @@ def test_a_better_version_is_promoted_and_a_rollback_brings_the_one_before_back(
     ]
     assert acts[2].why == "it is slow"
     assert {one["name"] for one in acts[1].conditions} == {"audit", "protocol", "limits", "parity", "champion"}
-    assert "it is slow" in registry.by_number(NAME, "1").tags["lus.rollback.0003"]
+    assert "it is slow" in registry.get_version(NAME, "1").tags["lus.rollback.0003"]
 
 
 def test_the_gate_says_what_it_is_at_and_counts_the_stored_clips(project: Path) -> None:
@@ -103,7 +103,9 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
     act = _acts()[-1]
     assert (act.override, act.why) == (True, "the camera was changed")
     assert [one["name"] for one in act.conditions if not one["passed"]] == ["champion"]
-    assert "over failed conditions: the camera was changed" in registry.by_number(NAME, "2").tags["lus.promotion.0002"]
+    assert (
+        "over failed conditions: the camera was changed" in registry.get_version(NAME, "2").tags["lus.promotion.0002"]
+    )
     with pytest.raises(mlflow.MlflowException, match="Changing param values is not allowed"):
         MlflowClient().log_param(journal.journal_run(NAME), "0002.begun", "{}")
 
@@ -173,7 +175,7 @@ def test_a_champion_that_was_moved_after_the_gate_stops_the_promotion(project: P
 def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Path) -> None:
     add()
     run_id = journal.journal_run(NAME)
-    act = Act("promotion", "1", None, None, "one@here", journal.now())
+    act = AliasChange("promotion", "1", None, None, "one@here", journal.now())
     held = journal.claim(run_id, act)
     with pytest.raises(BadInput, match=r"promotion of version 1 .* by one@here, .* is under way; nothing was changed"):
         _promote()
@@ -189,10 +191,10 @@ def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Pat
 
 def test_of_two_claims_of_one_number_one_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
-    run_id, act = journal.journal_run(NAME), Act("promotion", "1", None, None, "one@here", journal.now())
+    run_id, act = journal.journal_run(NAME), AliasChange("promotion", "1", None, None, "one@here", journal.now())
     real, seen = journal.read, []
 
-    def blind(run: str) -> list[Act]:
+    def blind(run: str) -> list[AliasChange]:
         """As it was before the other wrote, the first time."""
         seen.append(run)
         return [] if len(seen) == 1 else real(run)

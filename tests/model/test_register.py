@@ -40,7 +40,7 @@ def _register(build: Path) -> str:
 
 def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_path: Path) -> None:
     first = _register(searched)
-    version = registry.by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
+    version = registry.get_version_by_alias("lus-classifier", registry.CHAMPION, registry.CHALLENGER)
     assert (str(version.version), version.aliases) == (first, ["challenger"])
     assert version.tags["clips_sha256"] == hashing.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
     assert version.tags["trials_sha256"] == hashing.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
@@ -83,9 +83,9 @@ def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -
 
 def test_nothing_registered_is_said_clearly(project: Path) -> None:
     with pytest.raises(BadInput, match="lus-classifier has no champion and no challenger"):
-        registry.by_alias("lus-classifier", "champion", "challenger")
+        registry.get_version_by_alias("lus-classifier", "champion", "challenger")
     with pytest.raises(BadInput, match="has no version 1; it has none yet"):
-        registry.by_number("lus-classifier", "1")
+        registry.get_version("lus-classifier", "1")
 
 
 def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(searched: Path, empty_database: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
         register.run(searched, searched / "register.json", ALL.register_)
-        version = registry.by_alias("lus-classifier", "challenger")
+        version = registry.get_version_by_alias("lus-classifier", "challenger")
         run = MlflowClient().get_run(version.run_id)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
@@ -109,13 +109,13 @@ def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_sam
     audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
     (evaluation / reports.AUDIT_FILE).write_text(json.dumps(audit))
     register.run(searched, searched / "register.json", ALL.register_)
-    version = registry.by_alias("lus-classifier", "challenger")
+    version = registry.get_version_by_alias("lus-classifier", "challenger")
     shown = versions.lineage("lus-classifier", "challenger")
     assert before is not None
     assert version.run_id != before.info.run_id
     assert shown.audit == audit
     register.run(searched, searched / "register.json", ALL.register_)
-    assert registry.by_alias("lus-classifier", "challenger").run_id == version.run_id
+    assert registry.get_version_by_alias("lus-classifier", "challenger").run_id == version.run_id
 
 
 def _said(*options: str) -> str:

@@ -165,7 +165,7 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     # Somebody has a reason to do it none the less, which is kept for good.
     assert "version 4 is the champion" in _lus("promote", "4", "--override", "for a demonstration").printed
     assert "over failed conditions: for a demonstration" in _lus("models", "--log").printed
-    assert "for a demonstration" in registry.by_number(NAME, "4").tags["lus.promotion.0003"]
+    assert "for a demonstration" in registry.get_version(NAME, "4").tags["lus.promotion.0003"]
 
     # The demonstration is over.
     assert "version 3 is the champion again, version 4 stepped back" in _lus("rollback").printed
@@ -191,7 +191,7 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     assert shown["row"]["version"] == "1"
     assert shown["metrics"]["accuracy"] == 0.8
     assert shown["params"]["register"]["name"] == NAME
-    assert shown["tags"]["git_commit"] == registry.by_number(NAME, "1").tags["git_commit"]
+    assert shown["tags"]["git_commit"] == registry.get_version(NAME, "1").tags["git_commit"]
     assert [one["kind"] for one in shown["acts"]] == ["promotion", "promotion"]
     listed = json.loads(_lus("models", "--json").printed)["versions"]
     assert {one["version"]: one["aliases"] for one in listed} == {

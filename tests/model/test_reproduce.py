@@ -66,7 +66,7 @@ def made(project: Path) -> Path:
 
 def _register(project: Path) -> None:
     add(evaluated=False)
-    version = registry.by_alias(NAME, registry.CHALLENGER)
+    version = registry.get_version_by_alias(NAME, registry.CHALLENGER)
     mlflow.MlflowClient().log_artifacts(version.run_id, str(project / "build/evaluation"), "evaluation")
 
 
@@ -74,7 +74,7 @@ def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: P
     (made / "src/make.py").write_text("what is here now is not what it was made by")
     begun: list[str] = []
     found = reproduce.run(NAME, "1", made / "again", lambda step: begun.append(step) or progress.unseen(step))
-    commit = registry.by_number(NAME, "1").tags["git_commit"][:12]
+    commit = registry.get_version(NAME, "1").tags["git_commit"][:12]
     rebuilt = ["rebuilding cohort", "rebuilding evaluate"]
     assert begun == ["asking MLflow", f"checking out commit {commit}", "bringing its clips", *rebuilt]
     assert {one.name: (one.stored, one.now, one.difference) for one in found} == {

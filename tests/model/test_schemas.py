@@ -41,7 +41,7 @@ def test_a_version_of_earlier_code_classifies_compiles_and_is_rolled_back_to(
         assert [add(), add()] == ["1", "2"]
     _bear(champion="2", previous="1")
     know_more(monkeypatch)
-    version, clip = registry.by_number(NAME, "1"), write_video(project / "clip.avi", draw_frames(24, 120, 104, 0))
+    version, clip = registry.get_version(NAME, "1"), write_video(project / "clip.avi", draw_frames(24, 120, 104, 0))
     with registry.load(version) as classifier:
         assert classifier.metadata.limits.model_dump()["max_ghosts"] == 1000
         assert classifier.classify(clip).label in LABELS
@@ -89,7 +89,7 @@ def test_a_version_without_metadata_is_refused_before_an_alias_moves(
 
 def test_asking_whether_a_version_is_readable_leaves_no_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
-    version, scratch = registry.by_number(NAME, "1"), project / "scratch"
+    version, scratch = registry.get_version(NAME, "1"), project / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     registry.require_readable(version)

@@ -74,7 +74,9 @@ def test_a_lineage_id_of_digits_alone_is_no_number(project: Path, monkeypatch: p
 def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> None:
     add()
     run_id = journal.journal_run(NAME)
-    act = journal.claim(run_id, journal.Act("promotion", "1", None, None, "one@here", journal.now(), why="first"))
+    act = journal.claim(
+        run_id, journal.AliasChange("promotion", "1", None, None, "one@here", journal.now(), why="first")
+    )
     journal.end(run_id, act, journal.DONE)
     assert [str(one).endswith("first") for one in versions.lineage(NAME, "1").acts] == [True]
 
@@ -112,7 +114,7 @@ def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monke
         ("bento:v1", "1", "previous"),
         ("bento:v2", "2", "challenger"),
     ]
-    assert built[0][1]["lineage"] == registry.lineage_id(registry.by_number(NAME, "1"))
+    assert built[0][1]["lineage"] == registry.lineage_id(registry.get_version(NAME, "1"))
     with pytest.raises(BadInput, match=f"{NAME} has no champion; `lus promote` makes the challenger the champion"):
         package.run(NAME, project / "served", out, Package(name="bento", alias="champion", engine="openvino"))
 

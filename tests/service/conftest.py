@@ -55,7 +55,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
         patch.chdir(project)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         add()
-        registry.compile_into(registry.by_number(NAME, "1"), "openvino", project / "build/served")
+        registry.compile_into(registry.get_version(NAME, "1"), "openvino", project / "build/served")
     return project
 
 

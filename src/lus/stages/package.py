@@ -33,7 +33,7 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unse
     """
     steps("asking MLflow")
     wanted = (params.alias,) if params.alias else (registry.CHAMPION, registry.CHALLENGER)
-    version = registry.by_alias(name, *wanted)
+    version = registry.get_version_by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
     made = registry.compile_into(version, params.engine, served, steps)
