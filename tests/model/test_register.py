@@ -128,7 +128,7 @@ def _said(*options: str) -> str:
 def _registered() -> tuple[list[int], str]:
     """The versions that there are, and the one that is the challenger."""
     there = sorted(int(one.version) for one in MlflowClient().search_model_versions())
-    return there, str(registry.by_alias("lus-classifier", "challenger").version)
+    return there, str(registry.get_version_by_alias("lus-classifier", "challenger").version)
 
 
 def test_one_result_gives_one_version_however_often_it_is_registered(
@@ -204,5 +204,5 @@ def test_what_was_changed_meanwhile_is_refused_before_anything_is_registered(sea
     MlflowClient().delete_registered_model_alias("lus-classifier", "challenger")
     with pytest.raises(BadInput, match=r"register\.seed changed"):
         register.run(searched, out, ALL.register_, refuse_changes=refuse)
-    assert registry.find("lus-classifier", "challenger") is None
+    assert registry.find_version_by_alias("lus-classifier", "challenger") is None
     assert not out.exists()
