@@ -39,9 +39,9 @@ from lus import (
     loop,
     params,
     protocols,
+    pruner,
     runs,
     space,
-    steering,
     studies,
     tracking,
     training,
@@ -139,7 +139,7 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = search.study_of(data, part, section)
+    name = joining.name_of(data, part, search.study_data(data, part), section, None)
     work = joining.Work(name, part.name, joining.Budget(len(tried)), section, None)
     task = search.Task(data, part, section, work, runs.open_search(name, data, part, section, RULE))
     study = studies.open_study(name)
@@ -186,7 +186,7 @@ def compare(data: FeatureSet, trials: int, epochs: int) -> None:
     tried = draw(trials, section)
     os.chdir(data.folder)
     tracking.connect()
-    steering.pruner = optuna.pruners.NopPruner
+    pruner.make_pruner = optuna.pruners.NopPruner
     ways = {"obvious": (obvious, 1), "first": (ours, 1), "second": (ours, 2)}
     taken: dict[str, list[float]] = {name: [] for name in ways}
     worked = dict.fromkeys(ways, 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lus import calibration, featureset, folds, trials
+from lus import calibration, featureset, folds, trials_file
 from lus.arrays import FloatArray, IntArray
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
@@ -52,7 +52,7 @@ def read(build: Path, names: Sequence[str], cut: Folds) -> list[Candidate]:
     found = []
     for name in names:
         data = featureset.read(build / "features" / name)
-        tried = trials.read(build / "search" / name)
+        tried = trials_file.read(build / "search" / name)
         parts = {part.name: part for part in data.parts(cut)}
         for one in tried.parts:
             expected = parts[one.part].test if one.part in parts else None

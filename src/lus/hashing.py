@@ -26,9 +26,9 @@ def made_by(*modules: ModuleType) -> dict[str, object]:
 def hash_modules(*modules: ModuleType | str) -> str:
     """SHA-256 of what the source of modules does, 64 hexadecimal digits; their order does not matter.
 
-    Comments, docstrings, layout, import statements and the names of the modules do not count, so that code which is
-    reworded, reformatted or moved keeps its digest. What a module imports has to be named beside it. The digest holds
-    within one minor version of Python, whose syntax trees it is made from.
+    Comments, docstrings, what errors say, layout, import statements and the names of the modules do not count, so that
+    code which is reworded, reformatted or moved keeps its digest. What a module imports has to be named beside it. The
+    digest holds within one minor version of Python, whose syntax trees it is made from.
 
     Args:
         modules: each loaded, or by its dotted name; of a package its `__init__` alone.
@@ -61,6 +61,18 @@ class _Normalised(ast.NodeTransformer):
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        """Leave out the strings of what is raised: which error it is counts, and not how it is worded."""
+        return _Unworded().generic_visit(self.generic_visit(node))
+
+
+class _Unworded(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, _node: ast.JoinedStr) -> ast.Constant:
+        return ast.Constant("")
 
 
 def sha256(path: Path) -> str:

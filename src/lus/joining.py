@@ -10,16 +10,17 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import heads, loop, quiet, space, steering, studies, training, trials
+from lus import hashing, quiet, sampler, space, studies
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
+from lus.objective import StudyData
 from lus.params import Search
-from lus.studies import ERROR, OWNER, PLACE
+from lus.studies import ERROR, OWNER
 from lus.tracking import owner
+from lus.trials import NUMBER
 
 if TYPE_CHECKING:
     import optuna
@@ -28,7 +29,10 @@ MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
 NO_RESULT = ("trials", "seconds", "workers")
 """Parameters of the search that its trials do not depend on."""
-_CODE = (*(module.__file__ or "" for module in (heads, loop, space, steering, studies, training, trials)), __file__)
+IDENTITY = tuple(
+    f"lus.{name}" for name in ("heads", "loop", "objective", "pruner", "sampler", "space", "training", "trials")
+)
+"""The modules that propose, train and score heads."""
 _LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
 """That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
 
@@ -58,26 +62,31 @@ class Work:
     first: HeadParams | None
 
 
-def name_of(data: FeatureSet, part: Part, params: Search, objective: Path) -> str:
+def name_of(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
     """A study's name: feature set, part, and a digest of what its trials depend on.
 
-    That is the features, labels and patients of the part's own clips, its inner folds, the search space and seed, and
-    the code and libraries that train and score. The part's test clips are not in it.
+    That is the features, labels and patients of the part's own clips, its inner folds, the search space, seed and first
+    head, and the code and libraries that propose, train and score. The part's test clips are not in it.
 
     Args:
         data, part, params: what is searched, and how.
-        objective: the file with the code that tries a head.
+        given: to the trials.
+        first: the head that is tried first.
     """
     from importlib.metadata import distributions
 
-    digest = hashlib.sha256(data.of(part.name)[part.train].tobytes())
+    digest = hashlib.sha256(given.features[part.train].tobytes())
     own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
     libraries = [sorted({one.version for one in distributions(name=name)}) for name in _LIBRARIES]
     content = (
+        given.features.shape[1:],
+        given.targets[part.train].tolist(),
+        given.labels,
+        [(inner.train.tolist(), inner.test.tolist()) for inner in given.inner],
         own.to_csv(index=False),
-        [(inner.train.tolist(), inner.test.tolist()) for inner in part.inner],
         sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
-        [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in (*_CODE, str(objective))],
+        first,
+        hashing.hash_modules(*IDENTITY),
         libraries,
     )
     digest.update(repr(content).encode())
@@ -137,9 +146,9 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
         number = trial.number
         trial.set_user_attr(OWNER, owner())
         place = _claim(study, trial, work.budget.trials)
-        trial.set_user_attr(PLACE, place)
+        trial.set_user_attr(NUMBER, place)
         # Optuna draws when it is asked for the first value: the sampler for this number is in time.
-        study.sampler = steering.sampler(work.space.seed, work.part, place)
+        study.sampler = sampler.make_sampler(work.space.seed, work.part, place)
         try:
             loss = objective(trial, space.suggest(trial, work.space))
         except Exception as error:
@@ -190,8 +199,8 @@ def _claim(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
     twice = fixed is not None and any(one.system_attrs.get("fixed_params") == fixed for one in earlier)
     if twice or len([one for one in earlier if ERROR not in one.user_attrs]) >= budget:
         raise _NotNeeded
-    taken = {one.user_attrs[PLACE] for one in counting if PLACE in one.user_attrs}
-    unplaced = sum(PLACE not in one.user_attrs for one in earlier)
+    taken = {one.user_attrs[NUMBER] for one in counting if NUMBER in one.user_attrs}
+    unplaced = sum(NUMBER not in one.user_attrs for one in earlier)
     free = (place for place in range(len(taken) + unplaced + 1) if place not in taken)
     return [*free][unplaced]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lus import hashing, tracking, trials
+from lus import hashing, tracking, trials_file
 from lus.audit import stored
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
@@ -78,7 +78,7 @@ def log(build: Path, evaluation: Path) -> str:
     )
     tracking.connect()
     tracking.bury()
-    found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials.TRIALS_FILE})
+    found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE})
     leaks = str(summary["leaking"] or audit["leaking"]).lower()
     tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": tracking.owner()}
     marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"

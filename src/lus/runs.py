@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import featureset, figures, folds, hashing, plots, studies, tracking
+from lus import featureset, figures, folds, hashing, plots, studies, tracking, trials
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -174,7 +174,7 @@ class TrialRun:
     def __init__(self, search: SearchRun, trial: optuna.Trial, head: HeadParams) -> None:
         import psutil
 
-        place = trial.user_attrs[studies.PLACE]
+        place = trial.user_attrs[trials.NUMBER]
         dense = " ".join(map(str, head.dense))
         tags = {"kind": "trial", "trial": str(trial.number), "owner": tracking.owner()} | dict(search.tags)
         note = (
@@ -293,10 +293,10 @@ def _pictures(search: SearchRun, frozen: optuna.trial.FrozenTrial, best: Trial, 
     import numpy as np
 
     title = f"{search.data.name} · {search.part.name}, trial {best.number}"
-    matrix = np.array(frozen.user_attrs[studies.CONFUSION], np.int64)
+    matrix = np.array(frozen.user_attrs[trials.CONFUSION], np.int64)
     names = folds.label_names(search.data.clips)
     figures.confusion(matrix, names, folder / "best-confusion.png", f"{title}\nvalidation clips")
     curves = [
-        History(**{name: tuple(values) for name, values in one.items()}) for one in frozen.user_attrs[studies.CURVES]
+        History(**{name: tuple(values) for name, values in one.items()}) for one in frozen.user_attrs[trials.CURVES]
     ]
     figures.curves(curves, folder / "best-curves.png", title)

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import quiet, space, steering
+from lus import pruner, quiet, space
 from lus.errors import BadInput
 from lus.params import Search
 from lus.tracking import alive
-from lus.trials import FoldScore, Trial
+from lus.trials import FOLDS, NUMBER, VALIDATION, FoldScore, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -27,11 +27,8 @@ STARTING = 10
 """Seconds that a trial may be without an owner: it gets one as soon as it is begun, unless it is killed just then."""
 MEETINGS = 10
 """Times that the storage is opened anew because another process makes its tables at the same moment."""
-OWNER, PLACE, ERROR, ENDED = "owner", "place", "error", "ended"
-"""Attributes of a trial: its process, its number in the search, what it raised, and when its process ended it (UTC)."""
-FOLDS, CONFUSION, CURVES, VALIDATION = "folds", "confusion", "curves", "validation"
-"""And what came out: its scores on the inner folds, their confusion matrices added up, its losses by epoch, and the
-probabilities of the validation clips."""
+OWNER, ERROR, ENDED = "owner", "error", "ended"
+"""Attributes of a trial: its process, what it raised, and when its process ended it, in UTC."""
 
 
 def storage() -> optuna.storages.RDBStorage:
@@ -79,7 +76,7 @@ def open_study(name: str) -> optuna.Study:
     """The study of that name, new or with the trials that it has."""
     import optuna
 
-    return optuna.create_study(study_name=name, storage=storage(), load_if_exists=True, pruner=steering.pruner())
+    return optuna.create_study(study_name=name, storage=storage(), load_if_exists=True, pruner=pruner.make_pruner())
 
 
 def counting(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -94,7 +91,7 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     from optuna.trial import TrialState
 
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return sorted(done, key=lambda one: int(one.user_attrs[PLACE]))
+    return sorted(done, key=lambda one: int(one.user_attrs[NUMBER]))
 
 
 def bury(study: optuna.Study, seen: dict[int, float]) -> None:
@@ -132,7 +129,7 @@ def seconds_since_end(trial: optuna.trial.FrozenTrial) -> float | None:
 
 def numbered(study: optuna.Study, number: int) -> optuna.trial.FrozenTrial:
     """The trial with this number in the search, which counts for the budget."""
-    return next(one for one in finished(study) if one.user_attrs[PLACE] == number)
+    return next(one for one in finished(study) if one.user_attrs[NUMBER] == number)
 
 
 def result(study: optuna.Study, budget: int, section: Search) -> tuple[Trial, ...]:
@@ -143,7 +140,7 @@ def result(study: optuna.Study, budget: int, section: Search) -> tuple[Trial, ..
 def _as_trial(one: optuna.trial.FrozenTrial, section: Search) -> Trial:
     """A finished trial of Optuna's as one of this project's."""
     scores = tuple(FoldScore(**fold) for fold in one.user_attrs.get(FOLDS, []))
-    return Trial(int(one.user_attrs[PLACE]), space.suggest(one, section), scores, one.state.name == "PRUNED")
+    return Trial(int(one.user_attrs[NUMBER]), space.suggest(one, section), scores, one.state.name == "PRUNED")
 
 
 def validation(study: optuna.Study, number: int) -> tuple[tuple[float, ...], ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run
 
-from lus import backbones, cohort, featureset, frameset, hashing, params, trials
+from lus import backbones, cohort, featureset, frameset, hashing, params, trials, trials_file
 from lus.featureset import Info
 from lus.stages import search
 from tests.conftest import ROOT
@@ -85,7 +85,7 @@ def feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
 def run_search(build: Path, name: str = f"xception-{LENGTH}", params_: params.Search = SEARCH) -> trials.Trials:
     out = build / "search" / name
     search.run(build / "features" / name, out, params_, CUT)
-    return trials.read(out)
+    return trials_file.read(out)
 
 
 def runs_with(**tags: str) -> list[Run]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus import candidates, cohort, cross_validation, featureset, folds, params, reports, training, trials
+from lus import candidates, cohort, cross_validation, featureset, folds, params, reports, training, trials_file
 from lus.audit import checks, stored
 from lus.candidates import Candidate
 from lus.errors import BadInput
@@ -55,7 +55,7 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     assert table["clip_id"].is_unique
     assert table.groupby("patient")["fold"].nunique().max() == 1
     assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
-    found = trials.read(searched / "search" / f"xception-{LENGTH}")
+    found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
     choices = json.loads((out / reports.CHOICE_FILE).read_text())["folds"]
     for choice in choices:
         losses = [trial.loss for trial in found.of(f"fold-{choice['fold']}").trials]
@@ -136,7 +136,7 @@ def test_the_published_protocol_carries_one_head_through_the_folds_and_its_figur
         cut = _published(project, protocol)
         space = SEARCH.model_copy(update={"epochs": 12, "units": (32,), "trials": 1})
         search.run(folder, build / "search" / NAMES[0], space, cut)
-        assert [part.part for part in trials.read(build / "search" / NAMES[0]).parts] == ["all"]
+        assert [part.part for part in trials_file.read(build / "search" / NAMES[0]).parts] == ["all"]
         sentence = evaluate.run(build, NAMES, build / "evaluation", EVALUATE, cut)
         summary = json.loads((build / "evaluation" / reports.METRICS_FILE).read_text())
         assert (summary["protocol"], summary["leaking"]) == (protocol, True)

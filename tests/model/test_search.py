@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lus import params, trials
+from lus import params, training, trials_file
 from lus.featureset import Info
 from lus.params import Search
 from lus.stages import search
@@ -119,7 +119,7 @@ def test_a_search_killed_ten_times_ends_with_all_its_trials_each_once_and_as_an_
     unbroken = _begin(project, "unbroken", space)
     unbroken.join()
     assert unbroken.exitcode == 0
-    one, two = (project / name / trials.TRIALS_FILE for name in ("broken", "unbroken"))
+    one, two = (project / name / trials_file.TRIALS_FILE for name in ("broken", "unbroken"))
     assert one.read_bytes() == two.read_bytes()
 
 
@@ -143,7 +143,7 @@ def test_two_processes_share_a_search_on_postgresql_and_one_mlflow_server(
         studies = optuna.get_all_study_summaries(storage.replace("postgresql://", "postgresql+psycopg://"))
         assert len(studies) == 3
     assert (project / "one/trials.json").read_bytes() == (project / "two/trials.json").read_bytes()
-    found = trials.read(project / "one")
+    found = trials_file.read(project / "one")
     for part in found.parts:
         assert [trial.number for trial in part.trials] == list(range(SPACE.trials))
         assert len({json.dumps(trial.head.to_dict()) for trial in part.trials}) == SPACE.trials
@@ -165,7 +165,7 @@ def test_workers_share_the_trials_of_a_search(project: Path) -> None:
     runs = _runs(f"sqlite:///{project}/mlflow.db")
     assert len({run.data.tags["lus.owner"] for run in _of_kind(runs, "trial")}) == 2
     assert {run.info.status for run in runs} == {"FINISHED"}
-    for part in trials.read(project / "out").parts:
+    for part in trials_file.read(project / "out").parts:
         assert [trial.number for trial in part.trials] == list(range(6))
 
 
@@ -174,7 +174,7 @@ def test_a_larger_budget_adds_trials_to_those_that_there_are(project: Path) -> N
     two, three = (SPACE.model_copy(update={"trials": count, "epochs": 1}) for count in (2, 3))
     _run(project, "small", two)
     _run(project, "large", three)
-    small, large = trials.read(project / "small"), trials.read(project / "large")
+    small, large = trials_file.read(project / "small"), trials_file.read(project / "large")
     for before, after in zip(small.parts, large.parts, strict=True):
         assert after.trials[:2] == before.trials
         assert len(after.trials) == 3
@@ -188,7 +188,7 @@ def test_a_trial_that_raises_is_shown_as_failed_and_the_search_goes_on(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _feature_set(project / NAME)
-    real, calls = search.training.train, []
+    real, calls = training.train, []
 
     def once(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -196,13 +196,13 @@ def test_a_trial_that_raises_is_shown_as_failed_and_the_search_goes_on(
             raise MemoryError("too much")
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(search.training, "train", once)
+    monkeypatch.setattr(training, "train", once)
     _run(project, "out", SPACE.model_copy(update={"trials": 2, "epochs": 1}))
     failed = [run for run in _runs(f"sqlite:///{project}/mlflow.db") if run.info.status != "FINISHED"]
     assert [run.info.status for run in failed] == ["FAILED"]
     assert failed[0].data.tags["lus.state"] == "failed"
     assert failed[0].data.tags["lus.error"] == "MemoryError: too much"
-    assert [len(part.trials) for part in trials.read(project / "out").parts] == [2, 2, 2]
+    assert [len(part.trials) for part in trials_file.read(project / "out").parts] == [2, 2, 2]
 
 
 def test_trials_that_fail_one_after_the_other_end_the_search_and_its_run(
@@ -213,7 +213,7 @@ def test_trials_that_fail_one_after_the_other_end_the_search_and_its_run(
     def broken(*arguments: object, **options: object) -> object:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(search.training, "train", broken)
+    monkeypatch.setattr(training, "train", broken)
     with pytest.raises(RuntimeError, match=r"3 trials of xception-4/fold-0/.* in a row failed.*no such thing"):
         _run(project, "out", SPACE)
     runs = _runs(f"sqlite:///{project}/mlflow.db")

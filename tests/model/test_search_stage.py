@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lus import featureset, hashing, trials
+from lus import featureset, hashing, trials_file
 from tests.model.stages import LENGTH, SEARCH, feature_set, run_search, runs_with
 
 
 def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Path) -> None:
     assert {run.info.status for run in runs_with()} == {"FINISHED"}
-    found = trials.read(searched / "search" / f"xception-{LENGTH}")
+    found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
     assert [part.part for part in found.parts] == ["fold-0", "fold-1", "all"]
     for part in found.parts:
         (parent,) = runs_with(kind="search", part=part.part)

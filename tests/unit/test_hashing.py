@@ -27,6 +27,8 @@ class Box:
         # not thrice
         import math
 
+        if value < 0:
+            raise ValueError(f"found {value}, expected a number" + " from 0")
         return math.floor(2 * value)
 '''
 
@@ -55,6 +57,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("from json import dumps\n", "from elsewhere.json import dumps\n"),
         ("        import math\n", "        from lus import math\n"),
         ("SIZE = 3", "SIZE = (\n    3\n)"),
+        ('f"found {value}, expected a number"', '"negative"'),
+        (" from 0", " that is not negative"),
     ],
 )
 def test_what_changes_no_result_changes_no_digest(folder: Path, old: str, new: str) -> None:
@@ -62,7 +66,17 @@ def test_what_changes_no_result_changes_no_digest(folder: Path, old: str, new: s
     assert _digest(folder, CODE.replace(old, new)) == _digest(folder, CODE)
 
 
-@pytest.mark.parametrize(("old", "new"), [("2 * value", "3 * value"), ("SIZE = 3", "SIZE = 4"), ("Box", "Crate")])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("2 * value", "3 * value"),
+        ("SIZE = 3", "SIZE = 4"),
+        ("SIZE = 3", "SIZE = '3'"),
+        ("Box", "Crate"),
+        ("raise ValueError", "raise KeyError"),
+        ("value < 0", "value < 1"),
+    ],
+)
 def test_what_may_change_a_result_changes_the_digest(folder: Path, old: str, new: str) -> None:
     assert old in CODE
     assert _digest(folder, CODE.replace(old, new)) != _digest(folder, CODE)

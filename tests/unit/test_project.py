@@ -7,14 +7,15 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 
-from lus import assembly, frameset
+from lus import assembly, engines, joining
+from lus.stages import features, pretrain
 from tests.conftest import ROOT
 
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -110,10 +111,10 @@ LAYERS = [
     {"assembly", "candidates", "compare", "doctor", "registry", "studies", "survey"},
     {"gate", "modelcard", "explain", "keras_model"},
     {"compiled"},
-    {"classifier", "featureset", "frameset", "store", "trials", "pretraining", "pretrained", "audit"},
+    {"classifier", "featureset", "frameset", "store", "objective", "trials_file", "pretraining", "pretrained", "audit"},
     {"baselines", "comparisons", "protocols"},
     {"folds", "metrics", "figures", "backbones", "engines", "plots", "space", "suites", "calibration", "patterns"},
-    {"training", "plainhead", "steering", "reader"},
+    {"training", "plainhead", "pruner", "reader", "sampler", "trials"},
     {"loop"},
     {"heads", "checks", "datadocs", "legacy"},
     {"keras2", "measures", "cohort", "leaks", "phantom"},
@@ -250,16 +251,29 @@ def _writes(module: Path) -> bool:
 def test_a_module_that_writes_results_is_among_the_dependencies() -> None:
     assert {name for name in WITHOUT_RESULTS if _writes(ROOT / f"src/lus/{name}.py")} == WRITERS
     # It tells them by what those that do write have in common.
-    assert all(_writes(ROOT / f"src/lus/{name}.py") for name in ("figures", "featureset", "reports", "trials", "store"))
+    assert all(
+        _writes(ROOT / f"src/lus/{name}.py") for name in ("figures", "featureset", "reports", "trials_file", "store")
+    )
 
 
-def test_what_is_kept_by_its_code_knows_all_the_code_that_makes_pixels() -> None:
-    behind = {"src/lus/clip.py"}
-    while (more := {one for path in behind for one in map(_named, _imports(ROOT / path))}) - behind:
-        behind |= more
-    decoding = {Path(str(module.__file__)).relative_to(ROOT).as_posix() for module in frameset.DECODING}
-    # What words an error and counts a hash changes no pixel.
-    assert behind - decoding == {f"src/lus/{name}.py" for name in ("arrays", "errors", "hashing", "params", "quiet")}
+WITHOUT_EFFECT = {
+    "arrays": "names of types",
+    "cohort": "the table of clips, of which each is named by its content",
+    "errors": "how what is refused is worded",
+    "folds": "classes of row numbers, which the names hold themselves",
+    "hashing": "the names themselves",
+    "params": "classes of values, which the names hold themselves",
+    "phantom": "frames by which random weights get their statistics; the names hold the digest of the weights",
+    "pool": "where work is done",
+    "quiet": "fewer notices on the terminal",
+}
+"""Modules that no trial, feature or trained weight depends on, though what makes them imports them; and why not."""
+KEPT = {
+    "studies": (joining.IDENTITY, ("objective", "pruner", "sampler", "space")),
+    "features": ([module.__name__ for module in (*features.CODE, engines)], ("backbones", "frameset", "engines")),
+    "weights": ([module.__name__ for module in pretrain.CODE], ("pretraining", "frameset")),
+}
+"""What is kept for the next run, by a name that holds the code of these modules; and where that code is entered."""
 
 
 def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier() -> None:
@@ -276,8 +290,24 @@ def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier
     assert behind == code | given | {"arrays", "errors"}
 
 
-def _named(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def _code_without(entered: Iterable[str], without: Collection[str]) -> set[str]:
+    """These modules of the package and all that they import, but for some and what only those import."""
+    waiting, seen = {ROOT / f"src/lus/{name}.py" for name in entered}, set[Path]()
+    while waiting:
+        seen |= waiting
+        waiting = {one for path in waiting if _part(path) not in without for one in _imports(path)} - seen
+    return {_part(path) for path in seen}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_is_kept_is_named_for_all_the_code_that_makes_it(kept: str) -> None:
+    hashed, entered = KEPT[kept]
+    assert {f"lus.{name}" for name in _code_without(entered, WITHOUT_EFFECT) - WITHOUT_EFFECT.keys()} == set(hashed)
+
+
+def test_every_module_without_effect_on_what_is_kept_would_be_missed() -> None:
+    met = {name for _, entered in KEPT.values() for name in _code_without(entered, WITHOUT_EFFECT)}
+    assert WITHOUT_EFFECT.keys() <= met
 
 
 def test_what_a_bento_holds_needs_no_other_code_of_the_project_to_be_imported() -> None:

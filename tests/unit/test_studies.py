@@ -15,12 +15,12 @@ import optuna
 import pandas as pd
 import pytest
 
-from lus import cohort, joining, params, space, studies, tracking
+from lus import cohort, joining, params, space, studies, tracking, trials
 from lus.errors import BadInput
 from lus.featureset import Info
 from lus.heads import HeadParams
 from lus.joining import Budget, Work
-from lus.steering import Course
+from lus.pruner import PruningReporter
 from tests.conftest import ROOT
 from tests.features import write_features
 
@@ -100,7 +100,7 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
     study.ask()
     joining.join(_work(3), _loss, _ignore)
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in studies.finished(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
 
 
@@ -136,13 +136,13 @@ def test_a_trial_that_others_ended_as_that_of_the_dead_does_not_count_and_the_se
         if trial.number == 1:  # as when this machine has slept for longer than others wait
             studies.open_study("study").tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if tells_more:
-                trial.set_user_attr(studies.CURVES, [])
+                trial.set_user_attr(trials.CURVES, [])
         return _loss(trial, head)
 
     joining.join(_work(3), objective, _ignore)
     study = studies.open_study("study")
     assert [one.state.name for one in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[studies.PLACE] for one in studies.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in studies.finished(study)] == [0, 1, 2]
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
@@ -174,7 +174,7 @@ def test_what_a_trial_reports_orders_as_the_running_mean_does_and_never_rises() 
     told = []
     for losses in ([0.3, 0.9, 0.8], [0.4, 0.5, 0.2], [9.0, math.inf, 0.5]):
         trial = _Trial()
-        course = Course(trial, folds=3, epochs=8, labels=3)  # type: ignore[arg-type]
+        course = PruningReporter(trial, folds=3, epochs=8, labels=3)  # type: ignore[arg-type]
         for loss in losses:
             for epoch in range(1, 6):  # it stops early
                 course.epoch(epoch, loss + 0.1 * (5 - epoch))
@@ -190,7 +190,7 @@ def test_what_a_trial_reports_orders_as_the_running_mean_does_and_never_rises() 
 
 def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
     def objective(trial: optuna.Trial, head: HeadParams) -> float:
-        course = Course(trial, folds=4, epochs=4, labels=3)
+        course = PruningReporter(trial, folds=4, epochs=4, labels=3)
         loss = 0.2 if trial.number < 4 else 0.9
         for _ in range(4):
             for epoch in range(1, 5):
@@ -207,13 +207,13 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
 
 NAME = """
 import sys
-import time
 from pathlib import Path
-from lus import featureset, params
+from lus import featureset, joining, params
 from lus.stages import search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
-print(search.study_of(data, part, params.load(Path(sys.argv[2])).search))
+section = params.load(Path(sys.argv[2])).search
+print(joining.name_of(data, part, search.study_data(data, part), section, None))
 """
 
 
@@ -222,6 +222,15 @@ def _study_name(features: Path, *code: Path) -> str:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, code))}
     command = [sys.executable, "-c", NAME, str(features), str(ROOT / "params.yaml")]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+
+def _study_name_after(file: Path, added: str, features: Path, code: Path) -> str:
+    """What the study is called with a line added to a file of the code."""
+    kept = file.read_text()
+    file.write_text(f"{kept}{added}\n")
+    name = _study_name(features, code)
+    file.write_text(kept)
+    return name
 
 
 def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of_its_own(tmp_path: Path) -> None:
@@ -235,12 +244,12 @@ def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of
     before = _study_name(features, code)
     assert _study_name(features, code) == before
     names = {}
-    for file in ("stages/search.py", "trials.py", "training.py"):
-        path = code / "lus" / file
-        kept = path.read_text()
-        path.write_text(f"{kept}# changed\n")
-        names[file] = _study_name(features, code)
-        path.write_text(kept)
+    for file in ("objective.py", "trials.py", "training.py"):
+        names[file] = _study_name_after(code / "lus" / file, "CHANGED = True", features, code)
+        # What is only worded otherwise tries no head otherwise.
+        assert _study_name_after(code / "lus" / file, '"""Words."""  # and others', features, code) == before
+    for file in ("stages/search.py", "joining.py", "studies.py", "runs.py", "trials_file.py"):
+        assert _study_name_after(code / "lus" / file, "CHANGED = True", features, code) == before
     (libraries / "tensorflow_cpu-99.0.dist-info").mkdir(parents=True)
     (libraries / "tensorflow_cpu-99.0.dist-info/METADATA").write_text("Name: tensorflow-cpu\nVersion: 99.0\n")
     names["TensorFlow"] = _study_name(features, code, libraries)

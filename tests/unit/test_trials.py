@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lus import trials
+from lus import trials_file
 from lus.errors import BadInput
 from lus.heads import HeadParams
 from lus.trials import FoldScore, PartTrials, Trial, Trials
@@ -32,9 +32,9 @@ FOUND = Trials(
 
 
 def test_what_is_written_is_read_and_the_same_bytes_come_out_twice(tmp_path: Path) -> None:
-    first, second = trials.write(tmp_path / "a", FOUND), trials.write(tmp_path / "b", FOUND)
+    first, second = trials_file.write(tmp_path / "a", FOUND), trials_file.write(tmp_path / "b", FOUND)
     assert first.read_bytes() == second.read_bytes()
-    again = trials.read(tmp_path / "a")
+    again = trials_file.read(tmp_path / "a")
     for part, before in zip(again.parts, FOUND.parts, strict=True):
         assert part.trials == before.trials
         assert part.test.tolist() == before.test.tolist()
@@ -54,10 +54,10 @@ def test_a_trial_that_was_pruned_is_never_the_best() -> None:
 
 def test_a_missing_search_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="`dvc repro search` makes it"):
-        trials.read(tmp_path)
+        trials_file.read(tmp_path)
 
 
 def test_a_file_of_an_earlier_version_says_what_makes_it_anew(tmp_path: Path) -> None:
-    (tmp_path / trials.TRIALS_FILE).write_text('{"feature_set": "xception-20", "folds": [], "trials": []}')
+    (tmp_path / trials_file.TRIALS_FILE).write_text('{"feature_set": "xception-20", "folds": [], "trials": []}')
     with pytest.raises(BadInput, match="`dvc repro search` makes it anew"):
-        trials.read(tmp_path)
+        trials_file.read(tmp_path)

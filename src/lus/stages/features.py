@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PARITY_CLIPS, PARITY_FRAMES = 24, 2
 """Clips, and frames of each, on which another engine is compared with the reference."""
+CODE = (backbones, frameset, *frameset.DECODING)
+"""The modules that make features of a clip; for another engine `engines` too."""
 
 
 def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool.Progress | None = None) -> str:
@@ -181,5 +183,4 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": backbones.digest(model),
     }
-    computing = () if info.engine == "keras" else (engines,)
-    return which | hashing.made_by(backbones, frameset, *frameset.DECODING, *computing)
+    return which | hashing.made_by(*CODE, *(() if info.engine == "keras" else (engines,)))

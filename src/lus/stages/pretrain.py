@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 KNOWN = Path(".lus/weights")
 """Where trained weights are kept, addressed by all that they depend on, so that nothing is trained twice."""
+CODE = (backbones, frameset, *frameset.DECODING, pretraining)
+"""The modules that make the weights of frames."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def key(backbone: keras.Model, sampled: FrameSet, split: Fold, targets: IntArray
         "lengths": sampled.lengths,
         "clips": [[(str(ids[row]), int(targets[row])) for row in rows] for rows in (split.train, split.test)],
         "pretrain": params.pretrain.model_dump(),
-    } | hashing.made_by(backbones, frameset, *frameset.DECODING, pretraining)
+    } | hashing.made_by(*CODE)
     return f"{hashlib.sha256(json.dumps(which, sort_keys=True).encode()).hexdigest()[:32]}.weights.h5"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import assembly, featureset, frameset, modelcard, registry, reports, tracking, trials
+from lus import assembly, featureset, frameset, modelcard, registry, reports, tracking, trials_file
 from lus.arrays import Frames
 from lus.errors import BadInput
 from lus.featureset import FeatureSet
@@ -49,7 +49,7 @@ def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
             "clips": folder / featureset.CLIPS_FILE,
             "features": folder / featureset.FEATURES_FILE,
             "backbone": folder / featureset.WEIGHTS_FILE,
-            "trials": build / "search" / feature_set / trials.TRIALS_FILE,
+            "trials": build / "search" / feature_set / trials_file.TRIALS_FILE,
             "params": Path("params.yaml"),
             "dvc_lock": Path("dvc.lock"),
             "environment": Path("requirements/pipeline.txt"),

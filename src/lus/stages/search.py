@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from lus import (
     featureset,
     folds,
     heads,
     joining,
-    metrics,
+    objective,
     pool,
     protocols,
     quiet,
@@ -26,19 +23,16 @@ from lus import (
     space,
     studies,
     tracking,
-    training,
-    trials,
+    trials_file,
 )
-from lus.arrays import IntArray
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
 from lus.joining import Budget, Work
+from lus.objective import StudyData
 from lus.params import Folds, Search
 from lus.runs import SearchRun, TrialRun
-from lus.steering import Course
-from lus.training import TrainedHead
-from lus.trials import FoldScore, PartTrials, Trial, Trials
+from lus.trials import PartTrials, Trials
 
 if TYPE_CHECKING:
     import optuna
@@ -55,75 +49,11 @@ class Task:
     run: SearchRun
 
 
-def score(trained: TrainedHead, truth: IntArray) -> FoldScore:
-    """How a head does on the clips that it was validated on, at its best epoch.
-
-    Args:
-        trained: the head.
-        truth: (n,) numbers of the clips' labels.
-    """
-    history, probabilities = trained.history, trained.probabilities
-    best = history.best_epoch
-    loss = history.val_loss[best - 1]
-    if probabilities is None or not np.isfinite(loss):
-        return FoldScore(math.inf, history.val_accuracy[best - 1], best)  # diverged: the worst there is
-    return FoldScore(*training.scores(probabilities, truth), best)
-
-
-def try_head(trial: optuna.Trial, head: HeadParams, task: Task) -> float:
-    """Train a head on each inner fold's training clips; returns its mean loss on the validation clips.
-
-    Neither holds a test clip of the part, so the loss may be used to choose.
-
-    Raises:
-        optuna.TrialPruned: it fell behind.
-    """
-    params, part = task.params, task.part
-    features, targets = task.data.of(part.name), folds.targets(task.data.clips)
-    names = folds.label_names(task.data.clips)
-    shown, course = TrialRun(task.run, trial, head), Course(trial, len(part.inner), params.epochs, len(names))
-    scores: list[FoldScore] = []
-    curves, confusion = [], np.zeros((len(names), len(names)), np.int64)
-    given: list[list[float]] = []
-
-    def watch(epoch: int, lowest: float) -> None:
-        shown.epoch()
-        course.epoch(epoch, lowest)
-
-    try:
-        for number, inner in enumerate(part.inner):
-            truth = targets[inner.test]
-            trained = training.train(
-                head,
-                features[inner.train],
-                targets[inner.train],
-                len(names),
-                epochs=params.epochs,
-                seed=params.seed + number,
-                validation=(features[inner.test], truth),
-                patience=params.patience,
-                watch=watch,
-            )
-            scores.append(score(trained, truth))
-            curves.append(asdict(trained.history))
-            if trained.probabilities is not None:
-                given += np.asarray(trained.probabilities, np.float64).round(6).tolist()
-                confusion += metrics.confusion(truth, trained.probabilities.argmax(axis=1), len(names))
-            shown.fold(number, scores[-1], trained.history)
-            course.fold(scores[-1].loss)
-    finally:
-        found = Trial(trial.user_attrs[studies.PLACE], head, tuple(scores))
-        trial.set_user_attr(studies.FOLDS, [asdict(one) for one in scores])
-        trial.set_user_attr(studies.CURVES, curves)
-        trial.set_user_attr(studies.CONFUSION, confusion.tolist())
-        trial.set_user_attr(studies.VALIDATION, given)
-        shown.end(found)
-    return found.loss
-
-
-def study_of(data: FeatureSet, part: Part, params: Search) -> str:
-    """The name of a part's study, which depends on how heads are tried here too."""
-    return joining.name_of(data, part, params, Path(__file__))
+def study_data(data: FeatureSet, part: Part) -> StudyData:
+    """What the trials of a part's study are given; the features are read where each part has its own."""
+    return StudyData(
+        data.of(part.name), folds.targets(data.clips), len(folds.label_names(data.clips)), tuple(part.inner)
+    )
 
 
 def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
@@ -134,7 +64,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = study_of(data, part, params)
+        name = joining.name_of(data, part, study_data(data, part), params, first)
         work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
         tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
     return tasks
@@ -155,7 +85,12 @@ def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
         if told:
             told(study)
 
-    joining.join(task.work, lambda trial, head: try_head(trial, head, task), settled)
+    data = study_data(task.data, task.part)
+
+    def try_head(trial: optuna.Trial, head: HeadParams) -> float:
+        return objective.try_head(trial, head, data, task.params, TrialRun(task.run, trial, head))
+
+    joining.join(task.work, try_head, settled)
 
 
 def _clear_up(tasks: list[Task]) -> None:
@@ -213,7 +148,7 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
             runs.cancel(task.run)
     found = Trials(tasks[0].data.name, tuple(_result(task) for task in tasks))
     shutil.rmtree(out, ignore_errors=True)
-    written = trials.write(out, found)
+    written = trials_file.write(out, found)
     for task, part in zip(tasks, found.parts, strict=True):
         runs.finish(task.run, studies.open_study(task.work.name), part.best, written)
     best, tried = found.of(folds.ALL).best, [trial for part in found.parts for trial in part.trials]

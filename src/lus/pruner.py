@@ -1,44 +1,21 @@
-"""What steers a study: what proposes its trials, and what ends one that falls behind."""
+"""What ends a trial that falls behind others."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import TYPE_CHECKING
-
-from lus import quiet
 
 if TYPE_CHECKING:
     import optuna
 
-STARTUP = 8
-"""Trials drawn at random before TPE learns from them."""
 TO_COMPARE_WITH = 3
 """Finished trials before any is pruned."""
-CHECKS = 4
+REPORTS_PER_FOLD = 4
 """Times in each inner fold at which a trial is compared with others."""
 
 
-def sampler(seed: int, part: str, place: int) -> optuna.samplers.BaseSampler:
-    """What proposes the trial with this number: TPE over all parameters jointly.
-
-    Each trial gets one of its own, seeded by its number, so that a search that was ended and goes on proposes what an
-    unbroken one would.
-    """
-    import optuna
-
-    digest = hashlib.sha256(f"{seed}/{part}/{place}".encode()).digest()
-    with quiet.optuna_experiments():
-        return optuna.samplers.TPESampler(
-            seed=int.from_bytes(digest[:4], "big"),
-            n_startup_trials=STARTUP,
-            multivariate=True,
-            group=True,
-        )
-
-
-def pruner() -> optuna.pruners.BasePruner:
-    """The median rule over the folds and epochs of a trial, on the values that `Course` reports.
+def make_pruner() -> optuna.pruners.BasePruner:
+    """The median rule over the folds and epochs of a trial, on the values that `PruningReporter` reports.
 
     Of Optuna's other rules none fits a handful of folds: Wilcoxon's test of four pairs has no p below 1/16, so it could
     stop nothing before the last fold; Hyperband and successive halving compare with trials that were killed half-way
@@ -49,7 +26,7 @@ def pruner() -> optuna.pruners.BasePruner:
     return optuna.pruners.MedianPruner(n_startup_trials=TO_COMPARE_WITH, n_warmup_steps=2, n_min_trials=2)
 
 
-class Course:
+class PruningReporter:
     """What a trial reports on its way, so that it can be pruned.
 
     The value at a step is what the trial's loss would be if the folds not yet run came out no better than guessing. At
@@ -61,7 +38,7 @@ class Course:
 
     def __init__(self, trial: optuna.Trial, folds: int, epochs: int, labels: int) -> None:
         self._trial, self._folds, self._guess = trial, folds, math.log(labels)
-        self._checks = [math.ceil(epochs * quarter / CHECKS) for quarter in range(1, CHECKS + 1)]
+        self._checks = [math.ceil(epochs * quarter / REPORTS_PER_FOLD) for quarter in range(1, REPORTS_PER_FOLD + 1)]
         self._done: list[float] = []
         self._next = 0
 
@@ -71,7 +48,7 @@ class Course:
         Raises:
             optuna.TrialPruned: others were better at this step.
         """
-        while self._next < CHECKS and epoch >= self._checks[self._next]:
+        while self._next < REPORTS_PER_FOLD and epoch >= self._checks[self._next]:
             self._report(lowest)
 
     def fold(self, loss: float) -> None:
@@ -80,7 +57,7 @@ class Course:
         Raises:
             optuna.TrialPruned: others were better at this step.
         """
-        while self._next < CHECKS:
+        while self._next < REPORTS_PER_FOLD:
             self._report(loss)
         self._done.append(min(loss, self._guess))
         self._next = 0
@@ -88,9 +65,9 @@ class Course:
     def _report(self, loss: float) -> None:
         import optuna
 
-        step = len(self._done) * CHECKS + self._next + 1
+        step = len(self._done) * REPORTS_PER_FOLD + self._next + 1
         self._next += 1
-        if step == self._folds * CHECKS:
+        if step == self._folds * REPORTS_PER_FOLD:
             return  # the end: nothing is left to be saved
         known = [*self._done, min(loss, self._guess)]
         left = self._folds - len(known)
