@@ -35,14 +35,14 @@ from lus import (
     featureset,
     folds,
     heads,
-    joining,
     loop,
+    mlflow_runs,
+    optimize,
     params,
     protocols,
     pruner,
-    runs,
     space,
-    studies,
+    storage,
     tracking,
     training,
 )
@@ -139,13 +139,13 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = joining.name_of(data, part, search.study_data(data, part), section, None)
-    work = joining.Work(name, part.name, joining.Budget(len(tried)), section, None)
-    task = search.Task(data, part, section, work, runs.open_search(name, data, part, section, RULE))
-    study = studies.open_study(name)
+    name = optimize.study_name(data, part, search.study_data(data, part), section, None)
+    spec = optimize.StudySpec(name, part.name, optimize.Budget(len(tried)), section, None)
+    task = search.Task(data, part, section, spec, mlflow_runs.open_search(name, data, part, section, RULE))
+    study = storage.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
-    with runs.active(task.run):
-        search.do(task)
+    with mlflow_runs.active(task.run):
+        search.run_study(task)
     return float(study.trials[-1].value)
 
 

@@ -250,10 +250,9 @@ def compare(
 
         lus compare 5aa729cb 31a0bd3e
     """
-    from lus import compare as comparison
-    from lus import progress, show
+    from lus import compare_runs, progress, show
 
-    found = progress.with_bar("asking MLflow", lambda _: comparison.runs(runs) if runs else comparison.leading())
+    found = progress.with_bar("asking MLflow", lambda _: compare_runs.runs(runs) if runs else compare_runs.leading())
     show.runs_json(found) if as_json else show.runs_table(found)
 
 
@@ -268,9 +267,9 @@ def best(
 
         lus best
     """
-    from lus import compare, progress, show
+    from lus import compare_runs, progress, show
 
-    found = progress.with_bar("asking MLflow", lambda _: compare.best())
+    found = progress.with_bar("asking MLflow", lambda _: compare_runs.best())
     show.runs_json(found) if as_json else show.best_table(found)
 
 

@@ -77,7 +77,7 @@ def log(build: Path, evaluation: Path) -> str:
         json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, AUDIT_FILE)
     )
     tracking.connect()
-    tracking.bury()
+    tracking.kill_orphaned_runs()
     found = tracking.lineage({"trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE})
     leaks = str(summary["leaking"] or audit["leaking"]).lower()
     tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": tracking.owner()}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lus.audit.record import Audit
     from lus.audit.table import Verdict
     from lus.classifier import Prediction
-    from lus.compare import RunSummary
+    from lus.compare_runs import RunSummary
     from lus.survey import Checked, Survey
 
 

@@ -264,7 +264,7 @@ def alive(whose: str) -> bool | None:
         return False
 
 
-def bury() -> int:
+def kill_orphaned_runs() -> int:
     """End as killed the runs whose process on this machine is gone; returns how many there were."""
     owned = "tags.`lus.owner` LIKE '%' and attributes.status"
     open_runs = [run for status in ("RUNNING", "SCHEDULED") for run in search(f"{owned} = '{status}'")]

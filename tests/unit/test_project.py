@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lus import assembly, engines, joining
+from lus import assembly, engines, optimize
 from lus.stages import features, pretrain
 from tests.conftest import ROOT
 
@@ -105,10 +105,10 @@ LAYERS = [
     {"cli_stages"},
     {"show_doctor", "show_registry"},
     {"stages", "service", "show"},
-    {"adoption", "promotions", "reports", "reproduce", "runs"},
+    {"adoption", "promotions", "reports", "reproduce", "mlflow_runs"},
     {"versions"},
-    {"cross_validation", "joining"},
-    {"assembly", "candidates", "compare", "doctor", "registry", "studies", "survey"},
+    {"cross_validation", "optimize"},
+    {"assembly", "candidates", "compare_runs", "doctor", "registry", "storage", "survey"},
     {"gate", "modelcard", "explain", "keras_model"},
     {"compiled"},
     {"classifier", "featureset", "frameset", "store", "objective", "trials_file", "pretraining", "pretrained", "audit"},
@@ -208,7 +208,7 @@ WITHOUT_RESULTS = {
     "plots": "a page that MLflow shows",
     "progress": "a bar on the terminal",
     "quiet": "fewer notices on the terminal",
-    "runs": "what MLflow shows of a search",
+    "mlflow_runs": "what MLflow shows of a search",
     "tracking": "the runs in MLflow",
 }
 """Modules that a stage's results do not depend on, and what they are for instead."""
@@ -269,7 +269,7 @@ WITHOUT_EFFECT = {
 }
 """Modules that no trial, feature or trained weight depends on, though what makes them imports them; and why not."""
 KEPT = {
-    "studies": (joining.IDENTITY, ("objective", "pruner", "sampler", "space")),
+    "studies": (optimize.IDENTITY, ("objective", "pruner", "sampler", "space")),
     "features": ([module.__name__ for module in (*features.CODE, engines)], ("backbones", "frameset", "engines")),
     "weights": ([module.__name__ for module in pretrain.CODE], ("pretraining", "frameset")),
 }

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from lus import show, show_registry
-from lus.compare import RunSummary
+from lus.compare_runs import RunSummary
 from lus.reproduce import Figure
 from lus.versions import VersionRow
 from tests.conftest import ROOT

@@ -14,24 +14,24 @@ from lus import (
     featureset,
     folds,
     heads,
-    joining,
+    mlflow_runs,
     objective,
+    optimize,
     pool,
     protocols,
     quiet,
-    runs,
     space,
-    studies,
+    storage,
     tracking,
     trials_file,
 )
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
-from lus.joining import Budget, Work
+from lus.mlflow_runs import SearchRun, TrialRun
 from lus.objective import StudyData
+from lus.optimize import Budget, StudySpec
 from lus.params import Folds, Search
-from lus.runs import SearchRun, TrialRun
 from lus.trials import PartTrials, Trials
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Task:
     data: FeatureSet
     part: Part
     params: Search
-    work: Work
+    spec: StudySpec
     run: SearchRun
 
 
@@ -64,9 +64,9 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = joining.name_of(data, part, study_data(data, part), params, first)
-        work = Work(name, part.name, Budget(params.trials, params.seconds), params, first)
-        tasks.append(Task(data, part, params, work, runs.open_search(name, data, part, params, rule)))
+        name = optimize.study_name(data, part, study_data(data, part), params, first)
+        spec = StudySpec(name, part.name, Budget(params.trials, params.seconds), params, first)
+        tasks.append(Task(data, part, params, spec, mlflow_runs.open_search(name, data, part, params, rule)))
     return tasks
 
 
@@ -77,11 +77,11 @@ def _first(feature_set: str, params: Search) -> HeadParams | None:
     return head if space.fits(head, params) else None
 
 
-def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
+def run_study(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
     """Run trials of a part until its study is complete."""
 
-    def settled(study: optuna.Study) -> None:
-        runs.settle(study, task.run)
+    def on_trial_end(study: optuna.Study) -> None:
+        mlflow_runs.close_finished_runs(study, task.run)
         if told:
             told(study)
 
@@ -90,7 +90,7 @@ def do(task: Task, told: Callable[[optuna.Study], None] | None = None) -> None:
     def try_head(trial: optuna.Trial, head: HeadParams) -> float:
         return objective.try_head(trial, head, data, task.params, TrialRun(task.run, trial, head))
 
-    joining.join(task.work, try_head, settled)
+    optimize.optimize(task.spec, try_head, on_trial_end)
 
 
 def _clear_up(tasks: list[Task]) -> None:
@@ -99,21 +99,21 @@ def _clear_up(tasks: list[Task]) -> None:
     A trial may have ended well before its run did: by its study that is known.
     """
     for task in tasks:
-        study = studies.open_study(task.work.name)
-        studies.bury(study, {})
-        runs.settle(study, task.run)
-    tracking.bury()
+        study = storage.open_study(task.spec.name)
+        storage.fail_stale_trials(study, {})
+        mlflow_runs.close_finished_runs(study, task.run)
+    tracking.kill_orphaned_runs()
 
 
-def _help(threads: int, tasks: list[Task]) -> None:
+def _worker(threads: int, tasks: list[Task]) -> None:
     """A further process that runs trials."""
-    share_out(threads)
+    limit_threads(threads)
     tracking.connect()
     for task in tasks:
-        do(task)
+        run_study(task)
 
 
-def share_out(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     """Let TensorFlow use so many processors; before it has done anything else."""
     quiet.import_tensorflow()
     import tensorflow as tf
@@ -145,12 +145,12 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
         _search_together(tasks, params.workers, progress)
     finally:
         for task in tasks:
-            runs.cancel(task.run)
+            mlflow_runs.cancel(task.run)
     found = Trials(tasks[0].data.name, tuple(_result(task) for task in tasks))
     shutil.rmtree(out, ignore_errors=True)
     written = trials_file.write(out, found)
     for task, part in zip(tasks, found.parts, strict=True):
-        runs.finish(task.run, studies.open_study(task.work.name), part.best, written)
+        mlflow_runs.finish(task.run, storage.open_study(task.spec.name), part.best, written)
     best, tried = found.of(folds.ALL).best, [trial for part in found.parts for trial in part.trials]
     return (
         f"{len(tried)} trials, {sum(trial.pruned for trial in tried)} of them pruned, for {len(found.parts)} parts in "
@@ -164,10 +164,10 @@ def _search_together(tasks: list[Task], workers: int, progress: pool.Progress | 
         _search(tasks, progress)
         return
     threads = max(1, pool.processors() // workers)
-    share_out(threads)
+    limit_threads(threads)
     helpers = pool.open_pool(workers - 1, None)
     try:
-        helping: list[Future[None]] = [helpers.schedule(_help, args=(threads, tasks)) for _ in range(workers - 1)]
+        helping: list[Future[None]] = [helpers.schedule(_worker, args=(threads, tasks)) for _ in range(workers - 1)]
         _search(tasks, progress)
         for future in helping:
             future.result()
@@ -178,18 +178,18 @@ def _search_together(tasks: list[Task], workers: int, progress: pool.Progress | 
 
 def _search(tasks: list[Task], progress: pool.Progress | None) -> None:
     """Take part in the search of every part, and wait until each is complete."""
-    trials_of_all = sum(task.work.budget.trials for task in tasks)
+    trials_of_all = sum(task.spec.budget.trials for task in tasks)
     for number, task in enumerate(tasks):
-        with runs.active(task.run):
-            do(task, partial(_tell, progress, number * task.work.budget.trials, trials_of_all))
+        with mlflow_runs.active(task.run):
+            run_study(task, partial(_tell, progress, number * task.spec.budget.trials, trials_of_all))
 
 
 def _tell(progress: pool.Progress | None, before: int, of_all: int, study: optuna.Study) -> None:
     if progress:
-        progress(before + len(studies.finished(study)), of_all)
+        progress(before + len(storage.finished(study)), of_all)
 
 
 def _result(task: Task) -> PartTrials:
-    study = studies.open_study(task.work.name)
-    found = PartTrials(task.part.name, task.part.test, studies.result(study, task.work.budget.trials, task.params))
-    return replace(found, validation=studies.validation(study, found.best.number))
+    study = storage.open_study(task.spec.name)
+    found = PartTrials(task.part.name, task.part.test, storage.result(study, task.spec.budget.trials, task.params))
+    return replace(found, validation=storage.validation(study, found.best.number))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lus import featureset, figures, folds, hashing, plots, studies, tracking, trials
+from lus import featureset, figures, folds, hashing, plots, storage, tracking, trials
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
@@ -227,14 +227,14 @@ class TrialRun:
         _log(self._run_id, metrics=[(name, float(value), 0) for name, value in values.items()])
 
 
-def settle(study: optuna.Study, search: SearchRun) -> None:
+def close_finished_runs(study: optuna.Study, search: SearchRun) -> None:
     """End the runs of trials that have ended, as what they ended as: this process's own, and those of the dead."""
     still = tracking.search(f"tags.`mlflow.parentRunId` = '{search.run_id}' and attributes.status = 'RUNNING'")
     by_number = {str(one.number): one for one in study.get_trials(deepcopy=False)} if still else {}
     for run in still:
         whose = run.data.tags[tracking.OWNER_TAG]
         trial = by_number.get(run.data.tags["lus.trial"])
-        if trial is not None and trial.user_attrs.get(studies.OWNER) != whose:
+        if trial is not None and trial.user_attrs.get(storage.OWNER) != whose:
             trial = None  # of a study in another storage, shown in the same place
         here = whose == tracking.owner() or tracking.alive(whose) is False
         if (trial is None or trial.state.is_finished()) if here else _abandoned(trial):
@@ -248,12 +248,12 @@ def _abandoned(trial: optuna.trial.FrozenTrial | None) -> bool:
     """
     if trial is None or not trial.state.is_finished():
         return False
-    seconds = studies.seconds_since_end(trial)
-    return seconds is None or seconds > studies.GRACE
+    seconds = storage.seconds_since_end(trial)
+    return seconds is None or seconds > storage.GRACE
 
 
 def _end(run: Run, trial: optuna.trial.FrozenTrial | None) -> None:
-    error = trial.user_attrs.get(studies.ERROR) if trial else None
+    error = trial.user_attrs.get(storage.ERROR) if trial else None
     killed = trial is None or (trial.state.name == "FAIL" and error is None)
     tags = {"state": "killed" if trial is None or killed else STATES[trial.state.name]}
     _log(run.info.run_id, tags=tracking.prefixed(tags | ({"error": error} if error else {})))
@@ -273,7 +273,7 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
 
     counts = dict.fromkeys(STATES.values(), 0)
     for one in study.get_trials(deepcopy=False):
-        if one.state.name in STATES and (one.state.name != "FAIL" or studies.ERROR in one.user_attrs):
+        if one.state.name in STATES and (one.state.name != "FAIL" or storage.ERROR in one.user_attrs):
             counts[STATES[one.state.name]] += 1
     values = {"best_loss": best.loss, "best_accuracy": best.accuracy, "best_trial": best.number}
     values |= {f"trials_{state}": count for state, count in counts.items()}
@@ -284,7 +284,7 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.study(study, f"{search.data.name} · {search.part.name}", folder / "study.html")
-        _pictures(search, studies.numbered(study, best.number), best, folder)
+        _pictures(search, storage.numbered(study, best.number), best, folder)
         mlflow.log_artifacts(str(folder), run_id=search.run_id)
         mlflow.log_artifact(str(written), run_id=search.run_id)
 

@@ -12,8 +12,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from lus import plots, runs, studies, tracking
-from lus.runs import SearchRun
+from lus import mlflow_runs, plots, storage, tracking
+from lus.mlflow_runs import SearchRun
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def gone() -> str:
 
 def _nested(parent: str, trial: int, owner: str) -> str:
     tags = {"mlflow.parentRunId": parent, "lus.trial": str(trial), tracking.OWNER_TAG: owner}
-    return runs._create(f"trial {trial}", tags)
+    return mlflow_runs._create(f"trial {trial}", tags)
 
 
 def _status(run_id: str) -> tuple[str, str | None]:
@@ -48,21 +48,21 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
         (elsewhere, "COMPLETE"),
     ):
         trial = study.ask()
-        trial.set_user_attr(studies.OWNER, owner)
+        trial.set_user_attr(storage.OWNER, owner)
         if state == "COMPLETE":
-            studies.write_end(trial)
+            storage.write_end(trial)
         if state != "RUNNING":
             study.tell(trial, 1.0 if state == "COMPLETE" else None, state=TrialState[state])
     failed = study.ask()
-    failed.set_user_attr(studies.OWNER, own)
-    failed.set_user_attr(studies.ERROR, "ValueError: no")
+    failed.set_user_attr(storage.OWNER, own)
+    failed.set_user_attr(storage.ERROR, "ValueError: no")
     study.tell(failed, state=TrialState.FAIL)
-    parent = runs._create("search", {})
-    of_trials = [_nested(parent, one.number, one.user_attrs[studies.OWNER]) for one in study.trials]
+    parent = mlflow_runs._create("search", {})
+    of_trials = [_nested(parent, one.number, one.user_attrs[storage.OWNER]) for one in study.trials]
     # Of a study in another storage that is shown in the same place: the same number, another trial.
     foreign, twin = _nested(parent, 99, elsewhere), _nested(parent, 0, elsewhere)
     orphan = _nested(parent, 0, gone)
-    runs.settle(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    mlflow_runs.close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
     assert [_status(run_id) for run_id in of_trials] == [
         ("FINISHED", "finished"),
         ("RUNNING", None),
@@ -83,30 +83,33 @@ def test_the_run_of_a_trial_of_another_machine_is_ended_for_it_by_the_time_that_
     elsewhere = f"elsewhere {os.getpid()} 1.00"
     study = optuna.create_study()
     now = datetime.now(UTC)
-    ends = {"just now": now, "long ago": now - timedelta(seconds=studies.GRACE + 1), "by others": None, "not yet": None}
+    ends = {"just now": now, "long ago": now - timedelta(seconds=storage.GRACE + 1), "by others": None, "not yet": None}
     with monkeypatch.context() as patch:
         patch.setenv("TZ", zone)  # that of the machine which tells Optuna
         time.tzset()
         for end, when in ends.items():
             trial = study.ask()
-            trial.set_user_attr(studies.OWNER, elsewhere)
+            trial.set_user_attr(storage.OWNER, elsewhere)
             if when is not None:
-                trial.set_user_attr(studies.ENDED, when.isoformat())
+                trial.set_user_attr(storage.ENDED, when.isoformat())
                 study.tell(trial, 1.0)
             elif end == "by others":
                 study.tell(trial, state=TrialState.FAIL)
     time.tzset()
-    parent = runs._create("search", {})
+    parent = mlflow_runs._create("search", {})
     of_trials = [_nested(parent, one.number, elsewhere) for one in study.trials]
-    runs.settle(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    mlflow_runs.close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
     found = dict(zip(ends, (_status(run_id)[0] for run_id in of_trials), strict=True))
     assert found == {"just now": "RUNNING", "long ago": "FINISHED", "by others": "KILLED", "not yet": "RUNNING"}
 
 
 def test_runs_of_processes_that_are_gone_end_as_killed(project: Path, gone: str) -> None:
     tracking.connect()
-    made = [runs._create("run", {tracking.OWNER_TAG: owner}) for owner in (gone, tracking.owner(), "elsewhere 1 1.00")]
-    assert tracking.bury() == 1
+    made = [
+        mlflow_runs._create("run", {tracking.OWNER_TAG: owner})
+        for owner in (gone, tracking.owner(), "elsewhere 1 1.00")
+    ]
+    assert tracking.kill_orphaned_runs() == 1
     assert [_status(run_id)[0] for run_id in made] == ["KILLED", "RUNNING", "RUNNING"]
 
 

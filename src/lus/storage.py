@@ -31,7 +31,7 @@ OWNER, ERROR, ENDED = "owner", "error", "ended"
 """Attributes of a trial: its process, what it raised, and when its process ended it, in UTC."""
 
 
-def storage() -> optuna.storages.RDBStorage:
+def get_storage() -> optuna.storages.RDBStorage:
     """`OPTUNA_STORAGE`, or a database beside the project's outputs.
 
     Raises:
@@ -76,7 +76,7 @@ def open_study(name: str) -> optuna.Study:
     """The study of that name, new or with the trials that it has."""
     import optuna
 
-    return optuna.create_study(study_name=name, storage=storage(), load_if_exists=True, pruner=pruner.make_pruner())
+    return optuna.create_study(study_name=name, storage=get_storage(), load_if_exists=True, pruner=pruner.make_pruner())
 
 
 def counting(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
@@ -94,7 +94,7 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return sorted(done, key=lambda one: int(one.user_attrs[NUMBER]))
 
 
-def bury(study: optuna.Study, seen: dict[int, float]) -> None:
+def fail_stale_trials(study: optuna.Study, seen: dict[int, float]) -> None:
     """End as failed the running trials whose process is gone: on this machine at once, elsewhere by their heartbeat.
 
     Args:

@@ -1,4 +1,4 @@
-"""Joining a study: any number of processes run its trials, until its budget is spent.
+"""A study's trials, run by any number of processes together until its budget is spent.
 
 A study is named for all that its results depend on. So a search that was ended goes on where it stopped, a larger
 budget adds trials, other machines join in, and whatever is changed begins a study of its own.
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lus import hashing, quiet, sampler, space, studies
+from lus import hashing, quiet, sampler, space, storage
 from lus.featureset import FeatureSet
 from lus.folds import Part
 from lus.heads import HeadParams
 from lus.objective import StudyData
 from lus.params import Search
-from lus.studies import ERROR, OWNER
+from lus.storage import ERROR, OWNER
 from lus.tracking import owner
 from lus.trials import NUMBER
 
@@ -46,7 +46,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Work:
+class StudySpec:
     """A study to be done.
 
     Attributes:
@@ -62,7 +62,7 @@ class Work:
     first: HeadParams | None
 
 
-def name_of(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
+def study_name(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
     """A study's name: feature set, part, and a digest of what its trials depend on.
 
     That is the features, labels and patients of the part's own clips, its inner folds, the search space, seed and first
@@ -101,41 +101,41 @@ class _NotNeeded(Exception):
     """A trial was begun that others had begun already: it ends without having done anything."""
 
 
-def join(work: Work, objective: Objective, settled: Callable[[optuna.Study], None]) -> None:
+def optimize(spec: StudySpec, objective: Objective, on_trial_end: Callable[[optuna.Study], None]) -> None:
     """Run trials of a study until it has its budget, together with whoever else works on it.
 
     Args:
-        work: the study.
+        spec: the study.
         objective: tries a head.
-        settled: called whenever a trial of this study may have ended.
+        on_trial_end: called whenever a trial of this study may have ended.
 
     Raises:
         RuntimeError: several trials in a row raised.
     """
-    study = studies.open_study(work.name)
+    study = storage.open_study(spec.name)
     started, failures = time.monotonic(), 0
     seen: dict[int, float] = {}
     while True:
-        studies.bury(study, seen)
-        settled(study)
-        done = studies.finished(study)
-        late = work.budget.seconds is not None and time.monotonic() - started > work.budget.seconds
-        if len(done) >= work.budget.trials or (late and any(one.state.name == "COMPLETE" for one in done)):
+        storage.fail_stale_trials(study, seen)
+        on_trial_end(study)
+        done = storage.finished(study)
+        late = spec.budget.seconds is not None and time.monotonic() - started > spec.budget.seconds
+        if len(done) >= spec.budget.trials or (late and any(one.state.name == "COMPLETE" for one in done)):
             return
         begun = _begun(study)
-        if len(begun) >= work.budget.trials or any(OWNER not in one.user_attrs for one in begun):
+        if len(begun) >= spec.budget.trials or any(OWNER not in one.user_attrs for one in begun):
             # Others are at the last ones, and may die; or one may have died as it began, and its number is free then.
             time.sleep(0.1)
             continue
-        _offer(study, work)
-        error = _one(study, work, objective)
-        settled(study)
+        _offer(study, spec)
+        error = _run_trial(study, spec, objective)
+        on_trial_end(study)
         failures = failures + 1 if error else 0
         if failures == MAX_FAILURES:
-            raise RuntimeError(f"{MAX_FAILURES} trials of {work.name} in a row failed, the last one with: {error}")
+            raise RuntimeError(f"{MAX_FAILURES} trials of {spec.name} in a row failed, the last one with: {error}")
 
 
-def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
+def _run_trial(study: optuna.Study, spec: StudySpec, objective: Objective) -> str:
     """Run one trial; returns what it raised, or nothing."""
     import optuna
 
@@ -145,47 +145,47 @@ def _one(study: optuna.Study, work: Work, objective: Objective) -> str:
         nonlocal raised, number
         number = trial.number
         trial.set_user_attr(OWNER, owner())
-        place = _claim(study, trial, work.budget.trials)
-        trial.set_user_attr(NUMBER, place)
+        in_search = _assign_number(study, trial, spec.budget.trials)
+        trial.set_user_attr(NUMBER, in_search)
         # Optuna draws when it is asked for the first value: the sampler for this number is in time.
-        study.sampler = sampler.make_sampler(work.space.seed, work.part, place)
+        study.sampler = sampler.make_sampler(spec.space.seed, spec.part, in_search)
         try:
-            loss = objective(trial, space.suggest(trial, work.space))
+            loss = objective(trial, space.suggest(trial, spec.space))
         except Exception as error:
             if not isinstance(error, optuna.TrialPruned):
                 raised = f"{type(error).__name__}: {error}"
                 trial.set_user_attr(ERROR, raised[:2000])
-            studies.write_end(trial)
+            storage.write_end(trial)
             raise
-        studies.write_end(trial)
+        storage.write_end(trial)
         return loss
 
     try:
         with quiet.optuna_experiments():
             study.optimize(run, n_trials=1, catch=(Exception,))
     except Exception:
-        if not _buried(study, number):
+        if not _ended_by_others(study, number):
             raise
         return ""
     return raised
 
 
-def _buried(study: optuna.Study, number: int) -> bool:
+def _ended_by_others(study: optuna.Study, number: int) -> bool:
     """Whether others took this process for dead and ended its trial, as after a long sleep: it is then tried anew."""
     found = [one for one in study.get_trials(deepcopy=False) if one.number == number]
     return any(one.state.name == "FAIL" and ERROR not in one.user_attrs for one in found)
 
 
-def _offer(study: optuna.Study, work: Work) -> None:
+def _offer(study: optuna.Study, spec: StudySpec) -> None:
     """Put the first head in the queue, unless it is there or was tried."""
-    if work.first is None:
+    if spec.first is None:
         return
-    wanted = space.as_suggestion(work.first)
-    if not any(one.system_attrs.get("fixed_params") == wanted for one in studies.counting(study)):
+    wanted = space.as_suggestion(spec.first)
+    if not any(one.system_attrs.get("fixed_params") == wanted for one in storage.counting(study)):
         study.enqueue_trial(wanted)
 
 
-def _claim(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
+def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
     """The number in the search of a trial that was begun.
 
     Optuna's own numbers are given out one by one, whoever asks, and so say who was first.
@@ -193,18 +193,18 @@ def _claim(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
     Raises:
         _NotNeeded: the budget, or the head to be tried first, was taken by trials that were begun before.
     """
-    counting = studies.counting(study)
+    counting = storage.counting(study)
     earlier = [one for one in counting if one.number < trial.number]
     fixed = next(one for one in counting if one.number == trial.number).system_attrs.get("fixed_params")
     twice = fixed is not None and any(one.system_attrs.get("fixed_params") == fixed for one in earlier)
     if twice or len([one for one in earlier if ERROR not in one.user_attrs]) >= budget:
         raise _NotNeeded
     taken = {one.user_attrs[NUMBER] for one in counting if NUMBER in one.user_attrs}
-    unplaced = sum(NUMBER not in one.user_attrs for one in earlier)
-    free = (place for place in range(len(taken) + unplaced + 1) if place not in taken)
-    return [*free][unplaced]
+    unnumbered = sum(NUMBER not in one.user_attrs for one in earlier)
+    free = (number for number in range(len(taken) + unnumbered + 1) if number not in taken)
+    return [*free][unnumbered]
 
 
 def _begun(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that count for the budget, or may."""
-    return [one for one in studies.counting(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs]
+    return [one for one in storage.counting(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs]

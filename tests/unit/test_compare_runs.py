@@ -6,7 +6,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from lus import compare, show, tracking
+from lus import compare_runs, show, tracking
 from lus.errors import BadInput
 
 PARAMS = {"units": 8, "dropout": 0.1, "dense": [4], "optimiser": "adam", "learning_rate": 0.001, "batch": 8}
@@ -36,7 +36,7 @@ def test_the_best_finished_trial_of_each_feature_sets_newest_search_is_shown(
     first = _search("aaa-20", [0.9, 0.5, 0.1])
     second = _search("bbb-5", [0.4, 0.6, 0.2])
     _search("bbb-5", [0.001, 0.002, 0.003], part="fold-0")
-    found = compare.best()
+    found = compare_runs.best()
     assert [one.run_id for one in found] == [second[0], first[1]]
     show.best_table(found)
     printed = capsys.readouterr().out
@@ -48,17 +48,17 @@ def test_the_best_finished_trial_of_each_feature_sets_newest_search_is_shown(
 
 def test_without_a_name_the_three_best_trials_of_the_newest_search_are_compared(project: Path) -> None:
     with pytest.raises(BadInput, match="no finished search"):
-        compare.leading()
+        compare_runs.leading()
     _search("aaa-20", [0.01, 0.02, 0.03])
     first, second, third, *_ = _search("bbb-5", [0.5, 0.4, 0.7, 0.9, 0.1])
     _search("bbb-5", [0.001, 0.002, 0.003], part="fold-0")
-    assert [one.run_id for one in compare.leading()] == [second, first, third]
+    assert [one.run_id for one in compare_runs.leading()] == [second, first, third]
 
 
 def test_runs_are_found_by_id_by_the_beginning_of_it_and_by_name(project: Path) -> None:
     tracking.connect()
     first, second, _ = _search("aaa-20", [0.9, float("inf"), 0.1])
-    named = compare.runs([first, second[:12], "all 00: aaa-20", "all 02", "search aaa-20"])
+    named = compare_runs.runs([first, second[:12], "all 00: aaa-20", "all 02", "search aaa-20"])
     assert [one.run_id for one in named[:3]] == [first, second, first]
     assert [one.name for one in named[3:]] == ["all 02: aaa-20", "search aaa-20"]
     assert named[0].about == {
@@ -77,22 +77,22 @@ def test_what_differs_stands_apart_from_what_is_shared(
     monkeypatch.setenv("COLUMNS", "200")
     tracking.connect()
     first, second, _ = _search("aaa-20", [0.9, float("inf"), 0.1])
-    show.runs_table(compare.runs([first, second]))
+    show.runs_table(compare_runs.runs([first, second]))
     differs, shared = capsys.readouterr().out.split("What they share")
     assert "metrics.loss" in differs
     assert "params.number" in differs
     assert "params.units" not in differs
     assert "params.units" in shared
-    show.runs_json(compare.runs([second]))
+    show.runs_json(compare_runs.runs([second]))
     assert json.loads(capsys.readouterr().out)[0]["metrics"]["loss"] is None
 
 
 def test_a_name_that_fits_no_run_or_several_is_refused(project: Path) -> None:
     tracking.connect()
     with pytest.raises(BadInput, match="no finished search in MLflow; `dvc repro search` makes one"):
-        compare.best()
+        compare_runs.best()
     _search("aaa-20", [0.9, 0.2])
     with pytest.raises(BadInput, match=r"'nothing' is no run of this project; `lus best`"):
-        compare.runs(["nothing"])
+        compare_runs.runs(["nothing"])
     with pytest.raises(BadInput, match=r"'all 0' fits 2 runs: .* give the beginning of one's id"):
-        compare.runs(["all 0"])
+        compare_runs.runs(["all 0"])

@@ -15,11 +15,11 @@ import optuna
 import pandas as pd
 import pytest
 
-from lus import cohort, joining, params, space, studies, tracking, trials
+from lus import cohort, optimize, params, space, storage, tracking, trials
 from lus.errors import BadInput
 from lus.featureset import Info
 from lus.heads import HeadParams
-from lus.joining import Budget, Work
+from lus.optimize import Budget, StudySpec
 from lus.pruner import PruningReporter
 from tests.conftest import ROOT
 from tests.features import write_features
@@ -32,12 +32,12 @@ def _loss(trial: optuna.Trial, head: HeadParams) -> float:
     return abs(math.log(head.learning_rate / 0.001)) + head.dropout + head.units / 1024
 
 
-def _work(trials: int, seconds: float | None = None) -> Work:
-    return Work("study", "all", Budget(trials, seconds), SPACE, PUBLISHED)
+def _spec(trials: int, seconds: float | None = None) -> StudySpec:
+    return StudySpec("study", "all", Budget(trials, seconds), SPACE, PUBLISHED)
 
 
 def _heads(study: optuna.Study) -> list[HeadParams]:
-    return [space.suggest(one, SPACE) for one in studies.finished(study)]
+    return [space.suggest(one, SPACE) for one in storage.finished(study)]
 
 
 def _ignore(study: optuna.Study) -> None:
@@ -47,15 +47,15 @@ def _ignore(study: optuna.Study) -> None:
 def test_the_published_head_lies_in_the_space_and_is_tried_first(project: Path) -> None:
     assert space.fits(PUBLISHED, SPACE)
     assert not space.fits(PUBLISHED, SPACE.model_copy(update={"units": (64,)}))
-    joining.join(_work(3), _loss, _ignore)
-    assert _heads(studies.open_study("study"))[0] == PUBLISHED
+    optimize.optimize(_spec(3), _loss, _ignore)
+    assert _heads(storage.open_study("study"))[0] == PUBLISHED
 
 
 def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    joining.join(_work(16), _loss, _ignore)
-    unbroken = _heads(studies.open_study("study"))
+    optimize.optimize(_spec(16), _loss, _ignore)
+    unbroken = _heads(storage.open_study("study"))
     assert len(set(unbroken)) == 16
     monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/other.db")
     calls = 0
@@ -69,15 +69,15 @@ def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
 
     for _ in range(20):
         try:
-            joining.join(_work(16), interrupted, _ignore)
+            optimize.optimize(_spec(16), interrupted, _ignore)
         except KeyboardInterrupt:
             continue
         break
-    assert _heads(studies.open_study("study")) == unbroken
+    assert _heads(storage.open_study("study")) == unbroken
 
 
 def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(project: Path) -> None:
-    study = studies.open_study("study")
+    study = storage.open_study("study")
     gone = subprocess.run(
         [sys.executable, "-c", "from lus import tracking; print(tracking.owner())"],
         capture_output=True,
@@ -86,27 +86,27 @@ def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(proj
     ).stdout.strip()
     for whose in (gone, tracking.owner(), f"elsewhere {os.getpid()} 1.0"):
         study._thread_local.in_optimize_loop = True
-        study.ask().set_user_attr(studies.OWNER, whose)
-    studies.bury(study, {})
+        study.ask().set_user_attr(storage.OWNER, whose)
+    storage.fail_stale_trials(study, {})
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "RUNNING", "RUNNING"]
 
 
 def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the_next(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studies, "STARTING", 0.5)
-    study = studies.open_study("study")
+    monkeypatch.setattr(storage, "STARTING", 0.5)
+    study = storage.open_study("study")
     study._thread_local.in_optimize_loop = True
     study.ask()
-    joining.join(_work(3), _loss, _ignore)
+    optimize.optimize(_spec(3), _loss, _ignore)
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[trials.NUMBER] for one in studies.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in storage.finished(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
 
 
 BEGIN = """
-from lus import studies
-study = studies.open_study("study")
+from lus import storage
+study = storage.open_study("study")
 study._thread_local.in_optimize_loop = True
 study.ask()
 """
@@ -116,15 +116,15 @@ study.ask()
 def test_a_trial_that_a_machine_in_another_time_zone_has_just_begun_is_left_alone(
     project: Path, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = studies.open_study("study")
+    study = storage.open_study("study")
     subprocess.run([sys.executable, "-c", BEGIN], check=True, env=os.environ | {"TZ": zone})
-    monkeypatch.setattr(studies, "STARTING", 0.5)
+    monkeypatch.setattr(storage, "STARTING", 0.5)
     seen: dict[int, float] = {}
-    studies.bury(study, seen)
-    studies.bury(study, seen)
+    storage.fail_stale_trials(study, seen)
+    storage.fail_stale_trials(study, seen)
     assert [one.state.name for one in study.get_trials()] == ["RUNNING"]
     time.sleep(0.6)
-    studies.bury(study, seen)
+    storage.fail_stale_trials(study, seen)
     assert [one.state.name for one in study.get_trials()] == ["FAIL"]
 
 
@@ -134,27 +134,27 @@ def test_a_trial_that_others_ended_as_that_of_the_dead_does_not_count_and_the_se
 ) -> None:
     def objective(trial: optuna.Trial, head: HeadParams) -> float:
         if trial.number == 1:  # as when this machine has slept for longer than others wait
-            studies.open_study("study").tell(trial.number, state=optuna.trial.TrialState.FAIL)
+            storage.open_study("study").tell(trial.number, state=optuna.trial.TrialState.FAIL)
             if tells_more:
                 trial.set_user_attr(trials.CURVES, [])
         return _loss(trial, head)
 
-    joining.join(_work(3), objective, _ignore)
-    study = studies.open_study("study")
+    optimize.optimize(_spec(3), objective, _ignore)
+    study = storage.open_study("study")
     assert [one.state.name for one in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[trials.NUMBER] for one in studies.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in storage.finished(study)] == [0, 1, 2]
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
-    joining.join(_work(50, seconds=1e-6), _loss, _ignore)
-    assert len(studies.finished(studies.open_study("study"))) == 1
+    optimize.optimize(_spec(50, seconds=1e-6), _loss, _ignore)
+    assert len(storage.finished(storage.open_study("study"))) == 1
 
 
 def test_a_storage_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for address in ("postgresql://lus@127.0.0.1:1/none", "nonsense://x", "no address"):
         monkeypatch.setenv("OPTUNA_STORAGE", address)
         with pytest.raises(BadInput, match=r"Optuna's storage cannot be used .*; name another in OPTUNA_STORAGE"):
-            studies.storage()
+            storage.get_storage()
 
 
 class _Trial:
@@ -198,22 +198,22 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
             course.fold(loss)
         return loss
 
-    joining.join(_work(6), objective, _ignore)
-    done = studies.finished(studies.open_study("study"))
+    optimize.optimize(_spec(6), objective, _ignore)
+    done = storage.finished(storage.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds
-    assert [0 <= (studies.seconds_since_end(one) or -1) < 60 for one in done] == [True] * 6
+    assert [0 <= (storage.seconds_since_end(one) or -1) < 60 for one in done] == [True] * 6
 
 
 NAME = """
 import sys
 from pathlib import Path
-from lus import featureset, joining, params
+from lus import featureset, optimize, params
 from lus.stages import search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
 section = params.load(Path(sys.argv[2])).search
-print(joining.name_of(data, part, search.study_data(data, part), section, None))
+print(optimize.study_name(data, part, search.study_data(data, part), section, None))
 """
 
 
@@ -248,7 +248,7 @@ def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of
         names[file] = _study_name_after(code / "lus" / file, "CHANGED = True", features, code)
         # What is only worded otherwise tries no head otherwise.
         assert _study_name_after(code / "lus" / file, '"""Words."""  # and others', features, code) == before
-    for file in ("stages/search.py", "joining.py", "studies.py", "runs.py", "trials_file.py"):
+    for file in ("stages/search.py", "optimize.py", "storage.py", "mlflow_runs.py", "trials_file.py"):
         assert _study_name_after(code / "lus" / file, "CHANGED = True", features, code) == before
     (libraries / "tensorflow_cpu-99.0.dist-info").mkdir(parents=True)
     (libraries / "tensorflow_cpu-99.0.dist-info/METADATA").write_text("Name: tensorflow-cpu\nVersion: 99.0\n")
