@@ -69,10 +69,11 @@ bench: $(READY) ## time the parts, side by side with the plain way
 	python benchmarks/checks.py
 	python benchmarks/search.py
 
-lint: $(READY) ## check format, style, types, and what is unsafe in the workflows
+lint: $(READY) ## check format, style, types, the rooms, and what is unsafe in the workflows
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports --no-logo
 	zizmor --offline --quiet .github
 
 docs: $(READY) ## write the made parts of the documents, and the pages in build/site (a dead link is an error)

@@ -20,7 +20,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lus import checks, clip, leaks, measures, params, phantom, survey
+from lus import phantom
+from lus.checks import leaks, measures, rules, survey
+from lus.clips import decode
+from lus.common import params
 
 LENGTH, SIZE = 20, 299
 PARTS = (
@@ -50,7 +53,7 @@ def main() -> None:
 def compare(paths: list[Path], rounds: int) -> None:
     """Time the parts over all clips, in turn, and print medians over the rounds and their share of decoding."""
     limits = params.load().limits
-    counts = {path: clip.inspect(path, limits) for path in paths}
+    counts = {path: decode.inspect(path, limits) for path in paths}
     totals = [
         [sum(column) for column in zip(*(one(path, info, limits) for path, info in counts.items()), strict=True)]
         for _ in range(rounds)
@@ -64,21 +67,21 @@ def compare(paths: list[Path], rounds: int) -> None:
         print(f"{name:30} {seconds:8.2f}  {seconds / medians['decoding']:6.1%}")
 
 
-def one(path: Path, info: clip.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float, float]:
+def one(path: Path, info: decode.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float, float]:
     """Seconds for one clip of each of the parts."""
-    indices = clip.sample_indices(info.frames, LENGTH)
+    indices = decode.sample_indices(info.frames, LENGTH)
     times = [time.perf_counter()]
     _read(path, indices, info.frames, skip=True)
     times.append(time.perf_counter())
     everything = _read(path, indices, info.frames, skip=False)
     times.append(time.perf_counter())
-    thumbnails = np.stack([clip.thumbnail(frame) for frame in everything])
+    thumbnails = np.stack([decode.thumbnail(frame) for frame in everything])
     times.append(time.perf_counter())
-    sample = clip.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
+    sample = decode.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
     begun = time.perf_counter()
     frames = measures.of_frames(sample.frames)
-    values = measures.of_clip(sample, frames, checks.blank(frames, limits))
-    checks.findings(values, checks.rules(limits, LENGTH))
+    values = measures.of_clip(sample, frames, rules.blank(frames, limits))
+    rules.findings(values, rules.rules(limits, LENGTH))
     measuring = time.perf_counter() - begun
     begun = time.perf_counter()
     leaks.fingerprint(sample.frames)

@@ -25,17 +25,19 @@ from typing import NamedTuple, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from lus import quiet
+from lus.common import quiet
 
 quiet.import_tensorflow()
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from lus import backbones, engines, featureset, frameset, params  # noqa: E402
-from lus.engines import Run  # noqa: E402
-from lus.errors import BadInput  # noqa: E402
-from lus.frameset import FrameSet  # noqa: E402
-from lus.stages import features as stage  # noqa: E402
+from lus.clips import frameset
+from lus.clips.frameset import FrameSet
+from lus.common import params
+from lus.common.errors import BadInput
+from lus.features import backbones, featureset, openvino
+from lus.features.openvino import Run
+from lus.stages import features as stage
 
 SECTION = params.load(Path(__file__).parent.parent / "params.yaml").features.model_copy(
     update={"weights": "random", "seen": None}
@@ -93,7 +95,7 @@ def print_parity(name: str, sampled: FrameSet, length: int) -> None:
     print(f"{name} keras: {clip['keras']}; built in {built.cpu:.0f} s of processors; load {os.getloadavg()[0]:.1f}")
     print(f"{name} keras: one clip less to learn from changes {one_clip_less(found['keras'], shown):.1f} predictions")
     for key in ENGINES:
-        parity = engines.parity(found["keras"], found[key], shown.labels, shown.clips)
+        parity = openvino.parity(found["keras"], found[key], shown.labels, shown.clips)
         ratio = medians["keras"].wall / medians[key].wall
         print(f"{name} {key} {'holds' if parity.holds else 'refused'}: {parity}; {clip[key]}; {ratio:.1f} times keras")
 
@@ -104,11 +106,11 @@ def one_clip_less(features: np.ndarray, shown: stage.ParitySample) -> float:
     So many change between two cohorts that are all but the same; what an engine changes is to be seen beside it.
     """
     changed = []
-    for tested in engines.halves(shown.labels, shown.clips):
-        called = engines.linear_head(features[~tested], shown.labels[~tested])(features[tested])
+    for tested in openvino.halves(shown.labels, shown.clips):
+        called = openvino.linear_head(features[~tested], shown.labels[~tested])(features[tested])
         for clip in np.unique(shown.clips[~tested]):
             known = ~tested & (shown.clips != clip)
-            less = engines.linear_head(features[known], shown.labels[known])(features[tested])
+            less = openvino.linear_head(features[known], shown.labels[known])(features[tested])
             changed.append((less != called).mean())
     return float(np.mean(changed)) * len(features)
 
@@ -124,8 +126,8 @@ def runs_of(name: str, size: int) -> dict[str, Run]:
     seen = backbones.seen_by(name, size, None)
     model = backbones.build(name, size, "random", seen=seen, seed=SECTION.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        engines.save(model, Path(scratch) / "cnn.xml")
-        compiled = {one: engines.load(Path(scratch) / "cnn.xml", one) for one in ENGINES}
+        openvino.save(model, Path(scratch) / "cnn.xml")
+        compiled = {one: openvino.load(Path(scratch) / "cnn.xml", one) for one in ENGINES}
     # `load` gives a tuple of what the model gives, which is one thing here.
     return {"keras": backbones.traced(model)} | {
         key: lambda frames, run=run: run(frames)[0] for key, run in compiled.items()

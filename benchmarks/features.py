@@ -28,18 +28,23 @@ from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from lus import quiet
+from lus.common import quiet
 
 quiet.import_tensorflow()
 
-import cv2  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import cv2
+import keras
+import numpy as np
+import pandas as pd
 
-from lus import backbones, clip, cohort, engines, frameset, params, phantom, survey  # noqa: E402
-from lus.frameset import FrameSet  # noqa: E402
-from lus.stages import features as stage  # noqa: E402
+from lus import phantom
+from lus.checks import survey
+from lus.clips import cohort, frameset
+from lus.clips import decode as clip
+from lus.clips.frameset import FrameSet
+from lus.common import params
+from lus.features import backbones, openvino
+from lus.stages import features as stage
 
 SIZE, LENGTH, BATCH = 299, 20, 20
 GFLOP = 16.8
@@ -96,8 +101,8 @@ def decode(path: Path) -> np.ndarray:
 def road(name: str, model: keras.Model) -> Road:
     if name == ROADS[0]:
         return lambda path: obvious(path, model)
-    engine = engines.exact(name)
-    run = backbones.traced(model) if engine == "keras" else engines.openvino(model, engine)
+    engine = openvino.exact(name)
+    run = backbones.traced(model) if engine == "keras" else openvino.openvino(model, engine)
     return lambda path: next(backbones.features(run, [decode(path)], BATCH))
 
 
@@ -133,11 +138,11 @@ def compare_features(paths: list[Path], roads: dict[str, Road]) -> str:
     plain, on_keras, on_openvino = (np.concatenate([one(path) for path in paths]) for one in roads.values())
     if np.abs(plain - on_keras).max() > 1e-5 * np.abs(plain).max():
         raise SystemExit(f"the features on keras differ by {np.abs(plain - on_keras).max():.2g}")
-    engine = engines.exact("openvino")
+    engine = openvino.exact("openvino")
     # Files have no labels: the linear head tells the clips apart, by every second frame, and is asked for the others.
     shown = np.repeat(np.arange(len(paths)), LENGTH)
-    found = engines.parity(plain, on_openvino, shown, 2 * shown + np.arange(len(shown)) % 2)
-    engines.refuse_difference(found, "xception", engine)
+    found = openvino.parity(plain, on_openvino, shown, 2 * shown + np.arange(len(shown)) % 2)
+    openvino.refuse_difference(found, "xception", engine)
     return f"{engine} against keras: {found}"
 
 

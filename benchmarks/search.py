@@ -31,26 +31,18 @@ import optuna
 import pandas as pd
 
 from features import matrix_rate
-from lus import (
-    featureset,
-    folds,
-    heads,
-    loop,
-    mlflow_runs,
-    optimize,
-    params,
-    protocols,
-    pruner,
-    space,
-    storage,
-    tracking,
-    training,
-)
-from lus.featureset import FeatureSet, Info
-from lus.folds import Part
-from lus.heads import HeadParams
-from lus.params import Search
+from lus.common import params
+from lus.common.params import Search
+from lus.features import featureset
+from lus.features.featureset import FeatureSet, Info
+from lus.heads import model as heads
+from lus.heads import train_step, training
+from lus.heads.model import HeadParams
+from lus.search import mlflow_runs, optimize, pruner, space, storage
+from lus.splits import folds, protocols
+from lus.splits.folds import Part
 from lus.stages import search
+from lus.tracking import client
 
 FOLDS, LENGTH, DIM = 5, 20, 2048
 ALL = params.load(Path(__file__).parent.parent / "params.yaml")
@@ -160,7 +152,7 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, head = compiled(heads.PUBLISHED, features, labels), loop.get_loop(2, "adam")
+    model, head = compiled(heads.PUBLISHED, features, labels), train_step.get_loop(2, "adam")
     head.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
     inputs = training.standardise(features, *heads.feature_moments(features))
     ways: tuple[Callable[[], object], ...] = (
@@ -185,7 +177,7 @@ def compare(data: FeatureSet, trials: int, epochs: int) -> None:
     part = Part("all", rows, rows[:0], tuple(folds.by_patient(targets, patients, FOLDS, 1, names)))
     tried = draw(trials, section)
     os.chdir(data.folder)
-    tracking.connect()
+    client.connect()
     pruner.make_pruner = optuna.pruners.NopPruner
     ways = {"obvious": (obvious, 1), "first": (ours, 1), "second": (ours, 2)}
     taken: dict[str, list[float]] = {name: [] for name in ways}

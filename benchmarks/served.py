@@ -95,7 +95,7 @@ def service(port: int) -> list[str]:
 
 def clips(folder: Path, count: int) -> list[Path]:
     """Some clips of a folder."""
-    from lus import survey
+    from lus.checks import survey
 
     found = survey.clips_of([folder])
     return found[:: max(1, len(found) // count)][:count]

@@ -25,8 +25,9 @@ import httpx
 import numpy as np
 from served import clips, free_port, program, running, service
 
-from lus import checks, tracking
-from lus.compiled import CompiledClassifier
+from lus.checks import rules
+from lus.inference.compiled import CompiledClassifier
+from lus.tracking import client as tracking
 
 SERVED = Path("build/served")
 
@@ -78,14 +79,14 @@ def main() -> None:
 
     def bare(number: int) -> tuple[float, float]:
         started = time.perf_counter()
-        examined = checks.examine(found[number % len(found)], [metadata.length], metadata.size, metadata.limits)
+        examined = rules.examine(found[number % len(found)], [metadata.length], metadata.size, metadata.limits)
         answer = made.probabilities(examined.sample.frames[None])[0]
         return time.perf_counter() - started, float(answer.max())
 
     files = [one.read_bytes() for one in found]
     bodies = []
     for one in found[:4]:
-        frames = checks.examine(one, [metadata.length], metadata.size, metadata.limits).sample.frames
+        frames = rules.examine(one, [metadata.length], metadata.size, metadata.limits).sample.frames
         bodies.append(json.dumps({"inputs": frames[None].tolist()}).encode())
     ports = free_port(), free_port()
     mlflow = [program("mlflow"), "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]

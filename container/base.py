@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from container.engine import SCRATCH, Engine, last_line
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 IMAGE = "docker.io/library/python:3.11-slim"
 """What BentoML's Dockerfile begins with, in full."""

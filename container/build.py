@@ -14,8 +14,8 @@ from pathlib import Path
 
 from container import base, engine, indexes
 from container.engine import HARDENED, LATEST, NAME, ROOT, SCRATCH, Engine
-from lus import progress
-from lus.errors import BadInput
+from lus.common import progress
+from lus.common.errors import BadInput
 
 PACKAGED = Path("build/package.json")
 BENTO_IMAGE = f"{NAME}:bento"

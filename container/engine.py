@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 ROOT = Path(__file__).parent.parent
 SCRATCH = ROOT / ".container"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 Addresses = tuple[str, tuple[str, ...]]
 """The default index (empty: PyPI) and further ones."""

@@ -10,7 +10,7 @@ from typing import IO
 
 from container import indexes
 from container.engine import Engine
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 BLOCK = 1 << 20
 GZIP = b"\x1f\x8b"

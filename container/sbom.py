@@ -22,7 +22,7 @@ from packageurl import PackageURL
 
 from container import engine
 from container.engine import HARDENED, LATEST, NAME, PYTHON, VERSION, Engine
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ import httpx
 
 from container import engine, layers
 from container.engine import HARDENED, LATEST, MEMORY, PROCESSES, PYTHON, REVISION, VERSION, Engine
-from lus import progress
-from lus.classifier import Prediction
-from lus.errors import BadInput
+from lus.common import progress
+from lus.common.errors import BadInput
+from lus.inference.classifier import Prediction
 
 MAX_SIZE = 900e6
 """Bytes of the image."""
@@ -125,7 +125,7 @@ def start(seconds: float, own: float, others: float, limit: float) -> Check:
 
 
 def _clips(folder: Path) -> list[Path]:
-    from lus import survey
+    from lus.checks import survey
 
     found = survey.clips_of([folder])
     return found[:: max(1, len(found) // CLIPS)][:CLIPS]
@@ -250,12 +250,13 @@ def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Pr
 
 def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
     """What the registered version of which the image is says of the clips."""
-    from lus import params, quiet, registry
+    from lus.common import params, quiet
+    from lus.registry import models
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = registry.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
-    with registry.load(version) as classifier:
+    version = models.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
+    with models.load(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 
 

@@ -11,17 +11,18 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lus import params
+from lus.common import params
 
 ROOT = Path(__file__).parent.parent
-LAYERS_FILE = ROOT / "tests/unit/test_project.py"
-FOUND_NO_DESCRIPTION = "has no description in src/lus/params.py"
+PROJECT_FILE = ROOT / "pyproject.toml"
+FOUND_NO_DESCRIPTION = "has no description in src/lus/common/params.py"
 
 
 def parameters(file: Path) -> str:
@@ -32,7 +33,7 @@ def parameters(file: Path) -> str:
         "# Parameters",
         "",
         "Every parameter of `params.yaml`, section by section, with the value that the file has. Made by `make docs`",
-        "from `src/lus/params.py`, which reads the file and refuses what is not as it stands here. `dvc repro`",
+        "from `src/lus/common/params.py`, which reads the file and refuses what is not as it stands here. `dvc repro`",
         "rebuilds what depends on a changed one; `lus use` sets the four that say which clips, weights and protocol.",
     ]
     for section, reference in schema["properties"].items():
@@ -89,25 +90,32 @@ def _bounds(part: dict[str, Any]) -> str:
     return f" ({', '.join(bounds)})" if bounds else ""
 
 
-def modules() -> str:
-    """A table of the modules, from the top layer down, with the first sentence of each docstring."""
-    rows = ["| layer | module | what it is for |", "|---|---|---|"]
-    for level, names in enumerate(_layers(), 1):
-        for name in sorted(names):
-            place = ROOT / "src/lus" / name
-            files = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-            for file in files:
-                shown = file.relative_to(ROOT / "src/lus").as_posix().removesuffix("__init__.py")
-                rows.append(f"| {level} | `{shown}` | {_purpose(file)} |")
+def rooms() -> str:
+    """The map: a line a room, from the top floor down, with the first sentence of its docstring."""
+    rows = ["| floor | room | what it is for |", "|---|---|---|"]
+    floors = _floors()
+    for level, names in enumerate(floors):
+        for name in names:
+            rows.append(f"| {len(floors) - level} | `{name}/` | {_purpose(ROOT / 'src/lus' / name / '__init__.py')} |")
     return "\n".join(rows)
 
 
-def _layers() -> list[set[str]]:
-    for node in ast.parse(LAYERS_FILE.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "LAYERS":
-            found: list[set[str]] = ast.literal_eval(node.value)
-            return found
-    sys.exit(f"{LAYERS_FILE}: no LAYERS found; the list of the modules' layers is expected there")
+def modules() -> str:
+    """A table of the modules, room by room, with the first sentence of each docstring."""
+    rows = ["| module | what it is for |", "|---|---|"]
+    for name in [name for names in _floors() for name in names]:
+        for file in sorted((ROOT / "src/lus" / name).rglob("*.py")):
+            if file.name != "__init__.py" or file.parent.name != name:
+                shown = file.relative_to(ROOT / "src/lus").as_posix().removesuffix("__init__.py")
+                rows.append(f"| `{shown}` | {_purpose(file)} |")
+    return "\n".join(rows)
+
+
+def _floors() -> list[list[str]]:
+    """The rooms of each floor, from the top down, as the contract of import-linter has them."""
+    contracts = tomllib.loads(PROJECT_FILE.read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(one["layers"] for one in contracts if one["type"] == "layers")
+    return [[name.strip() for name in floor.split("|")] for floor in layers]
 
 
 def _purpose(file: Path) -> str:
@@ -164,7 +172,7 @@ def documents(file: Path = ROOT / "params.yaml") -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs/parameters.md", parameters(file)
     yield (
         ROOT / "docs/architecture.md",
-        _with_parts(ROOT / "docs/architecture.md", {"pipeline": drawn, "modules": modules()}),
+        _with_parts(ROOT / "docs/architecture.md", {"pipeline": drawn, "rooms": rooms(), "modules": modules()}),
     )
     yield ROOT / "README.md", _with_parts(ROOT / "README.md", {"pipeline": drawn})
 

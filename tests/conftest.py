@@ -101,3 +101,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Pat
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def searched(project: Path) -> Path:
+    """The folder of a project's results, with a feature set and its search."""
+    from tests.small_runs import feature_set, run_search  # MLflow with it
+
+    build = project / "build"
+    feature_set(build)
+    run_search(build)
+    return build

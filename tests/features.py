@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lus import featureset
-from lus.featureset import Info
+from lus.features import featureset
+from lus.features.featureset import Info
 
 
 def write_features(folder: Path, features: np.ndarray, clips: pd.DataFrame, info: Info) -> None:

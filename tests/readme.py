@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from lus import layouts
+from lus.clips import layouts
 from tests.conftest import ROOT
 from tests.servers import end, make_database, mlflow_server, postgres, wait_until_ready
 
@@ -137,7 +137,7 @@ class Reader:
         """The command as it is run here, where that is not as it stands."""
         if command == "make test":
             # All tests would begin with this one.
-            return "make test ARGS=tests/unit/test_folds.py"
+            return "make test ARGS=tests/splits/test_folds.py"
         if command.startswith("docker run"):
             # The engine of this machine, with what it needs here.
             shown = "from container import engine; found = engine.choose(); print(found.shown('run', *found.running))"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lus import metadata
-from lus.metadata import NEUTRAL_LIMITS, SCHEMA
-from lus.params import Limits
+from lus.common.params import Limits
+from lus.inference import metadata
+from lus.inference.metadata import NEUTRAL_LIMITS, SCHEMA
 
 NEXT = SCHEMA + 1
 

@@ -22,7 +22,7 @@ import psutil
 import psycopg
 import pytest
 
-from lus import doctor
+from lus.cli import doctor
 
 POSTGRES = sorted(doctor.POSTGRES.glob("*/bin"))
 

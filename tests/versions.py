@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import heads, keras_model, params, registry, tracking
-from lus.heads import HeadParams
-from lus.metadata import ModelMetadata
+from lus.common import params
+from lus.heads import model as heads
+from lus.heads.model import HeadParams
+from lus.inference import keras_model
+from lus.inference.metadata import ModelMetadata
+from lus.registry import models
+from lus.tracking import client
 from tests.conftest import ROOT, draw_frames
 
 NAME = "lus-classifier"
@@ -89,16 +93,16 @@ def add(
     import mlflow
 
     limits = params.load(ROOT / "params.yaml").limits
-    metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", tracking.lineage({}))
+    metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", client.lineage({}))
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
     tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | metadata.lineage
-    tracking.connect()
-    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=tracking.prefixed({"kind": "evaluation"})):
+    client.connect()
+    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=client.prefixed({"kind": "evaluation"})):
         if evaluated:
             written = predictions(wrong) if table is None else table
             folder = write_evaluation(Path(scratch), written, findings or [])
             mlflow.log_artifacts(str(folder), "evaluation")
-        version = registry.register(
+        version = models.register(
             NAME,
             model(seed=seed),
             metadata,

@@ -14,10 +14,10 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from lus import params, quiet
+from lus.common import params, quiet
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import clip_name, plan, write_video
-from tests.data import dicom_files
+from tests.clips import dicom_files
 from tests.fuzz import mutations
 
 ROOT = Path(__file__).parents[2]

@@ -20,10 +20,12 @@ from pathlib import Path
 
 import psutil
 
-from lus import checks, params, pool
-from lus.errors import Unusable
-from lus.params import Limits
-from lus.progress import bar
+from lus.checks import rules
+from lus.common import params
+from lus.common import workers as pool
+from lus.common.errors import Unusable
+from lus.common.params import Limits
+from lus.common.progress import bar
 from tests.fuzz.corpus import ROOT, Case, make_cases, make_wholes
 
 Look = Callable[[Path], list[str]]
@@ -65,7 +67,7 @@ def _limits() -> Limits:
 
 def examine(path: Path) -> list[str]:
     """Look at a clip as the pipeline and the service do."""
-    return [finding.check for finding in checks.examine(path, (20,), 299, _limits()).findings]
+    return [finding.check for finding in rules.examine(path, (20,), 299, _limits()).findings]
 
 
 def attempt(case: Case, folder: Path, look: Look) -> Outcome:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEGLosslessSV1
 
-from lus import registry
+from lus.registry import models
+from tests.clips import dicom_files
 from tests.conftest import draw_frames
-from tests.data import dicom_files
 from tests.service.conftest import Service
 from tests.versions import LABELS, LENGTH
 
@@ -44,7 +44,7 @@ def test_the_answers_are_those_of_the_registered_model(
     monkeypatch.chdir(served)
     # MLflow itself sets it to what another test used last.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with registry.load(registry.get_version("lus-classifier", "1")) as reference:
+    with models.load(models.get_version("lus-classifier", "1")) as reference:
         expected = reference.classify(clip)
     assert answer["label"] == expected.label
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=0.01)

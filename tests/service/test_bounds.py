@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from lus.compiled import ANSWER_FILE
+from lus.inference.compiled import ANSWER_FILE
 from lus.service import api_keys
 from tests.conftest import ROOT
 from tests.service.conftest import Service, serving

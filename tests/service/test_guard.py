@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 from lus.service import api_keys, settings
 from lus.service.path_masking import PathMaskingMiddleware, mask_paths
 from lus.service.request_guard import RequestGuard

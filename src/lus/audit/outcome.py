@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import baselines, comparisons, folds, leaks, metrics, patterns
-from lus.arrays import FloatArray, IntArray
 from lus.audit.record import CERTAIN, LEAK, NOTE, WARNING, AuditFinding, Evaluation, Evidence, in_folds
+from lus.checks import leaks
+from lus.common.arrays import FloatArray, IntArray
+from lus.metrics import baselines, comparisons, fold_patterns, scores
+from lus.splits import folds
 
 DROP = 0.1
 """Accuracy lost on sources not seen before that is worth a warning."""
@@ -55,16 +57,16 @@ def fold_pattern(evaluation: Evaluation) -> list[AuditFinding] | None:
     if not evaluation.folds_alike or len(records) < 2 or not (known or all(r.accuracy is not None for r in records)):
         return None
     accuracies = np.array([_accuracy(evaluation, r.test) if known else r.accuracy for r in records], np.float64)
-    odd = patterns.odd_fold(accuracies)
+    odd = fold_patterns.odd_fold(accuracies)
     if odd is None:
         return []
     patients = evaluation.patients
     clusters = [np.unique(patients[r.test].astype(str), return_counts=True)[1] for r in records]
     rows = np.concatenate([r.test for r in records])
     # Without single answers, a patient's clips are held to be right or wrong together: the most that chance can do.
-    correlation = patterns.hang_together(_right(evaluation, rows), patients[rows]) if known else 1.0
-    p = patterns.chance(accuracies, clusters, correlation)
-    if p >= patterns.LEVEL:
+    correlation = fold_patterns.hang_together(_right(evaluation, rows), patients[rows]) if known else 1.0
+    p = fold_patterns.chance(accuracies, clusters, correlation)
+    if p >= fold_patterns.LEVEL:
         return []
     sentence = (
         f"{records[odd].name} is right in {accuracies[odd]:.0%} of its clips, every other fold in "
@@ -111,7 +113,7 @@ def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilitie
         [baselines.by_property(values, targets, fold.train, fold.test, len(labels)) for fold in evaluation.folds]
     )
     guessed, model = (
-        metrics.scores(targets[rows], given, labels)["balanced_accuracy"] for given in (guesses, probabilities[rows])
+        scores.scores(targets[rows], given, labels)["balanced_accuracy"] for given in (guesses, probabilities[rows])
     )
     if guessed < 1 / len(labels) + leaks.MARGIN:
         return []

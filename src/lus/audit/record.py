@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import leaks
-from lus.arrays import FloatArray, IntArray
+from lus.checks import leaks
+from lus.common.arrays import FloatArray, IntArray
 
 LEAK, WARNING, NOTE = "leak", "warning", "note"
 CERTAIN = 0.01

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lus import cohort
 from lus.audit.record import (
     LEAK,
     WARNING,
@@ -17,6 +16,7 @@ from lus.audit.record import (
     of_patients,
     tested,
 )
+from lus.clips import cohort
 
 
 def stated(evaluation: Evaluation) -> list[AuditFinding]:

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus import folds
-from lus.arrays import FloatArray, IntArray
 from lus.audit.record import Audit, Evaluation, FoldRecord, Predict
-from lus.errors import BadInput
+from lus.common.arrays import FloatArray, IntArray
+from lus.common.errors import BadInput
+from lus.splits import folds
 
 PREDICTIONS, RECORD, AUDIT = "predictions.csv", "record.json", "audit.json"
 NEAR_DUPLICATES = Path("checks/near-duplicates.csv")

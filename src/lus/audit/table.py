@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import patterns
 from lus.audit.record import LEAK, NOTE, AuditFinding
-from lus.errors import BadInput
+from lus.common.errors import BadInput
+from lus.metrics import fold_patterns
 
 FOLD = re.compile(r"(acc(uracy)?_)?(fold|split|cv)_?\d+(_(test_)?acc(uracy)?)?|acc(uracy)?_\d+")
 MEAN = re.compile(r"((test_)?acc(uracy)?(_(avg|mean|average))?)|((avg|mean|average)(_acc(uracy)?)?)")
@@ -147,17 +147,18 @@ def _of_means(path: Path, cells: pd.DataFrame, mean: str, deviation: str, folds:
     worst = max(rows, key=lambda row: _excess(row, folds, True))
     raise BadInput(
         f"{path}: {worst.name} has the deviation {worst.deviation:.4g}, {folds} folds with the mean {worst.mean:.4g} "
-        f"have {patterns.largest_deviation(worst.mean, folds, True):.4g} at most; give the number of folds (--folds)"
+        f"have {fold_patterns.largest_deviation(worst.mean, folds, True):.4g} at most; "
+        "give the number of folds (--folds)"
     )
 
 
 def _excess(row: TableRow, folds: int, sample: bool) -> float:
-    return row.deviation - patterns.largest_deviation(row.mean, folds, sample)
+    return row.deviation - fold_patterns.largest_deviation(row.mean, folds, sample)
 
 
 def _rounding(tolerance: float, folds: int, sample: bool) -> float:
     """By how much rounding alone may part a deviation from the largest one."""
-    return tolerance * (1 + patterns.largest_deviation(0, folds, sample))
+    return tolerance * (1 + fold_patterns.largest_deviation(0, folds, sample))
 
 
 def _some(path: Path, rows: list[TableRow]) -> list[TableRow]:
@@ -234,7 +235,7 @@ def audit(table: Table, clips: int | None = None, patients: int | None = None) -
     for row, found in odd:
         p = _chance(found, table, clips, patients, size)
         # Where rounding alone lets a row look like it, chance is the plainer reason.
-        if p is None or p < patterns.LEVEL / len(table.rows):
+        if p is None or p < fold_patterns.LEVEL / len(table.rows):
             suspects.append(Suspect(row, float(found.min()), float(np.sort(found)[1]), p))
     findings = [_finding(one, table) for one in suspects]
     return Verdict(findings, suspects, len(table.rows), table.folds, size, _assumption(table, clips, patients, size))
@@ -248,10 +249,10 @@ def _odd(row: TableRow, table: Table) -> NDArray[np.float64] | None:
     """
     if row.accuracies:
         accuracies = np.array(row.accuracies)
-        return None if patterns.odd_fold(accuracies) is None else accuracies
+        return None if fold_patterns.odd_fold(accuracies) is None else accuracies
     hidden = _rounding(table.tolerance, table.folds, table.sample)
     lack = table.folds * (1 - row.mean)
-    if _excess(row, table.folds, table.sample) < -hidden or not 1 - patterns.NEARLY < lack <= 1 + hidden:
+    if _excess(row, table.folds, table.sample) < -hidden or not 1 - fold_patterns.NEARLY < lack <= 1 + hidden:
         return None
     least = max(row.deviation - hidden, 0.0) ** 2 * (table.folds - table.sample)
     squares = least + table.folds * (1 - row.mean) ** 2
@@ -267,7 +268,7 @@ def _least_clips(rows: Sequence[TableRow], table: Table) -> int | None:
         # Where all that is lacking is in one fold, what rounding hides is as many times larger as there are folds.
         poor = min(row.accuracies, default=1 - table.folds * (1 - row.mean))
         tolerance = table.tolerance * (1 if row.accuracies else table.folds)
-        found.append(patterns.least_clips(poor, tolerance))
+        found.append(fold_patterns.least_clips(poor, tolerance))
     return max((least for least in found if least is not None), default=None)
 
 
@@ -276,12 +277,14 @@ def _chance(
 ) -> float | None:
     if size is None:
         return None
-    sizes = patterns.evenly(clips or size * table.folds, table.folds)
+    sizes = fold_patterns.evenly(clips or size * table.folds, table.folds)
     clusters = [np.ones(one, np.int64) for one in sizes]
     if patients:
-        groups = patterns.evenly(patients, table.folds)
-        clusters = [patterns.evenly(int(one), int(min(group, one))) for one, group in zip(sizes, groups, strict=True)]
-    return patterns.chance(accuracies, clusters, 1.0 if patients else 0.0)
+        groups = fold_patterns.evenly(patients, table.folds)
+        clusters = [
+            fold_patterns.evenly(int(one), int(min(group, one))) for one, group in zip(sizes, groups, strict=True)
+        ]
+    return fold_patterns.chance(accuracies, clusters, 1.0 if patients else 0.0)
 
 
 def _assumption(table: Table, clips: int | None, patients: int | None, size: int | None) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lus import folds, leaks
-from lus.arrays import FloatArray, IntArray
 from lus.audit.record import (
     CERTAIN,
     LEAK,
@@ -20,6 +18,9 @@ from lus.audit.record import (
     of_patients,
     tested,
 )
+from lus.checks import leaks
+from lus.common.arrays import FloatArray, IntArray
+from lus.splits import folds
 
 KNOWS = 0.4
 """From this share of what the labels leave open (their entropy) resolved, a model is not an untrained one.

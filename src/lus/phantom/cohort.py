@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus import pool
-from lus.errors import BadInput
-from lus.params import Profile, Simulate
+from lus.common import workers as pool
+from lus.common.errors import BadInput
+from lus.common.params import Profile, Simulate
 from lus.phantom.clip import simulate_clip
 from lus.phantom.patient import DEVICES, Patient, cohort_stream, draw_patient
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.params import Profile
+from lus.common.params import Profile
 from lus.phantom.clip import simulate_clip
 from lus.phantom.patient import DEVICES, draw_patient
 

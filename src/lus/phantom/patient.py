@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.params import Profile
+from lus.common.params import Profile
 
 Floats = NDArray[np.float32]
 

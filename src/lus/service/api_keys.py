@@ -11,7 +11,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers
 
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 
 KEYS, KEYS_FILE = "LUS_API_KEYS", "LUS_API_KEYS_FILE"
 """Variables that hold the hashes of the keys, or name a file of them."""

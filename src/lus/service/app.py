@@ -18,10 +18,10 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse
 
-from lus import classifier, explain
-from lus.classifier import Classifier
-from lus.compiled import CompiledClassifier
-from lus.errors import BadInput, Unusable
+from lus.common.errors import BadInput, Unusable
+from lus.inference import classifier, explain
+from lus.inference.classifier import Classifier
+from lus.inference.compiled import CompiledClassifier
 from lus.service import problems, prometheus, schemas
 from lus.service.api_keys import PUBLIC_PATHS
 from lus.service.path_masking import mask_paths

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
-from lus.errors import BadInput, Finding, Unusable
+from lus.common.errors import BadInput, Finding, Unusable
 
 MEDIA_TYPE = "application/problem+json"
 THE_CLIP = "the clip"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from lus.errors import Finding
+from lus.common.errors import Finding
 
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from lus import classifier
-from lus.compiled import MODEL_CARD
-from lus.explain import OVERLAY_TYPE, Attribution
-from lus.metadata import ModelMetadata
+from lus.inference import classifier
+from lus.inference.compiled import MODEL_CARD
+from lus.inference.explain import OVERLAY_TYPE, Attribution
+from lus.inference.metadata import ModelMetadata
 from lus.service.problems import FindingBody, Problem
 
 LABELS = ["covid-19", "pneumonia", "healthy"]

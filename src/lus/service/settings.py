@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lus.errors import BadInput
+from lus.common.errors import BadInput
 from lus.service import api_keys
 
 UPLOAD, REQUESTS = "LUS_MAX_UPLOAD_MB", "LUS_MAX_REQUESTS"

@@ -6,12 +6,13 @@ import os
 import shlex
 from pathlib import Path
 
-from lus import cohort, pool
-from lus.errors import BadInput
-from lus.params import Cohort, Limits
+from lus.clips import cohort
+from lus.common import workers
+from lus.common.errors import BadInput
+from lus.common.params import Cohort, Limits
 
 
-def run(folder: Path, out: Path, params: Cohort, limits: Limits, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Cohort, limits: Limits, progress: workers.Progress | None = None) -> str:
     """Write the cohort table, and beside it `<name>-left-out.csv` with a reason for every clip left out.
 
     Args:

@@ -17,29 +17,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import (
-    candidates,
-    comparisons,
-    cross_validation,
-    figures,
-    folds,
-    frameset,
-    metrics,
-    protocols,
-    reports,
-    tracking,
-)
-from lus.arrays import FloatArray, IntArray
 from lus.audit import checks, stored
 from lus.audit import record as audit_record
 from lus.audit.record import Audit, Evaluation
-from lus.candidates import Candidate
-from lus.cross_validation import MODEL, CrossValidationResult
-from lus.figures import Example
-from lus.frameset import FrameSet
-from lus.params import Evaluate, Folds
-from lus.progress import Steps, unseen
-from lus.protocols import EvaluationProtocol, LeaveSourceOut
+from lus.clips import frameset
+from lus.clips.frameset import FrameSet
+from lus.common.arrays import FloatArray, IntArray
+from lus.common.params import Evaluate, Folds
+from lus.common.progress import Steps, unseen
+from lus.evaluation import cross_validation, results, selection
+from lus.evaluation.cross_validation import MODEL, CrossValidationResult
+from lus.evaluation.selection import Candidate
+from lus.metrics import comparisons, plots
+from lus.metrics import scores as metrics
+from lus.metrics.plots import Example
+from lus.splits import folds, protocols
+from lus.splits.protocols import EvaluationProtocol, LeaveSourceOut
+from lus.tracking import client
 
 WRONG = 12
 """Of the clips that are most wrong so many are drawn."""
@@ -189,17 +183,17 @@ def _draw(
 ) -> None:
     """The plots."""
     names, targets, given = tested.names, tested.targets, tested.given
-    figures.examples(examples, names, out / "examples.png")
+    plots.examples(examples, names, out / "examples.png")
     matrix = metrics.confusion(targets, given.argmax(axis=1).astype(np.int64), len(names))
-    figures.confusion(matrix, names, out / "confusion.png")
-    figures.roc(targets, given, names, out / "roc.png")
+    plots.confusion(matrix, names, out / "confusion.png")
+    plots.roc(targets, given, names, out / "roc.png")
     both = {"as trained": found.uncalibrated[tested.rows], "with temperature": given}
     series = {name: metrics.reliability(targets, one) for name, one in both.items()}
-    figures.reliability(series, out / "reliability.png")
+    plots.reliability(series, out / "reliability.png")
     wrong = metrics.most_wrong(targets, given, WRONG)
     paths = [str(path) for path in tested.clips["path"].iloc[wrong]]
-    figures.most_wrong(paths, targets[wrong], given[wrong], names, out / "most-wrong.png")
-    figures.ways(ways, out / "baselines.png")
+    plots.most_wrong(paths, targets[wrong], given[wrong], names, out / "most-wrong.png")
+    plots.ways(ways, out / "baselines.png")
 
 
 def _with_accuracies(found: CrossValidationResult, targets: IntArray) -> CrossValidationResult:
@@ -231,7 +225,7 @@ def _audit(
 
 def _final_choice(tried: list[Candidate]) -> dict[str, Any]:
     """What to register: chosen among the searches of the whole cohort."""
-    found = candidates.choose(tried, folds.ALL)
+    found = selection.choose(tried, folds.ALL)
     data, trial = found.candidate.data, found.trial
     return {
         "feature_set": data.name,
@@ -269,9 +263,9 @@ def run(
     Raises:
         BadInput: MLflow does not answer; it is asked before the work.
     """
-    tracking.connect()
+    client.connect()
     rule = protocols.make_protocol(cut)
-    tried = candidates.read(build, names, cut)
+    tried = selection.read(build, names, cut)
     clips = tried[0].data.clips
     found = _with_accuracies(
         cross_validation.cross_validate(tried, rule, params.seed, steps("testing the folds")), folds.targets(clips)
@@ -290,11 +284,11 @@ def run(
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for name, values in (
-        (reports.METRICS_FILE, summary),
-        (reports.FIGURES_FILE, details),
-        (reports.CHOICE_FILE, choice),
+        (results.METRICS_FILE, summary),
+        (results.FIGURES_FILE, details),
+        (results.CHOICE_FILE, choice),
     ):
-        reports.write_json(out / name, values)
+        results.write_json(out / name, values)
     _predictions(found, tested).to_csv(out / stored.PREDICTIONS, index=False)
     steps("pictures")
     examples = _examples(clips, found, frameset.read(build / "frames"), choice["length"])
@@ -302,14 +296,14 @@ def run(
     steps("audit")
     audit = _audit(build, out, clips, found, rule, outside, params.seed)
     steps("logging the run to MLflow")
-    reports.log(build, out)
+    results.log(build, out)
     return _sentences(summary, ways, choice, audit, params, out)
 
 
 def _sentences(
     summary: dict[str, Any], ways: dict[str, Any], choice: dict[str, Any], audit: Audit, params: Evaluate, out: Path
 ) -> str:
-    level = f"{params.confidence:.0%} interval {reports.between(summary['interval']['accuracy'], 2)}"
+    level = f"{params.confidence:.0%} interval {results.between(summary['interval']['accuracy'], 2)}"
     counted = audit_record.number
     leaks = [one for one in audit.findings if one.level == audit_record.LEAK]
     marked = f", which leaks: {summary['why']}" if summary["leaking"] else ""

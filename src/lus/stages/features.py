@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus import backbones, clip, engines, featureset, folds, frameset, hashing, pool, pretrained
-from lus.arrays import Frames, IntArray
-from lus.engines import Run
-from lus.frameset import FrameSet
-from lus.params import Features
-from lus.store import Store
+from lus.clips import decode, frameset
+from lus.clips.frameset import FrameSet
+from lus.common import hashing, workers
+from lus.common.arrays import Frames, IntArray
+from lus.common.params import Features
+from lus.features import backbones, featureset, openvino, pretrained
+from lus.features.cache import Store
+from lus.features.openvino import Run
+from lus.splits import folds
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +30,7 @@ CODE = (backbones, frameset, *frameset.DECODING)
 """The modules that make features of a clip; for another engine `engines` too."""
 
 
-def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, trained: Path, out: Path, params: Features, progress: workers.Progress | None = None) -> str:
     """Compute a feature set; its backbone and length are those in the name of `out`, as in `xception-20`.
 
     Args:
@@ -59,7 +62,7 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: pool
                 backbones.cnn_of(model).save_weights(partial / featureset.WEIGHTS_FILE)
             info = _info(model, backbone, length, seen, kind, params.engine)
             file = partial / featureset.features_file(part)
-            computed += compute(model, sampled, info, params.batch, file, pool.share(progress, number, len(weights)))
+            computed += compute(model, sampled, info, params.batch, file, workers.share(progress, number, len(weights)))
         digest = hashing.sha256(partial / featureset.WEIGHTS_FILE)
         parts = () if cut is None else tuple(weights)
         featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut, parts=parts))
@@ -88,7 +91,7 @@ def _whole(out: Path) -> Iterator[Path]:
 def _info(model: keras.Model, backbone: str, length: int, seen: int, weights: str, engine: str) -> featureset.Info:
     """What a feature set is computed with; the digest of its weights is known once they are written."""
     size, dim = model.input_shape[1], model.output_shape[-1]
-    return featureset.Info(backbone, length, dim, size, seen, weights, "", engines.exact(engine))
+    return featureset.Info(backbone, length, dim, size, seen, weights, "", openvino.exact(engine))
 
 
 def compute(
@@ -97,7 +100,7 @@ def compute(
     info: featureset.Info,
     batch: int,
     file: Path,
-    progress: pool.Progress | None = None,
+    progress: workers.Progress | None = None,
 ) -> int:
     """Write a backbone's features of all clips, (n, length, dim) float32, in the cohort's order.
 
@@ -138,9 +141,9 @@ def _on_engine(model: keras.Model, sampled: FrameSet, info: featureset.Info) -> 
     reference = backbones.traced(model)
     if info.engine == "keras":
         return reference
-    run, few = engines.openvino(model, info.engine), shown(sampled, info.length)
+    run, few = openvino.openvino(model, info.engine), shown(sampled, info.length)
     expected, found = (next(backbones.features(one, [few.frames], PARITY_FRAMES)) for one in (reference, run))
-    engines.refuse_difference(engines.parity(expected, found, few.labels, few.clips), info.backbone, info.engine)
+    openvino.refuse_difference(openvino.parity(expected, found, few.labels, few.clips), info.backbone, info.engine)
     return run
 
 
@@ -163,7 +166,7 @@ def shown(sampled: FrameSet, length: int) -> ParitySample:
     """A few frames of a few clips, spread evenly over the cohort and over each clip."""
     clips = sampled.clips
     rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
-    places = clip.sample_indices(length, min(PARITY_FRAMES, length))
+    places = decode.sample_indices(length, min(PARITY_FRAMES, length))
     chosen = clips.iloc[rows]
     frames = [
         sampled.frames(clip_id, int(count), length)[places]
@@ -183,4 +186,4 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": backbones.digest(model),
     }
-    return which | hashing.made_by(*CODE, *(() if info.engine == "keras" else (engines,)))
+    return which | hashing.made_by(*CODE, *(() if info.engine == "keras" else (openvino,)))

@@ -13,11 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus import checks, clip, cohort, frameset, leaks, measures, pool, suites
-from lus.clip import ClipInfo
-from lus.errors import BadInput, Finding, Unusable
-from lus.jobs import ClipJob
-from lus.params import Params
+from lus.checks import expectations, leaks, measures
+from lus.checks import rules as checks
+from lus.clips import cohort, decode, frameset
+from lus.clips.decode import ClipInfo
+from lus.clips.jobs import ClipJob
+from lus.common import workers
+from lus.common.errors import BadInput, Finding, Unusable
+from lus.common.params import Params
 
 STATISTICS_FILE = "statistics.csv"
 QUARANTINE_COLUMNS = ("path", "label", "check", "found", "limit", "reason")
@@ -69,7 +72,7 @@ def sample_one(row: Row, out: Path, params: Params) -> Sampled:
 def _refuse_changed(path: Path, listed: str) -> None:
     """Refuse another content than the listed one: what is kept of a clip is kept under its content's hash."""
     try:
-        changed = path.is_file() and clip.clip_id(path) != listed
+        changed = path.is_file() and decode.clip_id(path) != listed
     except OSError:
         return  # decoding says why it cannot be read
     if changed:
@@ -90,7 +93,7 @@ def _path(row: Row) -> Path:
     return Path(str(row["path"]))
 
 
-def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Progress | None = None) -> str:
+def run(table: Path, out: Path, report: Path, params: Params, progress: workers.Progress | None = None) -> str:
     """Sample every clip, check it, and keep the usable ones.
 
     Args:
@@ -118,7 +121,7 @@ def run(table: Path, out: Path, report: Path, params: Params, progress: pool.Pro
     (out / "frames").mkdir()
     work = partial(sample_one, out=out, params=params)
     job = ClipJob(work, _refused, _path, params.limits.max_seconds)
-    sampled = pool.run(job, clips.to_dict("records"), progress, guard=job.limits)
+    sampled = workers.run(job, clips.to_dict("records"), progress, guard=job.limits)
     kept = np.array([not one.findings for one in sampled])
     usable = clips[kept].reset_index(drop=True)
     frames = pd.concat([one.frames for one in sampled], ignore_index=True)
@@ -178,12 +181,12 @@ def _validate(
     rows = [{"path": path, **one.values} for path, one in zip(clips["path"], sampled, strict=True)]
     values = pd.DataFrame(rows).reindex(columns=columns)
     values.to_csv(report / "clips.csv", index=False, float_format="%.6g")
-    results = suites.validate(clips, values, frames, rules, params.cohort, params.limits, report)
+    results = expectations.validate(clips, values, frames, rules, params.cohort, params.limits, report)
     (report / "checks.json").write_text(json.dumps(results, indent=2) + "\n")
     failed = [
         f"{one['arguments'].get('column')} ({one['expectation']})"
         for one in results["cohort"]["expectations"]
-        if not one["success"] and one["severity"] == suites.CRITICAL
+        if not one["success"] and one["severity"] == expectations.CRITICAL
     ]
     if failed:
         raise BadInput(

@@ -8,10 +8,10 @@ import logging
 import shutil
 from pathlib import Path
 
-from lus import registry
-from lus.errors import BadInput
-from lus.params import Package
-from lus.progress import Steps, unseen
+from lus.common.errors import BadInput
+from lus.common.params import Package
+from lus.common.progress import Steps, unseen
+from lus.registry import models
 
 
 def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unseen) -> str:
@@ -32,14 +32,14 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unse
             model did, or this is not the project's top folder.
     """
     steps("asking MLflow")
-    wanted = (params.alias,) if params.alias else (registry.CHAMPION, registry.CHALLENGER)
-    version = registry.get_version_by_alias(name, *wanted)
+    wanted = (params.alias,) if params.alias else (models.CHAMPION, models.CHALLENGER)
+    version = models.get_version_by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
-    made = registry.compile_into(version, params.engine, served, steps)
+    made = models.compile_into(version, params.engine, served, steps)
     made.require_parity(progress=steps("asking the stored clips"))
     steps("building the Bento")
-    lineage = registry.lineage_id(version)
+    lineage = models.lineage_id(version)
     # The lineage tells two projects on one machine apart: their stores are one, and both have a version 1.
     tag = f"{params.name}:v{version.version}-{lineage[:8]}"
     _build(tag, {"model": name, "version": str(version.version), "alias": alias, "lineage": lineage})

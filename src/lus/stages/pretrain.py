@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import backbones, folds, frameset, hashing, pool, pretrained, pretraining, protocols, store, tracking
-from lus.arrays import Frames, IntArray
-from lus.folds import Fold, Part
-from lus.frameset import FrameSet
-from lus.params import Params
-from lus.pretraining import Shots
+from lus.clips import frameset
+from lus.clips.frameset import FrameSet
+from lus.common import hashing, workers
+from lus.common.arrays import Frames, IntArray
+from lus.common.params import Params
+from lus.features import backbones, cache, pretrained, pretraining
+from lus.features.pretraining import Shots
+from lus.splits import folds, protocols
+from lus.splits.folds import Fold, Part
+from lus.tracking import client
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +53,7 @@ class TrainedBackbone:
     known: bool
 
 
-def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None = None) -> str:
+def run(folder: Path, out: Path, params: Params, progress: workers.Progress | None = None) -> str:
     """Train a backbone for each part of the cohort, where its weights are to be trained.
 
     Args:
@@ -74,7 +78,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
         sampled = frameset.read(folder)
         parts = protocols.make_protocol(params.folds).parts(sampled.clips)
         for number, part in enumerate(parts):
-            report = pool.share(progress, number, len(parts))
+            report = workers.share(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / pretrained.weights_file(part.name), params, report))
             if not trained[-1].known:
                 _log(name, trained[-1], params)
@@ -95,7 +99,7 @@ def run(folder: Path, out: Path, params: Params, progress: pool.Progress | None 
 
 
 def _train_part(
-    sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: pool.Progress | None
+    sampled: FrameSet, part: Part, name: str, file: Path, params: Params, progress: workers.Progress | None
 ) -> TrainedBackbone:
     """Train a backbone for a part, or take what was trained before; its weights are in `file` afterwards."""
     seen = backbones.seen_by(name, sampled.size, params.features.seen)
@@ -108,9 +112,9 @@ def _train_part(
         learned, kept_out = (_shots(sampled, rows, targets) for rows in (split.train, split.test))
         labels = len(folds.label_names(sampled.clips))
         epochs = pretraining.train(backbone, labels, learned, kept_out, params.pretrain, progress)
-        with store.whole(known) as path:
+        with cache.whole(known) as path:
             backbones.cnn_of(backbone).save_weights(path)
-        with store.whole(history) as path:
+        with cache.whole(history) as path:
             content = {"weights_sha256": hashing.sha256(known), "epochs": [vars(epoch) for epoch in epochs]}
             path.write_text(json.dumps(content))
     shutil.copyfile(known, file)
@@ -163,10 +167,10 @@ def _log(name: str, one: TrainedBackbone, params: Params) -> None:
     import mlflow
     from mlflow.entities import Metric
 
-    tracking.connect()
+    client.connect()
     now = int(time.time() * 1000)
-    tags = {"kind": "pretrain", "backbone": name, "part": one.part} | tracking.lineage({})
-    with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=tracking.prefixed(tags)) as run:
+    tags = {"kind": "pretrain", "backbone": name, "part": one.part} | client.lineage({})
+    with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=client.prefixed(tags)) as run:
         mlflow.log_params(params.pretrain.model_dump() | {"backbone": name})
         values = [
             Metric(f"val_{key}", value, now, number)

@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus import assembly, featureset, frameset, modelcard, registry, reports, tracking, trials_file
-from lus.arrays import Frames
-from lus.errors import BadInput
-from lus.featureset import FeatureSet
-from lus.frameset import FrameSet
-from lus.metadata import ModelMetadata
-from lus.params import Register
-from lus.progress import Steps, unseen
+from lus.clips import frameset
+from lus.clips.frameset import FrameSet
+from lus.common.arrays import Frames
+from lus.common.errors import BadInput
+from lus.common.params import Register
+from lus.common.progress import Steps, unseen
+from lus.evaluation import results
+from lus.features import featureset
+from lus.features.featureset import FeatureSet
+from lus.inference.metadata import ModelMetadata
+from lus.registry import model_card, models, registration
+from lus.search import trials_file
+from lus.tracking import client
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
 LEVELS = ("leak", "warning", "note")
-READ = (reports.CHOICE_FILE, reports.METRICS_FILE, reports.AUDIT_FILE)
+READ = (results.CHOICE_FILE, results.METRICS_FILE, results.AUDIT_FILE)
 """Files of an evaluation."""
 
 
@@ -36,7 +41,7 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
         "protocol": summary["protocol"],
         "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
-        "accuracy_interval": reports.between(summary["interval"]["accuracy"], 4),
+        "accuracy_interval": results.between(summary["interval"]["accuracy"], 4),
         "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
         "patients": str(summary["patients"]),
     } | lineage
@@ -44,7 +49,7 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
 
 def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
     """What the version is made from: the commit, and the hashes of all files that have a part in it."""
-    return tracking.lineage(
+    return client.lineage(
         {
             "clips": folder / featureset.CLIPS_FILE,
             "features": folder / featureset.FEATURES_FILE,
@@ -54,7 +59,7 @@ def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
             "dvc_lock": Path("dvc.lock"),
             "environment": Path("requirements/pipeline.txt"),
         }
-    ) | reports.identity(build / "evaluation")
+    ) | results.identity(build / "evaluation")
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
@@ -86,14 +91,14 @@ class _Result:
 
 def _read(build: Path, seed: int) -> _Result:
     evaluation = build / "evaluation"
-    lacking = [one for one in reports.IDENTIFYING if not (evaluation / one).is_file()]
+    lacking = [one for one in results.IDENTIFYING if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
     choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
     folder = build / "features" / choice["feature_set"]
     data, sampled = featureset.read(folder), frameset.read(build / "frames")
     lineage = _lineage(build, folder, choice["feature_set"])
-    digest = assembly.digest(data, lineage, sampled.limits, seed)
+    digest = registration.digest(data, lineage, sampled.limits, seed)
     return _Result(choice, summary, audit, data, sampled, lineage, digest)
 
 
@@ -122,19 +127,19 @@ def run(
         BadInput: nothing has been evaluated yet, MLflow does not answer, or something was changed meanwhile.
     """
     found = _read(build, params.seed)
-    tracking.connect()
-    version = None if anew else registry.registered(params.name, found.digest)
+    client.connect()
+    version = None if anew else models.registered(params.name, found.digest)
     if version is not None:
         refuse_changes()
-        registry.make_challenger(version)
+        models.make_challenger(version)
         said = (
             f"{params.name} version {version.version} is of the same evaluation, features and code: nothing new was "
-            f"registered, alias {registry.CHALLENGER}; `lus register --anew` registers another"
+            f"registered, alias {models.CHALLENGER}; `lus register --anew` registers another"
         )
     else:
         version = _register(build, params, found, steps, refuse_changes)
         said = (
-            f"{params.name} version {version.version} registered, alias {registry.CHALLENGER}; "
+            f"{params.name} version {version.version} registered, alias {models.CHALLENGER}; "
             "`lus promote` puts it into production"
         )
     written = {"name": params.name, "version": str(version.version), "run": str(version.run_id)}
@@ -150,7 +155,7 @@ def _register(
 
     choice, lineage, clips = found.choice, found.lineage, found.sampled.clips
     steps(f"training {choice['feature_set']} on all clips")
-    model = assembly.train(found.data, choice, params.seed)
+    model = registration.train(found.data, choice, params.seed)
     length, size = model.input_shape[1:3]
     limits = found.sampled.limits
     metadata = ModelMetadata(tuple(choice["labels"]), length, size, limits, choice["feature_set"], lineage)
@@ -158,17 +163,17 @@ def _register(
     refuse_changes()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
-    known = tracking.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
-    run_id = known.info.run_id if known else reports.log(build, build / "evaluation")
+    known = client.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
+    run_id = known.info.run_id if known else results.log(build, build / "evaluation")
     with mlflow.start_run(run_id=run_id):
-        mlflow.set_tags(tracking.prefixed(lineage))
-        return registry.register(
+        mlflow.set_tags(client.prefixed(lineage))
+        return models.register(
             params.name,
             model,
             metadata,
-            _tags(found.summary, found.audit, lineage) | {registry.RESULT_TAG: found.digest},
+            _tags(found.summary, found.audit, lineage) | {models.RESULT_TAG: found.digest},
             _example(found.sampled, length),
             files=[one for one in beside if one.is_file()],
-            description=modelcard.write(metadata, found.summary, found.audit, clips),
+            description=model_card.write(metadata, found.summary, found.audit, clips),
             steps=steps,
         )

@@ -10,29 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lus import (
-    featureset,
-    folds,
-    heads,
-    mlflow_runs,
-    objective,
-    optimize,
-    pool,
-    protocols,
-    quiet,
-    space,
-    storage,
-    tracking,
-    trials_file,
-)
-from lus.featureset import FeatureSet
-from lus.folds import Part
-from lus.heads import HeadParams
-from lus.mlflow_runs import SearchRun, TrialRun
-from lus.objective import StudyData
-from lus.optimize import Budget, StudySpec
-from lus.params import Folds, Search
-from lus.trials import PartTrials, Trials
+from lus.common import quiet
+from lus.common import workers as pool
+from lus.common.params import Folds, Search
+from lus.features import featureset
+from lus.features.featureset import FeatureSet
+from lus.heads import model
+from lus.heads.model import HeadParams
+from lus.search import mlflow_runs, objective, optimize, space, storage, trials_file
+from lus.search.mlflow_runs import SearchRun, TrialRun
+from lus.search.objective import StudyData
+from lus.search.optimize import Budget, StudySpec
+from lus.search.trials import PartTrials, Trials
+from lus.splits import folds, protocols
+from lus.splits.folds import Part
+from lus.tracking import client
 
 if TYPE_CHECKING:
     import optuna
@@ -72,7 +64,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
 
 def _first(feature_set: str, params: Search) -> HeadParams | None:
     """The published head, with inputs that are searched; none where it lies outside of the search space."""
-    published = heads.published(feature_set)
+    published = model.published(feature_set)
     head = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
     return head if space.fits(head, params) else None
 
@@ -102,13 +94,13 @@ def _clear_up(tasks: list[Task]) -> None:
         study = storage.open_study(task.spec.name)
         storage.fail_stale_trials(study, {})
         mlflow_runs.close_finished_runs(study, task.run)
-    tracking.kill_orphaned_runs()
+    client.kill_orphaned_runs()
 
 
 def _worker(threads: int, tasks: list[Task]) -> None:
     """A further process that runs trials."""
     limit_threads(threads)
-    tracking.connect()
+    client.connect()
     for task in tasks:
         run_study(task)
 
@@ -138,7 +130,7 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: pool.Prog
     Raises:
         RuntimeError: several trials in a row failed.
     """
-    tracking.connect()
+    client.connect()
     tasks = _tasks(folder, params, cut)
     _clear_up(tasks)
     try:

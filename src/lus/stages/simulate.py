@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lus import phantom
-from lus.params import Simulate
-from lus.pool import Progress
+from lus.common.params import Simulate
+from lus.common.workers import Progress
 
 
 def run(out: Path, params: Simulate, progress: Progress | None = None) -> str:

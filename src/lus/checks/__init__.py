@@ -1,0 +1,1 @@
+"""What a usable clip and a sound cohort are held to."""

@@ -1,0 +1,181 @@
+"""`lus check`: the pipeline's guards on any clips, without keeping anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lus.checks import leaks, rules
+from lus.clips import cohort, decode, layouts
+from lus.clips.decode import ClipInfo
+from lus.clips.jobs import ClipJob
+from lus.clips.layouts import Listed
+from lus.common import workers
+from lus.common.errors import BadInput, Finding, Unusable
+from lus.common.params import Params
+
+NO_COHORT = (
+    "the folder does not say which labels its clips have: `lus classify` can answer them; to train on them put each "
+    "into a folder that is named for its label"
+)
+"""Of a folder without labels, or with one alone."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the guards say of one clip.
+
+    Attributes:
+        row: of the cohort table, or why the clip has none (`cohort.measure`).
+        info: what the clip is; None where it was not decoded.
+        findings: why it is not usable; none where it is.
+        reported: what should be known of it all the same.
+        values: a number for each name (`measures.of_clip`).
+        fingerprint: of its frames; None where it was not decoded.
+    """
+
+    row: dict[str, object]
+    info: ClipInfo | None = None
+    findings: Sequence[Finding] = ()
+    reported: Sequence[Finding] = ()
+    values: dict[str, float] = field(default_factory=dict)
+    fingerprint: NDArray[np.uint8] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the pipeline would learn from it and the service would answer it."""
+        return not self.findings and "reason" not in self.row
+
+    @property
+    def reason(self) -> str:
+        """Why it is not usable, in a sentence; empty where it is."""
+        if self.findings:
+            return Unusable("", self.findings).reason
+        return str(self.row.get("reason", ""))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the guards say of clips, and what can be said of them together.
+
+    Attributes:
+        clips: one by one.
+        remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
+        near_duplicates: pairs of clips (`leaks.alike`).
+        shortcuts: properties of files that give labels away (`leaks.shortcuts`).
+    """
+
+    clips: list[Checked]
+    remarks: list[str] = field(default_factory=list)
+    near_duplicates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    shortcuts: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def refused(self) -> list[Checked]:
+        """The clips that should be usable and are not; those left out by a stated rule are not among them."""
+        return [one for one in self.clips if not one.usable and one.row.get("kind") != cohort.RULE]
+
+
+def check_one(listed: Listed, params: Params) -> Checked:
+    """Run the guards on one clip.
+
+    Raises:
+        Unusable: it cannot be decoded.
+    """
+    row = cohort.measure(listed, params.limits)
+    if "reason" in row:
+        return Checked(row)
+    info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
+    try:
+        section, limits = params.frames, params.limits
+        examined = rules.examine(listed.path, section.lengths, section.side, limits, info, leaks.SPREAD)
+    except Unusable as error:
+        return Checked(row, info, error.findings)
+    fingerprint = leaks.fingerprint(examined.sample.spread)
+    return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
+
+
+def _refused(listed: Listed, error: Unusable) -> Checked:
+    return Checked(cohort.refused(listed, error), findings=error.findings)
+
+
+def run(paths: Sequence[Path], params: Params, progress: workers.Progress | None = None) -> Survey:
+    """Run the guards on files and folders.
+
+    Args:
+        paths: video files, folders with videos, or one folder in a cohort's layout: then the cohort's own
+            rules and the search for leaks are part of it.
+        params: the sections `frames`, `limits` and `cohort` are read.
+        progress: called after each clip.
+
+    Raises:
+        BadInput: there is nothing to check, or a cohort's table is not usable.
+    """
+    folder = len(paths) == 1 and _is_folder(paths[0])
+    as_cohort = folder and _has_labels(paths[0])
+    if as_cohort:
+        listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
+    else:
+        listed = [Listed(file, "", "") for file in clips_of(paths)]
+    job = ClipJob(partial(check_one, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
+    checked = workers.run(job, listed, progress, guard=job.limits)
+    cohort.mark_repeats([one.row for one in checked])
+    if as_cohort:
+        return _together(checked, params)
+    return Survey(checked, [NO_COHORT] if folder and not all(one.findings for one in checked) else [])
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where a folder above may not be read
+
+
+def _has_labels(folder: Path) -> bool:
+    if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
+        return True
+    listed = layouts.list_folders(folder)
+    videos = [one for one in listed if decode.is_clip(one.path)]
+    # One clip outside, or a single folder of clips, and the folders' names say nothing of labels.
+    return all(one.label for one in videos) and len({one.label for one in videos}) > 1
+
+
+def clips_of(paths: Iterable[Path]) -> list[Path]:
+    """The clips that are named, and those in the folders that are: each once, in the order of the paths.
+
+    Raises:
+        BadInput: a folder holds none.
+    """
+    return list(dict.fromkeys(file for path in paths for file in _clips(path)))
+
+
+def _clips(path: Path) -> list[Path]:
+    if not _is_folder(path):
+        return [path]
+    found = [file for file in layouts.files(path) if decode.is_clip(file)]
+    if not found:
+        endings = ", ".join(sorted(decode.SUFFIXES))
+        raise BadInput(f"{path}: no clip was found, DICOM or a name that ends in {endings} is expected; name another")
+    return sorted(found)
+
+
+def _together(checked: list[Checked], params: Params) -> Survey:
+    used = [one for one in checked if one.usable and one.fingerprint is not None]
+    table = pd.DataFrame([one.row for one in used], columns=list(cohort.COLUMNS))
+    few = cohort.few_patients(table, params.cohort.min_patients)
+    remarks = [few] if few else []
+    remarks += [
+        f"patient {patient} has clips of several labels: {', '.join(labels)}"
+        for patient, labels in cohort.patients_of_several_labels(table).items()
+    ]
+    if table["label"].nunique() < 2:
+        return Survey(checked, [*remarks, "clips of two labels or more are expected"])
+    fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
+    files = pd.DataFrame([one.row for one in checked if "clip_id" in one.row])
+    return Survey(checked, remarks, leaks.alike(files, table, fingerprints), leaks.shortcuts(table))

@@ -1,0 +1,1 @@
+"""Clips: files, DICOM and folders -> frames, and the tables of them."""

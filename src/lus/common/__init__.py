@@ -1,0 +1,1 @@
+"""What every room uses: parameters, errors, worker processes, progress, hashing."""

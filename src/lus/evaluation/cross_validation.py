@@ -1,0 +1,212 @@
+"""Every fold of a protocol: the chosen head trained, calibrated and tested, beside what it is to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lus.audit.record import FoldRecord
+from lus.checks import leaks
+from lus.common import workers
+from lus.common.arrays import FloatArray, IntArray
+from lus.common.params import Folds
+from lus.evaluation import selection
+from lus.evaluation.selection import Candidate, Choice
+from lus.heads import training
+from lus.heads.training import TrainedHead
+from lus.metrics import baselines, calibration
+from lus.splits import folds
+from lus.splits.folds import Part
+from lus.splits.protocols import EvaluationProtocol, LeaveSourceOut
+
+MODEL = "lstm"
+"""The classifier that is evaluated; the other ways are there to be compared with it."""
+METHODS = {
+    MODEL: "the chosen LSTM",
+    "lstm-shuffled-test": "the same LSTM, frames of the test clips shuffled",
+    "lstm-shuffled": "an LSTM trained and tested on shuffled frames",
+    "frame-mean": "single frames, linear, probabilities averaged",
+    "frame-vote": "single frames, linear, majority vote",
+    "averaged-features": "mean features of a clip, linear",
+    "source": "the source alone",
+    "container": "the file's container alone",
+    "majority": "the most frequent label",
+}
+"""Every way of answering, and what it is."""
+SPATIAL = ("frame-mean", "frame-vote", "averaged-features")
+"""Those that see the frames but not their order, and are no LSTM."""
+
+
+@dataclass(frozen=True)
+class CrossValidationResult:
+    """What the folds gave.
+
+    Attributes:
+        answers: way -> probabilities (n, labels) of each clip from the fold that tests it; not numbers where none does.
+        uncalibrated: those of the model before its temperature.
+        fold_of: (n,) the number of that fold; -1 where none.
+        records: of each fold, for an audit; without its accuracy.
+        choices: of each fold, plain values.
+    """
+
+    answers: dict[str, FloatArray]
+    uncalibrated: FloatArray
+    fold_of: IntArray
+    records: list[FoldRecord]
+    choices: list[dict[str, Any]]
+
+    @property
+    def tested(self) -> IntArray:
+        """Row numbers of the clips that a fold tests."""
+        return np.flatnonzero(self.fold_of >= 0)
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A fold with its choice, and the head before and after its training."""
+
+    part: Part
+    choice: Choice
+    features: FloatArray
+    targets: IntArray
+    labels: int
+    before: TrainedHead
+    after: TrainedHead
+    seed: int
+
+    def model(self, given: FloatArray) -> dict[str, FloatArray]:
+        """The head's own answers (n_test, labels) once calibrated, and those without the order of the frames.
+
+        Args:
+            given: its answers before its temperature.
+        """
+        train, test, trial = self.part.train, self.part.test, self.choice.trial
+        mixed = baselines.shuffled(self.features, self.seed)
+        blind = training.train(
+            trial.head, mixed[train], self.targets[train], self.labels, epochs=trial.epochs, seed=self.seed
+        )
+        return {
+            MODEL: self._calibrated(given),
+            "lstm-shuffled-test": self._calibrated(self.after.predict(mixed[test])),
+            "lstm-shuffled": self._calibrated(blind.predict(mixed[test])),
+        }
+
+    def _calibrated(self, probabilities: FloatArray) -> FloatArray:
+        return calibration.apply(probabilities, self.choice.temperature)
+
+    def baselines(self, clips: pd.DataFrame) -> dict[str, FloatArray]:
+        """What is reached without a sequence: (n_test, labels) each."""
+        rest = (self.targets, self.part.train, self.part.test, self.labels)
+        votes, means = baselines.frame_wise(self.features, *rest)
+        found = {
+            "frame-mean": means,
+            "frame-vote": votes,
+            "averaged-features": baselines.averaged_features(self.features, *rest),
+            "container": baselines.by_property(leaks.containers(clips["path"]), *rest),
+            "majority": baselines.majority(*rest),
+        }
+        if clips["source"].nunique() > 1:
+            found["source"] = baselines.by_property(clips["source"], *rest)
+        return found
+
+    def record(self) -> FoldRecord:
+        """What an audit asks of it."""
+        head = self.before
+        return FoldRecord(
+            self.part.name,
+            self.part.train,
+            self.part.test,
+            chosen_on={"the classifier": self.choice.validation},
+            statistics_from={"the normalisation": self.part.train},
+            initial_weights=head.digest,
+            final_weights=self.after.digest,
+            untrained=lambda rows: head.predict(self.features[rows]),
+        )
+
+
+def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] | None) -> _Fold:
+    data, trial = found.candidate.data, found.trial
+    features, targets = data.of(part.name), folds.targets(data.clips)
+    labels = len(folds.label_names(data.clips))
+    own = features[part.train]
+    before = training.untrained(trial.head, own, labels, seed, carried)
+    after = training.train(
+        trial.head, own, targets[part.train], labels, epochs=trial.epochs, seed=seed, weights=before.weights
+    )
+    return _Fold(part, found, features, targets, labels, before, after, seed)
+
+
+def cross_validate(
+    tried: Sequence[Candidate], rule: EvaluationProtocol, seed: int, progress: workers.Progress | None = None
+) -> CrossValidationResult:
+    """Train and test every fold.
+
+    Args:
+        tried: feature sets with the heads tried on them.
+        rule: the protocol by which they were cut.
+        seed: of weights, dropout and shuffling.
+        progress: called after each fold.
+    """
+    clips, parts = tried[0].data.clips, [part for part in tried[0].parts.values() if part.name != folds.ALL]
+    labels = len(folds.label_names(clips))
+    fold_of = np.full(len(clips), -1, np.int64)
+    answers: dict[str, FloatArray] = {}
+    uncalibrated = np.full((len(clips), labels), np.nan, np.float32)
+    records, choices = [], []
+    carried: Sequence[FloatArray] | None = None
+    for number, part in enumerate(parts):
+        found = selection.choose(tried, folds.ALL if rule.one_choice else part.name)
+        one = _train(found, part, seed + number, carried)
+        carried = one.after.weights if rule.carries_weights else None
+        uncalibrated[part.test] = one.after.predict(one.features[part.test])
+        for way, given in (one.model(uncalibrated[part.test]) | one.baselines(clips)).items():
+            of_all = answers.setdefault(way, np.full((len(clips), labels), np.nan, np.float32))
+            of_all[part.test] = given
+        fold_of[part.test] = number
+        records.append(one.record())
+        choices.append(_plain(number, found))
+        if progress:
+            progress(number + 1, len(parts))
+    return CrossValidationResult(
+        {way: answers[way] for way in METHODS if way in answers}, uncalibrated, fold_of, records, choices
+    )
+
+
+def _plain(number: int, found: Choice) -> dict[str, Any]:
+    return {
+        "fold": number,
+        "feature_set": found.candidate.data.name,
+        "trial": found.trial.number,
+        "epochs": found.trial.epochs,
+        "temperature": found.temperature,
+    }
+
+
+def leave_source_out(
+    tried: Sequence[Candidate], cut: Folds, seed: int, progress: workers.Progress | None = None
+) -> FloatArray | None:
+    """What the head that was chosen for the whole cohort answers on sources that it was not trained on.
+
+    The choice itself has seen them, so that the answers are a little too good. `progress` is called after each source.
+
+    Returns:
+        (n, labels), not numbers where a source cannot be left out; None where the cohort has no sources, or its
+        backbone was trained on all of them.
+    """
+    found, rule = selection.choose(tried, folds.ALL), LeaveSourceOut(cut)
+    clips = found.candidate.data.clips
+    groups = rule.groups(clips) if clips["source"].nunique() > 1 else {}
+    if not groups or found.candidate.data.info.folds is not None:
+        return None
+    answers = np.full((len(clips), len(folds.label_names(clips))), np.nan, np.float32)
+    parts = rule.parts(clips)[:-1]
+    for number, part in enumerate(parts, 1):
+        one = _train(found, part, seed, None)
+        answers[part.test] = one.after.predict(one.features[part.test])
+        if progress:
+            progress(number, len(parts))
+    return answers

@@ -1,0 +1,73 @@
+"""Reading a clip for a classifier: decoded and held to the limits, in processes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from lus.checks import rules
+from lus.checks.rules import Examined
+from lus.clips.jobs import ClipJob
+from lus.common import workers as pool
+from lus.common.errors import Unusable
+from lus.common.params import Limits
+from lus.inference.metadata import ModelMetadata
+
+
+def read_clip(path: Path, length: int, size: int, limits: Limits) -> Examined:
+    """Decode a clip and hold it to the limits.
+
+    Raises:
+        Unusable: it cannot be decoded or breaks a limit.
+    """
+    examined = rules.examine(path, [length], size, limits)
+    if examined.findings:
+        raise Unusable(path.name, examined.findings)
+    return examined
+
+
+def _refusal(_: Path, error: Unusable) -> Unusable:
+    return error
+
+
+class Reader:
+    """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone.
+
+    It may be asked by several threads at once; each process reads one clip at a time.
+    """
+
+    def __init__(self, metadata: ModelMetadata, workers: int = 1) -> None:
+        self._metadata, self._workers = metadata, pool.Workers(workers)
+
+    def read(self, path: Path) -> Examined:
+        """Decode a clip and hold it to the limits.
+
+        Raises:
+            Unusable: the clip cannot be decoded or breaks a limit.
+        """
+        job = self._job()
+        found = self._workers.run_one(job, path, job.limits)
+        if isinstance(found, Unusable):
+            raise found
+        return found
+
+    def ahead(self, paths: Iterable[Path]) -> Iterator[Examined | Unusable]:
+        """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
+        job = self._job()
+        return self._workers.imap(job, paths, job.limits)
+
+    def _job(self) -> ClipJob[Path, Examined | Unusable]:
+        metadata = self._metadata
+        work: Callable[[Path], Examined | Unusable] = partial(
+            read_clip, length=metadata.length, size=metadata.size, limits=metadata.limits
+        )
+        return ClipJob(work, _refusal, Path, metadata.limits.max_seconds)
+
+    def warm_up(self) -> None:
+        """Start the processes."""
+        self._workers.warm_up()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._workers.close()

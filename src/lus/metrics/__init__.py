@@ -1,0 +1,1 @@
+"""Metrics of a classifier with their intervals, baselines, calibration, comparisons; pure functions of arrays."""

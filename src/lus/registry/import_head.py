@@ -1,0 +1,145 @@
+"""A head from elsewhere on a backbone of this project: a version of the classifier without figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lus.common.arrays import Frames
+from lus.common.errors import BadInput
+from lus.common.params import Features, Params
+from lus.common.progress import Steps, unseen
+from lus.features import backbones, featureset
+from lus.heads.legacy import Head
+from lus.inference import keras_model
+from lus.inference.metadata import ModelMetadata
+from lus.registry import models
+from lus.tracking import client
+
+if TYPE_CHECKING:
+    import keras
+    from mlflow.entities.model_registry import ModelVersion
+
+PROTOCOL = "unknown"
+"""Of a version whose figures, if any, were made elsewhere."""
+
+
+def labels_of(text: str | None, head: Head) -> tuple[str, ...]:
+    """The labels that a user names, in the order of the head's probabilities, divided by commas.
+
+    Raises:
+        BadInput: none are named, or not as many as there are probabilities, or one is empty or named twice.
+    """
+    named = tuple(one.strip() for one in (text or "").split(",") if text)
+    if len(named) != head.labels or len(set(named)) != len(named) or "" in named:
+        raise BadInput(
+            f"the head gives {head.labels} probabilities and --labels names {', '.join(named) or 'nothing'}; name "
+            f"{head.labels} labels in the order it was trained with, which the file does not hold (of the published "
+            "heads: covid-19,pneumonia,healthy)"
+        )
+    return named
+
+
+def register(
+    file: Path,
+    head: Head,
+    model: keras.Model,
+    labels: tuple[str, ...],
+    backbone: str,
+    params: Params,
+    steps: Steps = unseen,
+) -> ModelVersion:
+    """Join a head and a backbone, and register them; no alias is moved.
+
+    Args:
+        file: that the head was read from; its name and hash are kept with the version.
+        head: as read.
+        model: the head, built.
+        labels: in the order of its probabilities.
+        backbone: whose features it was trained on; its weights are `features.weights`.
+        params: of the project.
+        steps: told what is under way.
+
+    Returns:
+        The new version: without figures, protocol `unknown`.
+
+    Raises:
+        BadInput: backbone and head do not fit, or the backbone's weights cannot be had.
+    """
+    import mlflow
+
+    _refuse_misfit(head, backbone, params)
+    steps(f"building {backbone} with {params.features.weights} weights")
+    cnn = _backbone(head, backbone, params)
+    assembled = keras_model.assemble(cnn, model, head.length)
+    lineage = client.lineage({"imported": file, "params": Path("params.yaml")}) | {
+        "imported_from": file.name,
+        "imported_keras": head.keras_version,
+        "backbone_weights": params.features.weights,
+        "backbone_digest": backbones.digest(cnn),
+    }
+    name, size = featureset.name_of(backbone, head.length), params.frames.side
+    metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
+    client.connect()
+    tags = {"kind": "import", "protocol": PROTOCOL, "owner": client.owner()} | lineage
+    with mlflow.start_run(run_name=f"import {file.name}", tags=client.prefixed(tags)):
+        return models.register(
+            params.register_.name,
+            assembled,
+            metadata,
+            {"protocol": PROTOCOL} | lineage,
+            _example(head.length, size),
+            challenger=False,
+            steps=steps,
+        )
+
+
+def _refuse_misfit(head: Head, backbone: str, params: Params) -> None:
+    known = backbones.get(backbone)
+    if head.length > params.limits.max_frames:
+        raise BadInput(
+            f"the head takes {head.length} frames, a clip may have {params.limits.max_frames} (limits.max_frames)"
+            "; import a head of shorter sequences"
+        )
+    if known.dim != head.dim:
+        fitting = [one.name for one in backbones.BACKBONES.values() if one.dim == head.dim]
+        which = f"{' or '.join(fitting)} fits" if fitting else "no backbone has as many"
+        raise BadInput(
+            f"the head takes {head.dim} features of a frame, {backbone} gives {known.dim}; {which}: name the one that "
+            "the head was trained with as --backbone"
+        )
+
+
+def _backbone(head: Head, backbone: str, params: Params) -> keras.Model:
+    section, size = params.features, params.frames.side
+    weights = _weights(backbone, section)
+    seen = backbones.seen_by(backbone, size, section.seen)
+    cnn = backbones.build(backbone, size, weights, seen=seen, seed=section.seed)
+    if cnn.output_shape[-1] != head.dim:
+        raise BadInput(
+            f"the head takes {head.dim} features of a frame, {backbone} gives {cnn.output_shape[-1]} where it sees "
+            f"{seen} pixels a side; set features.seen of params.yaml to null"
+        )
+    return cnn
+
+
+def _weights(backbone: str, section: Features) -> str:
+    if section.weights == backbones.TRAINED or (
+        backbones.get(backbone).lus and section.weights in ("imagenet", "random")
+    ):
+        raise BadInput(
+            f"features.weights is {section.weights}: a head needs the very weights of {backbone} that it was trained "
+            "with, and those trained here are not; set it to "
+            + ("a file in weights/" if backbones.get(backbone).lus else "imagenet or a file in weights/")
+        )
+    return section.weights
+
+
+def _example(length: int, size: int) -> Frames:
+    """Frames of the phantom, as the import knows no clips: (1, length, size, size, 3) uint8."""
+    from lus import phantom  # not part of a Bento
+
+    frames = phantom.examples(size)
+    return np.asarray(frames[np.arange(length) % len(frames)][None], np.uint8)

@@ -1,0 +1,108 @@
+"""The model card: what a person must know of a version, in Markdown, made from facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from lus.inference.metadata import ModelMetadata
+
+OVERALL = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
+OF_LABEL = ("sensitivity", "specificity", "precision", "f1", "auc")
+
+
+def write(
+    metadata: ModelMetadata, metrics: Mapping[str, Any], audit: Mapping[str, Any] | None, clips: pd.DataFrame
+) -> str:
+    """A version's card.
+
+    Args:
+        metadata: of the classifier.
+        metrics: `metrics.json` of its evaluation.
+        audit: `audit.json` of its evaluation; None where there is none.
+        clips: the cohort table of the clips that it was trained on.
+    """
+    return "\n".join(
+        [
+            "# Model card",
+            "",
+            *_use(metadata),
+            *_data(clips),
+            *_figures(metrics, metadata.labels),
+            *_audit(audit),
+            *_limits(metadata),
+            *_origin(metadata),
+        ]
+    )
+
+
+def _use(metadata: ModelMetadata) -> list[str]:
+    return [
+        f"Tells {', '.join(metadata.labels)} apart in lung-ultrasound clips: {metadata.length} frames of "
+        f"{metadata.size} pixels a side go through {metadata.feature_set}.",
+        "",
+        "**Intended use:** research. It is not for diagnosis, and nothing in it was tested for that. It knows these "
+        "labels only and names one of them for any clip.",
+        "",
+    ]
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *escaped]] + [""]
+
+
+def _data(clips: pd.DataFrame) -> list[str]:
+    grouped = clips.groupby("label")
+    counts = [[str(label), str(len(one)), str(one["patient"].nunique())] for label, one in grouped]
+    total = ["all", str(len(clips)), str(clips["patient"].nunique())]
+    lines = ["## Data", "", *_table(["label", "clips", "patients"], [*counts, total])]
+    for column, what in (("source", "source"), ("licence", "licence"), ("probe", "probe")):
+        named = clips[column].astype(str).replace("", "not stated").value_counts()
+        lines += _table([what, "clips"], [[str(name), str(count)] for name, count in named.items()])
+    return lines
+
+
+def _value(metrics: Mapping[str, Any], name: str) -> str:
+    value, bounds = metrics.get(name), metrics.get("interval", {}).get(name, {})
+    if value is None:
+        return "not defined"
+    low, high = bounds.get("low"), bounds.get("high")
+    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
+
+
+def _figures(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
+    leaking = f" **The figures leak:** {metrics.get('why') or 'see the audit'}." if metrics.get("leaking") else ""
+    overall = [[name.replace("_", " "), _value(metrics, name)] for name in OVERALL if name in metrics]
+    heads = [name for name in OF_LABEL if any(f"{name}.{label}" in metrics for label in labels)]
+    each = [[label, *(_value(metrics, f"{name}.{label}") for name in heads)] for label in labels]
+    return [
+        "## Figures",
+        "",
+        f"Of test clips by the protocol {metrics['protocol']}: {metrics['clips']} clips of {metrics['patients']} "
+        f"patients. In brackets the interval by bootstrap over patients.{leaking}",
+        "",
+        *_table(["figure", "value"], overall),
+        *_table(["label", *heads], each),
+    ]
+
+
+def _audit(audit: Mapping[str, Any] | None) -> list[str]:
+    if audit is None:
+        return ["## Audit", "", "There is none.", ""]
+    found = [f"- {one['level']} ({one['check']}): {one['sentence']}" for one in audit["findings"]]
+    passed = ", ".join(audit["passed"]) or "no check"
+    unknown = [f"Not known, so not looked at: {', '.join(audit['unknown'])}.", ""] if audit["unknown"] else []
+    return ["## Audit", "", *found, "", f"Nothing found by: {passed}.", "", *unknown]
+
+
+def _limits(metadata: ModelMetadata) -> list[str]:
+    rows = [[name.replace("_", " "), f"{value:g}"] for name, value in metadata.limits.model_dump().items()]
+    return ["## Limits", "", "A clip outside of these is refused.", "", *_table(["limit", "value"], rows)]
+
+
+def _origin(metadata: ModelMetadata) -> list[str]:
+    rows = [[name.replace("_", " "), value] for name, value in metadata.lineage.items()]
+    return ["## Where it comes from", "", *_table(["what", "value"], rows)]

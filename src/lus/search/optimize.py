@@ -1,0 +1,212 @@
+"""A study's trials, run by any number of processes together until its budget is spent.
+
+A study is named for all that its results depend on. So a search that was ended goes on where it stopped, a larger
+budget adds trials, other machines join in, and whatever is changed begins a study of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lus.common import hashing, quiet
+from lus.common.params import Search
+from lus.features.featureset import FeatureSet
+from lus.heads.model import HeadParams
+from lus.search import sampler, space, storage
+from lus.search.objective import StudyData
+from lus.search.storage import ERROR, OWNER
+from lus.search.trials import NUMBER
+from lus.splits.folds import Part
+from lus.tracking.client import owner
+
+if TYPE_CHECKING:
+    import optuna
+
+MAX_FAILURES = 3
+"""Trials in a row that may raise before the search gives up."""
+NO_RESULT = ("trials", "seconds", "workers")
+"""Parameters of the search that its trials do not depend on."""
+IDENTITY = (
+    *(f"lus.heads.{name}" for name in ("model", "train_step", "training")),
+    *(f"lus.search.{name}" for name in ("objective", "pruner", "sampler", "space", "trials")),
+)
+"""The modules that propose, train and score heads."""
+_LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
+"""That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many trials a study gets, and seconds after which none is begun (one is always finished)."""
+
+    trials: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study to be done.
+
+    Attributes:
+        name, part: of the study, and of the part of the cohort.
+        budget, space: how much is to be tried, and of what.
+        first: the head that is tried first.
+    """
+
+    name: str
+    part: str
+    budget: Budget
+    space: Search
+    first: HeadParams | None
+
+
+def study_name(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
+    """A study's name: feature set, part, and a digest of what its trials depend on.
+
+    That is the features, labels and patients of the part's own clips, its inner folds, the search space, seed and first
+    head, and the code and libraries that propose, train and score. The part's test clips are not in it.
+
+    Args:
+        data, part, params: what is searched, and how.
+        given: to the trials.
+        first: the head that is tried first.
+    """
+    from importlib.metadata import distributions
+
+    digest = hashlib.sha256(given.features[part.train].tobytes())
+    own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
+    libraries = [sorted({one.version for one in distributions(name=name)}) for name in _LIBRARIES]
+    content = (
+        given.features.shape[1:],
+        given.targets[part.train].tolist(),
+        given.labels,
+        [(inner.train.tolist(), inner.test.tolist()) for inner in given.inner],
+        own.to_csv(index=False),
+        sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
+        first,
+        hashing.hash_modules(*IDENTITY),
+        libraries,
+    )
+    digest.update(repr(content).encode())
+    return f"{data.name}/{part.name}/{digest.hexdigest()[:16]}"
+
+
+Objective = Callable[["optuna.Trial", HeadParams], float]
+"""Tries a head: the trial and the head -> the loss. May raise `optuna.TrialPruned`."""
+
+
+class _NotNeeded(Exception):
+    """A trial was begun that others had begun already: it ends without having done anything."""
+
+
+def optimize(spec: StudySpec, objective: Objective, on_trial_end: Callable[[optuna.Study], None]) -> None:
+    """Run trials of a study until it has its budget, together with whoever else works on it.
+
+    Args:
+        spec: the study.
+        objective: tries a head.
+        on_trial_end: called whenever a trial of this study may have ended.
+
+    Raises:
+        RuntimeError: several trials in a row raised.
+    """
+    study = storage.open_study(spec.name)
+    started, failures = time.monotonic(), 0
+    seen: dict[int, float] = {}
+    while True:
+        storage.fail_stale_trials(study, seen)
+        on_trial_end(study)
+        done = storage.finished(study)
+        late = spec.budget.seconds is not None and time.monotonic() - started > spec.budget.seconds
+        if len(done) >= spec.budget.trials or (late and any(one.state.name == "COMPLETE" for one in done)):
+            return
+        begun = _begun(study)
+        if len(begun) >= spec.budget.trials or any(OWNER not in one.user_attrs for one in begun):
+            # Others are at the last ones, and may die; or one may have died as it began, and its number is free then.
+            time.sleep(0.1)
+            continue
+        _offer(study, spec)
+        error = _run_trial(study, spec, objective)
+        on_trial_end(study)
+        failures = failures + 1 if error else 0
+        if failures == MAX_FAILURES:
+            raise RuntimeError(f"{MAX_FAILURES} trials of {spec.name} in a row failed, the last one with: {error}")
+
+
+def _run_trial(study: optuna.Study, spec: StudySpec, objective: Objective) -> str:
+    """Run one trial; returns what it raised, or nothing."""
+    import optuna
+
+    raised, number = "", -1
+
+    def run(trial: optuna.Trial) -> float:
+        nonlocal raised, number
+        number = trial.number
+        trial.set_user_attr(OWNER, owner())
+        in_search = _assign_number(study, trial, spec.budget.trials)
+        trial.set_user_attr(NUMBER, in_search)
+        # Optuna draws when it is asked for the first value: the sampler for this number is in time.
+        study.sampler = sampler.make_sampler(spec.space.seed, spec.part, in_search)
+        try:
+            loss = objective(trial, space.suggest(trial, spec.space))
+        except Exception as error:
+            if not isinstance(error, optuna.TrialPruned):
+                raised = f"{type(error).__name__}: {error}"
+                trial.set_user_attr(ERROR, raised[:2000])
+            storage.write_end(trial)
+            raise
+        storage.write_end(trial)
+        return loss
+
+    try:
+        with quiet.optuna_experiments():
+            study.optimize(run, n_trials=1, catch=(Exception,))
+    except Exception:
+        if not _ended_by_others(study, number):
+            raise
+        return ""
+    return raised
+
+
+def _ended_by_others(study: optuna.Study, number: int) -> bool:
+    """Whether others took this process for dead and ended its trial, as after a long sleep: it is then tried anew."""
+    found = [one for one in study.get_trials(deepcopy=False) if one.number == number]
+    return any(one.state.name == "FAIL" and ERROR not in one.user_attrs for one in found)
+
+
+def _offer(study: optuna.Study, spec: StudySpec) -> None:
+    """Put the first head in the queue, unless it is there or was tried."""
+    if spec.first is None:
+        return
+    wanted = space.as_suggestion(spec.first)
+    if not any(one.system_attrs.get("fixed_params") == wanted for one in storage.counting(study)):
+        study.enqueue_trial(wanted)
+
+
+def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
+    """The number in the search of a trial that was begun.
+
+    Optuna's own numbers are given out one by one, whoever asks, and so say who was first.
+
+    Raises:
+        _NotNeeded: the budget, or the head to be tried first, was taken by trials that were begun before.
+    """
+    counting = storage.counting(study)
+    earlier = [one for one in counting if one.number < trial.number]
+    fixed = next(one for one in counting if one.number == trial.number).system_attrs.get("fixed_params")
+    twice = fixed is not None and any(one.system_attrs.get("fixed_params") == fixed for one in earlier)
+    if twice or len([one for one in earlier if ERROR not in one.user_attrs]) >= budget:
+        raise _NotNeeded
+    taken = {one.user_attrs[NUMBER] for one in counting if NUMBER in one.user_attrs}
+    unnumbered = sum(NUMBER not in one.user_attrs for one in earlier)
+    free = (number for number in range(len(taken) + unnumbered + 1) if number not in taken)
+    return [*free][unnumbered]
+
+
+def _begun(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Trials that count for the budget, or may."""
+    return [one for one in storage.counting(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs]

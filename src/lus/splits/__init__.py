@@ -1,0 +1,1 @@
+"""Splits: the folds of a cohort, and the protocols that make them."""

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lus.clips import decode
+from lus.common import params
+from lus.common.errors import Unusable
+from tests.conftest import ROOT, draw_frames, write_video
+
+LIMITS = params.load(ROOT / "params.yaml").limits
+
+NAMES = [
+    "plain.avi",
+    "with space.avi",
+    "a+b.mp4",
+    "(brackets) [x].avi",
+    "UPPER.AVI",
+    "100%d.avi",
+    "lunge-ä.mp4",
+    "a:b.avi",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_file_name_decodes(make_clip: Callable[..., Path], name: str) -> None:
+    info = decode.inspect(make_clip(name, count=23), LIMITS)
+    assert (info.frames, info.width, info.height, info.fps) == (23, 120, 104, 20.0)
+
+
+def test_a_clip_without_extension_decodes(make_clip: Callable[..., Path]) -> None:
+    path = make_clip("x.avi")
+    bare = path.with_name("bare")
+    path.rename(bare)
+    assert decode.inspect(bare, LIMITS).frames == 24
+
+
+def test_identity_follows_content_and_not_name(make_clip: Callable[..., Path]) -> None:
+    first, other = make_clip("a.avi"), make_clip("b.avi", seed=1)
+    renamed = first.with_name("c.avi")
+    renamed.write_bytes(first.read_bytes())
+    assert decode.clip_id(first) == decode.clip_id(renamed) != decode.clip_id(other)
+
+
+@given(length=st.integers(1, 64), extra=st.integers(0, 4000))
+def test_samples_are_increasing_and_span_the_clip(length: int, extra: int) -> None:
+    count = length + extra
+    indices = decode.sample_indices(count, length)
+    assert len(indices) == length
+    assert (np.diff(indices) > 0).all()
+    assert indices[0] == 0
+    assert length == 1 or indices[-1] == count - 1
+
+
+@given(count=st.integers(20, 500))
+def test_the_union_holds_every_length(count: int) -> None:
+    union = decode.union_indices(count, (5, 10, 15, 20))
+    assert (np.diff(union) > 0).all()
+    for length in (5, 10, 15, 20):
+        assert set(decode.sample_indices(count, length)) <= set(union)
+
+
+def test_more_frames_than_there_are_cannot_be_taken() -> None:
+    with pytest.raises(ValueError, match="20 different frames cannot be taken from 19"):
+        decode.sample_indices(19, 20)
+
+
+def test_sampled_frames_are_the_frames_asked_for(tmp_path: Path) -> None:
+    grey = np.linspace(10, 240, 24).astype(np.uint8)
+    frames = np.broadcast_to(grey[:, None, None, None], (24, 64, 64, 3))
+    path = write_video(tmp_path / "steps.avi", frames)
+    sampled = decode.read_frames(path, np.array([0, 3, 20, 23]), 32)[0]
+    assert sampled.shape == (4, 32, 32, 3)
+    assert np.abs(sampled.mean(axis=(1, 2, 3)) - grey[[0, 3, 20, 23]]).max() < 3
+
+
+def test_channels_come_out_as_red_green_blue(tmp_path: Path) -> None:
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    frames[..., 2] = 200  # OpenCV writes blue, green, red
+    sampled = decode.read_frames(write_video(tmp_path / "red.avi", frames), np.array([1]), 32)[0]
+    assert sampled[..., 0].mean() > 150
+    assert sampled[..., 2].mean() < 50
+
+
+def test_sampling_gives_frames_thumbnails_and_what_the_clip_is(make_clip: Callable[..., Path]) -> None:
+    sample = decode.sample(make_clip("a.avi", count=40), (5, 20), 48, LIMITS)
+    assert sample.frames.shape == (len(sample.indices), 48, 48, 3)
+    assert sample.frames.dtype == np.uint8
+    assert set(decode.sample_indices(40, 5)) | set(decode.sample_indices(40, 20)) == set(sample.indices)
+    assert sample.info.frames == 40
+    assert sample.thumbnails.shape == (40, decode.THUMBNAIL, decode.THUMBNAIL)
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(40, (20,)), (40, (5, 9)), (40, (30,)), (12, (5,))])
+def test_frames_are_spread_over_the_clip_whatever_the_lengths_and_change_nothing_else(
+    make_clip: Callable[..., Path], count: int, lengths: tuple[int, ...]
+) -> None:
+    path = make_clip("a.avi", count=count)
+    plain, sample = (decode.sample(path, lengths, 48, LIMITS, spread=spread) for spread in (0, 20))
+    wanted = decode.read_frames(path, decode.sample_indices(count, min(count, 20)), 48)[0]
+    assert np.array_equal(sample.spread, wanted)
+    assert np.array_equal(sample.frames, plain.frames)
+    assert np.array_equal(sample.indices, plain.indices)
+    assert np.array_equal(sample.thumbnails, plain.thumbnails)
+    assert len(plain.spread) == 0
+
+
+def test_thumbnails_show_the_frames(tmp_path: Path) -> None:
+    grey = np.linspace(10, 240, 24).astype(np.uint8)
+    path = write_video(tmp_path / "steps.avi", np.broadcast_to(grey[:, None, None, None], (24, 64, 64, 3)))
+    thumbnails = decode.sample(path, (2,), 32, LIMITS).thumbnails
+    assert np.abs(thumbnails.mean(axis=(1, 2)) - grey).max() < 3
+
+
+def _peak(limits: str) -> int:
+    """Greatest resident memory, in MiB, of a process that meets a clip of 16384 x 2048 pixels."""
+    code = (
+        "import pathlib, re, cv2; from lus.clips import decode; from lus.common import errors, params\n"
+        f"limits = params.load(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
+        f"limits = limits.model_copy(update=dict({limits}))\n"
+        "try: decode.inspect(pathlib.Path('huge.avi'), limits)\n"
+        "except errors.Unusable: pass\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout) // 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's account of memory")
+def test_huge_frames_are_refused_before_their_memory_is_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "huge.avi", np.zeros((2, 2048, 16384, 3), np.uint8))
+    decoded, refused = _peak("max_pixels=10**9"), _peak("")
+    # Two planes of 16384 x 2048 pixels at least, and the same in three colours, where it is decoded.
+    assert decoded - refused > 100
+
+
+def test_a_clip_cut_short_gives_the_frames_that_are_left(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.avi", draw_frames(40, 120, 104, 0))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert 10 < decode.inspect(path, LIMITS).frames < 30
+    with pytest.raises(Unusable, match="an end after"):
+        decode.read_frames(path, np.array([0, 39]), 32)
+
+
+def test_a_damaged_clip_gives_the_same_frames_each_time(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", draw_frames(40, 240, 200, 0))
+    content = bytearray(path.read_bytes())
+    for place in range(2000, int(0.95 * len(content)), 997):
+        content[place] ^= 16
+    path.write_bytes(content)
+    indices = np.arange(decode.inspect(path, LIMITS).frames)
+    assert len({decode.read_frames(path, indices, 100)[0].tobytes() for _ in range(10)}) == 1
+
+
+@pytest.mark.real
+def test_decoded_frame_counts_equal_the_published_ones(upstream: Path) -> None:
+    published = pd.read_csv(upstream / "b-mandelbrot/pulmonary-covid19/videos.csv").set_index("filename")["frames"]
+    clips = sorted((upstream / "jannisborn/covid19_ultrasound/data/pocus_videos/convex").iterdir())
+    counted = {path.name: decode.inspect(path, LIMITS).frames for path in clips}
+    assert len(counted) == 119
+    assert counted == published[list(counted)].to_dict()

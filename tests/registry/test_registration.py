@@ -1,0 +1,57 @@
+"""What a classifier depends on: its digest changes with that, and with nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lus.common import params
+from lus.features.featureset import FeatureSet, Info
+from lus.registry import registration
+from tests.conftest import ROOT
+from tests.small_runs import made_clips
+
+LIMITS = params.load(ROOT / "params.yaml").limits
+INFO = Info("xception", 2, 4, 71, 71, "random", "0" * 64)
+LINEAGE = {name: name for name in registration.INPUTS} | {"git_commit": "a" * 40, "machine": "x86_64, 2 cores"}
+CLIPS = made_clips(8)
+DATA = FeatureSet(Path("features"), np.zeros((8, 2, 4), np.float32), CLIPS, INFO)
+
+
+def _digest(**changes: Any) -> str:
+    given: dict[str, Any] = {"data": DATA, "lineage": LINEAGE, "limits": LIMITS, "seed": 3} | changes
+    return registration.digest(**given)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"lineage": LINEAGE | {name: "other"}} for name in registration.INPUTS),
+        {"lineage": {name: value for name, value in LINEAGE.items() if name != "environment_sha256"}},
+        {"data": replace(DATA, info=replace(INFO, backbone="mobilenetv2"))},
+        {"data": replace(DATA, info=replace(INFO, seen=96))},
+        {"data": replace(DATA, clips=CLIPS.assign(label=CLIPS["label"].iloc[::-1].to_numpy()))},
+        {"limits": LIMITS.model_copy(update={"max_frames": LIMITS.max_frames + 1})},
+        {"seed": 4},
+    ],
+)
+def test_what_the_classifier_depends_on_changes_its_digest(changes: dict[str, Any]) -> None:
+    assert _digest(**changes) != _digest()
+
+
+def test_commit_machine_and_the_engine_of_the_same_features_do_not() -> None:
+    elsewhere = LINEAGE | {"git_commit": "b" * 40, "machine": "aarch64, 8 cores"}
+    assert _digest(lineage=elsewhere, data=replace(DATA, info=replace(INFO, engine="openvino-bf16"))) == _digest()
+
+
+@pytest.mark.parametrize("name", registration.CODE)
+def test_other_code_that_trains_or_joins_it_changes_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _digest()
+    monkeypatch.setattr(
+        registration, "CODE", tuple("lus.common.errors" if one == name else one for one in registration.CODE)
+    )
+    assert _digest() != before

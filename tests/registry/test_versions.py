@@ -1,0 +1,133 @@
+"""What versions are shown as, on a real MLflow store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from lus.common import params
+from lus.common.errors import BadInput
+from lus.common.params import Package
+from lus.inference.metadata import ModelMetadata
+from lus.registry import journal, model_card, models, versions
+from lus.stages import package
+from tests.conftest import ROOT
+from tests.versions import LABELS, LEAK, NAME, add, predictions, write_evaluation
+
+
+def test_versions_are_listed_with_aliases_as_they_are_now_the_newest_first(project: Path) -> None:
+    add()
+    add()
+    client = MlflowClient()
+    client.set_registered_model_alias(NAME, "champion", "1")
+    rows = versions.listed(NAME)
+    assert [(one.version, one.aliases) for one in rows] == [("2", ["challenger"]), ("1", ["champion"])]
+    client.set_registered_model_alias(NAME, "champion", "2")
+    assert [one.aliases for one in versions.listed(NAME)] == [["champion", "challenger"], []]
+    assert rows[0].lineage != rows[1].lineage
+    assert rows[0].age in ("now", "1 minute")
+
+
+def test_a_version_is_found_by_number_alias_or_lineage_id_and_shows_what_it_comes_from(project: Path) -> None:
+    (project / "dvc.lock").write_text(
+        yaml.safe_dump({"stages": {"cohort": {"outs": [{"path": "build/cohort.csv", "md5": "0f" * 16}]}}})
+    )
+    add(findings=[LEAK])
+    add(wrong=3)
+    (identity,) = [one.lineage for one in versions.listed(NAME) if one.version == "1"]
+    for what in ("1", identity, identity[:6]):
+        shown = versions.lineage(NAME, what)
+        assert shown.row.version == "1"
+    assert str(versions.meant(NAME, "challenger").version) == "2"
+    assert shown.metrics is not None
+    assert shown.metrics["accuracy"] == 0.75
+    assert shown.audit is not None
+    assert shown.audit["findings"] == [LEAK]
+    assert shown.params == yaml.safe_load((project / "params.yaml").read_text())
+    assert shown.stages == {"build/cohort.csv": "0f" * 16}
+    assert {"git_commit", "git_clean", "machine", "python"} <= set(shown.tags)
+    assert MlflowClient().get_run(shown.run_id).data.tags["lus.kind"] == "evaluation"
+    for wrong in ("abcd", "champion", "no"):
+        with pytest.raises(BadInput, match=f"{wrong} is no version of {NAME}"):
+            versions.meant(NAME, wrong)
+
+
+def test_a_lineage_id_that_fits_several_versions_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    add()
+    monkeypatch.setattr(models, "lineage_id", lambda _: "abcdef123456")
+    with pytest.raises(BadInput, match="abcdef fits 2 versions"):
+        versions.meant(NAME, "abcdef")
+
+
+def test_a_lineage_id_of_digits_alone_is_no_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    monkeypatch.setattr(models, "lineage_id", lambda _: "151577abcdef")
+    assert str(versions.meant(NAME, "151577").version) == "1"
+    with pytest.raises(BadInput, match=f"{NAME} has no version 151578; it has 1"):
+        versions.meant(NAME, "151578")
+
+
+def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> None:
+    add()
+    run_id = journal.journal_run(NAME)
+    act = journal.claim(
+        run_id, journal.AliasChange("promotion", "1", None, None, "one@here", journal.now(), why="first")
+    )
+    journal.end(run_id, act, journal.DONE)
+    assert [str(one).endswith("first") for one in versions.lineage(NAME, "1").acts] == [True]
+
+
+def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path, predictions(wrong=10), [LEAK])
+    metrics, audit = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
+    clips = predictions(0).assign(source="a|b", licence="", probe="convex")
+    limits = params.load(ROOT / "params.yaml").limits
+    text = model_card.write(
+        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), metrics, audit, clips
+    )
+    assert "research. It is not for diagnosis" in text
+    assert "| sick | 20 | 20 |" in text
+    assert "| a\\|b | 40 |" in text
+    assert "| not stated | 40 |" in text
+    assert "| accuracy | 0.750 (0.650 to 0.850) |" in text
+    assert "**The figures leak:** see the audit." in text
+    assert "- leak (patients): 3 patients are on both sides." in text
+    assert "| min side | 100 |" in text
+    assert "| git commit | abc |" in text
+    assert "There is none." in model_card.write(ModelMetadata(LABELS, 2, 32, limits, "x-2", {}), metrics, None, clips)
+
+
+def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add()
+    add()
+    MlflowClient().set_registered_model_alias(NAME, "previous", "1")
+    out = project / "build/package.json"
+    built = []
+    monkeypatch.setattr(package, "_build", lambda tag, labels: built.append((tag, labels)))
+    package.run(NAME, project / "served", out, Package(name="bento", alias="previous", engine="openvino"))
+    package.run(NAME, project / "served", out, Package(name="bento", alias=None, engine="openvino"))
+    assert [(tag[:8], one["version"], one["alias"]) for tag, one in built] == [
+        ("bento:v1", "1", "previous"),
+        ("bento:v2", "2", "challenger"),
+    ]
+    assert built[0][1]["lineage"] == models.lineage_id(models.get_version(NAME, "1"))
+    with pytest.raises(BadInput, match=f"{NAME} has no champion; `lus promote` makes the challenger the champion"):
+        package.run(NAME, project / "served", out, Package(name="bento", alias="champion", engine="openvino"))
+
+
+def test_to_look_at_a_model_of_other_hands_writes_nothing(project: Path) -> None:
+    add()
+    MlflowClient().delete_registered_model_tag(NAME, journal.TAG)
+    assert list(versions.lineage(NAME, "1").acts) == []
+    assert journal.TAG not in MlflowClient().get_registered_model(NAME).tags
+
+
+def test_nothing_registered_yet_is_said(project: Path) -> None:
+    for look in (lambda: versions.listed(NAME), lambda: versions.lineage(NAME, "champion")):
+        with pytest.raises(BadInput, match=f"{NAME} has no version yet; `dvc repro register` registers a challenger"):
+            look()

@@ -1,0 +1,62 @@
+"""What is kept for the next run is kept under a name that knows all the code that made it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lus.features import openvino
+from lus.registry import registration
+from lus.search import optimize
+from lus.stages import features, pretrain
+from tests.imports import code_behind, dotted, file_of
+
+WITHOUT_EFFECT = {
+    "common.arrays": "names of types",
+    "clips.cohort": "the table of clips, of which each is named by its content",
+    "common.errors": "how what is refused is worded",
+    "splits.folds": "classes of row numbers, which the names hold themselves",
+    "common.hashing": "the names themselves",
+    "common.params": "classes of values, which the names hold themselves",
+    "phantom": "frames by which random weights get their statistics; the names hold the digest of the weights",
+    "common.workers": "where work is done",
+    "common.quiet": "fewer notices on the terminal",
+}
+"""Modules that no trial, feature or trained weight depends on, though what makes them imports them; and why not."""
+KEPT = {
+    "studies": (optimize.IDENTITY, ("search.objective", "search.pruner", "search.sampler", "search.space")),
+    "features": (
+        [module.__name__ for module in (*features.CODE, openvino)],
+        ("features.backbones", "clips.frameset", "features.openvino"),
+    ),
+    "weights": ([module.__name__ for module in pretrain.CODE], ("features.pretraining", "clips.frameset")),
+}
+"""What is kept for the next run, by a name that holds the code of these modules; and where that code is entered."""
+
+
+def _modules_behind(entered: tuple[str, ...], without: frozenset[str]) -> set[str]:
+    """These modules and all that they import, but for what only those without effect import."""
+    return {dotted(path) for path in code_behind(*map(file_of, entered), without=without)}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_is_kept_is_named_for_all_the_code_that_makes_it(kept: str) -> None:
+    hashed, entered = KEPT[kept]
+    made_by = _modules_behind(entered, frozenset(WITHOUT_EFFECT)) - WITHOUT_EFFECT.keys()
+    assert {f"lus.{name}" for name in made_by} == set(hashed)
+
+
+def test_every_module_without_effect_on_what_is_kept_would_be_missed() -> None:
+    met = {name for _, entered in KEPT.values() for name in _modules_behind(entered, frozenset(WITHOUT_EFFECT))}
+    assert WITHOUT_EFFECT.keys() <= met
+
+
+def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier() -> None:
+    # What these make is hashed itself. The phantom has a part in random weights alone: here the CNN's are of a file.
+    given = {"features.featureset", "splits.folds", "common.hashing", "inference.metadata", "common.params"}
+    given |= {"phantom"}
+    # What is served is made of a version that exists.
+    given |= {"inference.compiled", "features.openvino", "heads.numpy_head"}
+    behind = _modules_behind(("registry.registration",), frozenset(given))
+    code = {name.removeprefix("lus.") for name in registration.CODE}
+    # The kinds of arrays and the wording of errors change no weight.
+    assert behind == code | given | {"common.arrays", "common.errors"}
