@@ -115,3 +115,14 @@ def test_every_verb_option_and_target_in_the_documents_exists() -> None:
             unknown.append((document, program, verb, *words))
     assert unknown == []
     assert len(_documented()) > 40
+
+
+def test_every_file_of_the_code_that_a_document_names_exists() -> None:
+    named = {
+        (document.name, path)
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        for path in re.findall(r"`((?:src/lus/|tests/)?[a-z_0-9]+/[a-z_0-9/]+\.py)`", document.read_text())
+    }
+    assert len(named) > 20
+    places = (ROOT, ROOT / "src/lus")
+    assert [one for one in named if not any((place / one[1]).is_file() for place in places)] == []
