@@ -18,7 +18,7 @@ from lus.features.featureset import Info
 from lus.search import trials, trials_file
 from lus.stages import search
 from tests.conftest import ROOT
-from tests.features import write_features
+from tests.feature_files import write_features
 
 SIZE, LENGTH = 71, 4
 NAMES = [f"xception-{LENGTH}"]

@@ -15,7 +15,7 @@ from lus.common.params import Folds
 from lus.features import featureset
 from lus.features.featureset import Info
 from lus.splits import folds
-from tests.features import write_features
+from tests.feature_files import write_features
 
 INFO = Info("xception", 4, 8, 71, 71, "random", "0" * 64)
 

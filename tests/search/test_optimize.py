@@ -25,7 +25,7 @@ from lus.heads import training
 from lus.search import trials_file
 from lus.stages import search
 from tests.conftest import ROOT
-from tests.features import write_features
+from tests.feature_files import write_features
 from tests.servers import make_database, mlflow_server, postgres
 from tests.small_runs import made_clips
 

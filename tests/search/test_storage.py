@@ -25,7 +25,7 @@ from lus.search.optimize import Budget, StudySpec
 from lus.search.pruner import PruningReporter
 from lus.tracking import client
 from tests.conftest import ROOT
-from tests.features import write_features
+from tests.feature_files import write_features
 
 SPACE = params.load(ROOT / "params.yaml").search
 PUBLISHED = HeadParams()
