@@ -35,9 +35,8 @@ from lus.common import params
 from lus.common.params import Search
 from lus.features import featureset
 from lus.features.featureset import FeatureSet, Info
-from lus.heads import model as heads
 from lus.heads import train_step, training
-from lus.heads.model import HeadParams
+from lus.heads.model import PUBLISHED, HeadParams, build_head, feature_moments
 from lus.search import mlflow_runs, optimize, pruner, space, storage
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
@@ -74,7 +73,7 @@ def made_up(folder: Path, clips: int) -> FeatureSet:
 def draw(number: int, section: Search) -> list[HeadParams]:
     """Heads of the search space: the published one, and others drawn at random."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=section.seed))
-    study.enqueue_trial(space.as_suggestion(heads.PUBLISHED))
+    study.enqueue_trial(space.as_suggestion(PUBLISHED))
     return [space.suggest(study.ask(), section) for _ in range(number)]
 
 
@@ -87,7 +86,7 @@ OPTIMISERS = {
 
 def compiled(head: HeadParams, features: np.ndarray, labels: int) -> keras.Model:
     length, dim = features.shape[1:]
-    model = heads.build(head, length, dim, labels, *heads.feature_moments(features))
+    model = build_head(head, length, dim, labels, *feature_moments(features))
     optimiser = OPTIMISERS[head.optimiser](head.learning_rate)
     model.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -152,12 +151,12 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, head = compiled(heads.PUBLISHED, features, labels), train_step.get_loop(2, "adam")
-    head.start(training.fresh_weights(heads.PUBLISHED, DIM, labels, 0))
-    inputs = training.standardise(features, *heads.feature_moments(features))
+    model, head = compiled(PUBLISHED, features, labels), train_step.get_loop(2, "adam")
+    head.start(training.init_weights(PUBLISHED, DIM, labels, 0))
+    inputs = training.standardise(features, *feature_moments(features))
     ways: tuple[Callable[[], object], ...] = (
-        lambda: model.fit(features, targets, batch_size=heads.PUBLISHED.batch, epochs=1, verbose=0),
-        lambda: head.epoch(heads.PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
+        lambda: model.fit(features, targets, batch_size=PUBLISHED.batch, epochs=1, verbose=0),
+        lambda: head.epoch(PUBLISHED, inputs, targets, np.arange(len(targets)), 0),
     )
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(count):
@@ -191,7 +190,7 @@ def compare(data: FeatureSet, trials: int, epochs: int) -> None:
             worked[name] += time.process_time() - busy
     took, losses = {name: sum(one) for name, one in taken.items()}, {name: np.array(one) for name, one in found.items()}
     fit, here = epochs_of_published(data, part, len(names))
-    bound = flop(heads.PUBLISHED, len(part.inner[0].train), len(names)) / matrix_rate() / 1e9
+    bound = flop(PUBLISHED, len(part.inner[0].train), len(names)) / matrix_rate() / 1e9
     print(f"{trials} trials x {FOLDS} folds x {epochs} epochs, {len(rows)} clips, {os.cpu_count()} cores")
     print(f"{'way':<30}{'seconds':>10}{'ratio':>8}{'of a core':>12}{'ratio':>8}")
     labels = ("Optuna, model.fit, MLflow", "this project, first seed", "this project, second seed")

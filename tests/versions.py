@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lus.common import params
-from lus.heads import model as heads
-from lus.heads.model import HeadParams
+from lus.heads.model import HeadParams, build_head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
 from lus.registry import models
@@ -38,7 +37,7 @@ def model(labels: int = len(LABELS), seed: int = 0) -> Any:
     cnn = keras.Model(taken, layers.GlobalAveragePooling2D()(maps), name="xception")
     scaled = layers.Rescaling(1 / 127.5, -1, name="preprocess")(frames)
     backbone = keras.Model(frames, cnn(scaled), name="xception_backbone")
-    head = heads.build(HeadParams(units=4, dense=(8,)), LENGTH, 8, labels, np.zeros(8), np.full(8, 0.01))
+    head = build_head(HeadParams(units=4, dense=(8,)), LENGTH, 8, labels, np.zeros(8), np.full(8, 0.01))
     return keras_model.assemble(backbone, head, LENGTH)
 
 

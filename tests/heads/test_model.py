@@ -3,21 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lus.heads import model as heads
-from lus.heads.model import HeadParams
+from lus.heads.model import PUBLISHED, HeadParams, build_head, feature_moments, get_published
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
 
 
 def _trainable(params: HeadParams, length: int, dim: int, labels: int) -> int:
-    model = heads.build(params, length, dim, labels, np.zeros(dim, np.float32), np.ones(dim, np.float32))
+    model = build_head(params, length, dim, labels, np.zeros(dim, np.float32), np.ones(dim, np.float32))
     assert model.output_shape == (None, labels)
     return sum(int(np.prod(weights.shape)) for weights in model.trainable_variables)
 
 
 def test_the_published_head_has_the_published_number_of_parameters() -> None:
-    assert (heads.PUBLISHED.units, heads.PUBLISHED.dropout, heads.PUBLISHED.dense) == (512, 0.4, (1024, 1024))
-    assert _trainable(heads.PUBLISHED, 20, 2048, 3) == 6_822_915
+    assert (PUBLISHED.units, PUBLISHED.dropout, PUBLISHED.dense) == (512, 0.4, (1024, 1024))
+    assert _trainable(PUBLISHED, 20, 2048, 3) == 6_822_915
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ def test_other_published_heads_have_their_number_of_parameters(params: HeadParam
 
 
 def test_a_feature_that_never_changes_comes_out_as_zero() -> None:
-    mean, variance = heads.feature_moments(np.full((3, 4, 2), 7, np.float32))
+    mean, variance = feature_moments(np.full((3, 4, 2), 7, np.float32))
     assert mean.tolist() == [7, 7]
     assert (variance > 0).all()
 
@@ -56,8 +55,8 @@ def test_the_published_heads_have_the_published_number_of_parameters(
     feature_set: str, dim: int, parameters: int
 ) -> None:
     length = int(feature_set.rpartition("-")[2])
-    assert _trainable(heads.published(feature_set), length, dim, 3) == parameters
+    assert _trainable(get_published(feature_set), length, dim, 3) == parameters
 
 
 def test_where_no_head_is_published_the_winning_one_stands_in() -> None:
-    assert heads.published("mobilenetv2-10") == heads.PUBLISHED
+    assert get_published("mobilenetv2-10") == PUBLISHED

@@ -11,9 +11,8 @@ import tensorflow as tf
 
 from lus.common.arrays import FloatArray
 from lus.common.errors import BadInput
-from lus.heads import model as heads
 from lus.heads import numpy_head
-from lus.heads.model import HeadParams
+from lus.heads.model import HeadParams, build_head, feature_moments
 
 L, D = 5, 7
 
@@ -24,7 +23,7 @@ def features() -> FloatArray:
 
 
 def _of_the_search() -> keras.Model:
-    return heads.build(HeadParams(units=6, dense=(8, 5)), L, D, 3, np.full(D, 2.0), np.full(D, 9.0))
+    return build_head(HeadParams(units=6, dense=(8, 5)), L, D, 3, np.full(D, 2.0), np.full(D, 9.0))
 
 
 def _of_keras_2() -> keras.Model:
@@ -51,8 +50,8 @@ def test_answers_and_gradients_are_those_of_keras(make: object, features: FloatA
     model = make()  # type: ignore[operator]
     for variable in model.trainable_variables:
         variable.assign(keras.random.normal(variable.shape, stddev=0.5))
-    numpy_head.of_keras(model).save(tmp_path)
-    plain = numpy_head.PlainHead.load(tmp_path)
+    numpy_head.convert_keras(model).save(tmp_path)
+    plain = numpy_head.NumpyHead.load(tmp_path)
     expected = np.asarray(model(features))
     assert np.abs(plain.probabilities(features) - expected).max() < 1e-5
     assert expected.std() > 0.01
@@ -71,23 +70,23 @@ def test_answers_and_gradients_are_those_of_keras(make: object, features: FloatA
 
 def test_the_course_is_what_shorter_clips_would_be_called(features: FloatArray) -> None:
     keras.utils.set_random_seed(5)
-    plain = numpy_head.of_keras(_of_the_search())
-    course = plain.course(features[0])
+    plain = numpy_head.convert_keras(_of_the_search())
+    course = plain.probabilities_by_frame(features[0])
     assert course.shape == (L, 3)
     for frames in range(1, L + 1):
         assert np.allclose(course[frames - 1], plain.probabilities(features[:1, :frames])[0], atol=1e-6)
 
 
 def test_a_feature_that_never_changes_is_no_noise(features: FloatArray) -> None:
-    mean, variance = heads.feature_moments(np.zeros((2, L, D), np.float32))
-    model = heads.build(HeadParams(units=4, dense=(4,)), L, D, 2, mean, variance)
-    plain = numpy_head.of_keras(model)
+    mean, variance = feature_moments(np.zeros((2, L, D), np.float32))
+    model = build_head(HeadParams(units=4, dense=(4,)), L, D, 2, mean, variance)
+    plain = numpy_head.convert_keras(model)
     assert np.abs(plain.probabilities(features) - np.asarray(model(features))).max() < 1e-5
 
 
 def test_a_layer_that_is_not_known_is_refused() -> None:
     model = keras.Sequential([keras.Input((L, D)), keras.layers.GRU(4), keras.layers.Dense(2, activation="softmax")])
     with pytest.raises(BadInput, match="GRU"):
-        numpy_head.of_keras(model)
+        numpy_head.convert_keras(model)
     with pytest.raises(BadInput, match="no LSTM"):
-        numpy_head.of_keras(keras.Sequential([keras.Input((D,)), keras.layers.Dense(2, activation="softmax")]))
+        numpy_head.convert_keras(keras.Sequential([keras.Input((D,)), keras.layers.Dense(2, activation="softmax")]))

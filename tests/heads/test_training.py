@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lus.heads import model as heads
 from lus.heads import numpy_head, train_step, training
-from lus.heads.model import HeadParams
+from lus.heads.model import HeadParams, build_head, feature_moments
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
 SHAPES = [
@@ -32,7 +31,7 @@ def _data(seed: int = 0, count: int = 24) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keras(params: HeadParams, features: np.ndarray, weights: list[np.ndarray]) -> keras.Model:
-    model = heads.build(params, features.shape[1], features.shape[2], 2, *heads.feature_moments(features))
+    model = build_head(params, features.shape[1], features.shape[2], 2, *feature_moments(features))
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
     return model
@@ -41,7 +40,7 @@ def _keras(params: HeadParams, features: np.ndarray, weights: list[np.ndarray]) 
 @pytest.mark.parametrize("params", SHAPES)
 def test_probabilities_loss_and_gradients_equal_those_of_keras(params: HeadParams) -> None:
     features, targets = _data()
-    weights = training.fresh_weights(params, features.shape[2], 2, seed=3)
+    weights = training.init_weights(params, features.shape[2], 2, seed=3)
     model = _keras(params, features, weights)
     with tf.GradientTape() as tape:
         expected = model(features, training=True)
@@ -50,7 +49,7 @@ def test_probabilities_loss_and_gradients_equal_those_of_keras(params: HeadParam
 
     head = train_step.Loop(len(params.dense), "adam")
     head.start(weights)
-    inputs = training.standardise(features, *heads.feature_moments(features))
+    inputs = training.standardise(features, *feature_moments(features))
     one, logits, found = head._gradients(tf.constant(inputs), tf.constant(targets))
     np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=1e-6)
     np.testing.assert_allclose(head.probabilities(inputs), expected, atol=1e-6)
@@ -70,14 +69,14 @@ OPTIMISERS = {
 def test_steps_in_the_same_order_lead_to_the_weights_that_fit_leads_to(optimiser: str) -> None:
     params = HeadParams(units=6, dropout=0.0, dense=(5, 4), learning_rate=0.02, batch=7, optimiser=optimiser)
     features, targets = _data()
-    weights = [one * 3 for one in training.fresh_weights(params, features.shape[2], 2, seed=3)]  # so that it clips
+    weights = [one * 3 for one in training.init_weights(params, features.shape[2], 2, seed=3)]  # so that it clips
     model = _keras(params, features, weights)
     model.compile(OPTIMISERS[optimiser](params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     fitted = model.fit(features, targets, batch_size=params.batch, epochs=3, shuffle=False, verbose=0)
 
     head = train_step.Loop(len(params.dense), optimiser)
     head.start(weights)
-    inputs = training.standardise(features, *heads.feature_moments(features))
+    inputs = training.standardise(features, *feature_moments(features))
     order = np.arange(len(targets))
     figures = [head.epoch(params, inputs, targets, order, seed=0) for _ in range(3)]
     np.testing.assert_allclose([loss for loss, _ in figures], fitted.history["loss"], rtol=1e-4)
@@ -103,8 +102,9 @@ def test_dropout_leaves_out_the_same_inputs_of_a_clip_at_all_its_steps_as_keras_
 
 def test_fresh_weights_are_spread_as_those_of_keras() -> None:
     params = HeadParams(units=32, dense=(64, 16))
-    ours = training.fresh_weights(params, 40, 3, seed=1)
-    model = heads.build(params, 10, 40, 3, np.zeros(40, np.float32), np.ones(40, np.float32))
+    ours = training.init_weights(params, 40, 3, seed=1)
+    keras.utils.set_random_seed(0)  # of Keras's own weights, which would be others at each run
+    model = build_head(params, 10, 40, 3, np.zeros(40, np.float32), np.ones(40, np.float32))
     assert [one.shape for one in ours] == [tuple(one.shape) for one in model.trainable_variables]
     for mine, theirs in zip(ours, model.trainable_variables, strict=True):
         assert mine.std() == pytest.approx(theirs.numpy().std(), rel=0.12, abs=1e-6)
@@ -164,7 +164,7 @@ def test_training_stops_early_and_takes_the_best_epoch() -> None:
         seed=1,
         validation=wrong,
         patience=3,
-        watch=lambda epoch, lowest: told.append((epoch, lowest)),
+        on_epoch_end=lambda epoch, lowest: told.append((epoch, lowest)),
     )
     history = trained.history
     assert len(history.val_loss) < 40
@@ -172,7 +172,7 @@ def test_training_stops_early_and_takes_the_best_epoch() -> None:
     assert told == [(number, min(history.val_loss[:number])) for number in range(1, len(history.val_loss) + 1)]
     given = np.asarray(trained.model(10)(wrong[0]))
     np.testing.assert_allclose(given, trained.probabilities, atol=1e-6)
-    assert training.scores(given, wrong[1])[0] == pytest.approx(min(history.val_loss), abs=1e-5)
+    assert training.loss_and_accuracy(given, wrong[1])[0] == pytest.approx(min(history.val_loss), abs=1e-5)
 
 
 def test_standardisation_uses_the_training_clips_alone() -> None:
@@ -184,15 +184,17 @@ def test_standardisation_uses_the_training_clips_alone() -> None:
     np.testing.assert_allclose(training.standardise(features, trained.mean, trained.variance), expected, atol=1e-5)
 
 
-def test_what_the_watch_raises_ends_the_training() -> None:
+def test_what_the_callback_raises_ends_the_training() -> None:
     features, targets = _data()
 
-    def watch(epoch: int, lowest: float) -> None:
+    def on_epoch_end(epoch: int, lowest: float) -> None:
         if epoch == 2:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        training.train(SMALL, features, targets, 2, epochs=9, seed=1, validation=(features, targets), watch=watch)
+        training.train(
+            SMALL, features, targets, 2, epochs=9, seed=1, validation=(features, targets), on_epoch_end=on_epoch_end
+        )
 
 
 def _motion(seed: int, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +219,7 @@ def test_a_head_that_is_given_changes_finds_motion_and_is_the_same_in_keras_in_a
     again = keras.saving.load_model(tmp_path / "head.keras", compile=False, safe_mode=True)
     for one in (model, again):
         np.testing.assert_allclose(np.asarray(one(new)), found, atol=1e-5)
-    plain = numpy_head.of_keras(again)
+    plain = numpy_head.convert_keras(again)
     np.testing.assert_allclose(plain.probabilities(new), found, atol=1e-5)
     with tf.GradientTape() as tape:
         taken = tf.constant(new[1:2])

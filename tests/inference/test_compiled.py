@@ -12,8 +12,7 @@ import tensorflow as tf
 from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.features import backbones, openvino
-from lus.heads import model as heads
-from lus.heads.model import HeadParams
+from lus.heads.model import HeadParams, build_head
 from lus.inference import compiled, explain, keras_model
 from lus.inference.compiled import CnnOutput, CompiledClassifier, Parity
 from lus.registry import models
@@ -173,6 +172,6 @@ def test_a_model_that_is_no_backbone_and_head_is_refused(tmp_path: Path) -> None
 
 def test_a_head_of_the_search_is_served_with_its_backbone(tmp_path: Path) -> None:
     backbone = backbones.build("mobilenetv2", 32, "random")
-    head = heads.build(HeadParams(units=4, dense=(4,)), 2, 1280, 2, np.zeros(1280), np.ones(1280))
+    head = build_head(HeadParams(units=4, dense=(4,)), 2, 1280, 2, np.zeros(1280), np.ones(1280))
     keras_model.export(keras_model.assemble(backbone, head, 2), "openvino", tmp_path)
     assert (tmp_path / compiled.CNN_FILE).is_file()

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from lus.common import params
 from lus.common.errors import BadInput
 from lus.common.progress import Report
-from lus.heads.numpy_head import PlainHead
+from lus.heads.numpy_head import NumpyHead
 from lus.registry import gate, journal, models, promotion
 from lus.registry.journal import AliasChange
 from lus.tracking import client as tracking
@@ -139,8 +139,8 @@ def test_a_model_that_answers_otherwise_than_when_it_was_registered_is_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add(wrong=4)
-    asked = PlainHead.probabilities
-    monkeypatch.setattr(PlainHead, "probabilities", lambda head, features: asked(head, features)[:, ::-1])
+    asked = NumpyHead.probabilities
+    monkeypatch.setattr(NumpyHead, "probabilities", lambda head, features: asked(head, features)[:, ::-1])
     with pytest.raises(BadInput, match=r"parity: [12] of 2 clips labelled otherwise, largest difference"):
         _promote()
 

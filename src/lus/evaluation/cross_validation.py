@@ -133,7 +133,7 @@ def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] |
     features, targets = data.of(part.name), folds.targets(data.clips)
     labels = len(folds.label_names(data.clips))
     own = features[part.train]
-    before = training.untrained(trial.head, own, labels, seed, carried)
+    before = training.init_head(trial.head, own, labels, seed, carried)
     after = training.train(
         trial.head, own, targets[part.train], labels, epochs=trial.epochs, seed=seed, weights=before.weights
     )

@@ -54,7 +54,7 @@ PUBLISHED = HeadParams()
 """The winning head of Barros et al., Sensors 2021, 21, 5486: 6,822,915 trainable parameters on 20 x 2048
 features and three labels. Optimiser, learning rate and batch size are not published; these are this project's."""
 
-PUBLISHED_OF = {
+PUBLISHED_HEADS = {
     "xception-20": PUBLISHED,
     "nasnetlarge-20": HeadParams(units=1024, dense=(64, 256)),
     "densenet121-20": HeadParams(units=32, dense=(1024, 1024)),
@@ -72,12 +72,12 @@ Those of POCOVID-Net belong to its networks of one fold each: 3 (5 frames), 4 (1
 """
 
 
-def published(feature_set: str) -> HeadParams:
+def get_published(feature_set: str) -> HeadParams:
     """The published head of a feature set; the winning one where none is published."""
-    return PUBLISHED_OF.get(feature_set, PUBLISHED)
+    return PUBLISHED_HEADS.get(feature_set, PUBLISHED)
 
 
-def build(
+def build_head(
     params: HeadParams, length: int, dim: int, labels: int, mean: FloatArray, variance: FloatArray
 ) -> keras.Model:
     """An untrained head with fresh weights.
@@ -89,7 +89,7 @@ def build(
         params: the layers.
         length, dim: shape of the features of a clip, (length, dim) float32.
         labels: probabilities of an answer.
-        mean, variance: (dim,) float32, of what the LSTM reads (`given`).
+        mean, variance: (dim,) float32, of what the LSTM reads (`lstm_inputs`).
 
     Returns:
         A model (n, length, dim) -> (n, labels).
@@ -110,7 +110,7 @@ def build(
 
 
 def _changes_layer(length: int, dim: int) -> keras.Model:
-    """What `changes` does, in layers that any Keras knows."""
+    """What `compute_changes` does, in layers that any Keras knows."""
     import keras
 
     features, layers = keras.Input((length, dim)), keras.layers
@@ -120,10 +120,10 @@ def _changes_layer(length: int, dim: int) -> keras.Model:
 
 def lstm_inputs(params: HeadParams, features: FloatArray) -> FloatArray:
     """What the LSTM reads: (n, length, dim) -> (n, length, dim)."""
-    return changes(features) if params.inputs == CHANGES else features
+    return compute_changes(features) if params.inputs == CHANGES else features
 
 
-def changes(features: FloatArray) -> FloatArray:
+def compute_changes(features: FloatArray) -> FloatArray:
     """How much features differ from those of the frame before, which the first has not: shape as given."""
     changed = np.zeros_like(features)
     changed[:, 1:] = np.abs(np.diff(features, axis=1))

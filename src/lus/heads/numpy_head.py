@@ -148,11 +148,11 @@ def _changes(x: FloatArray) -> tuple[FloatArray, Backward]:
         dx[:, :-1] -= signed
         return dx
 
-    return model.changes(x), back
+    return model.compute_changes(x), back
 
 
 @dataclass(frozen=True)
-class PlainHead:
+class NumpyHead:
     """A head: features (n, length, dim) -> probabilities (n, labels)."""
 
     layers: tuple[Layer, ...]
@@ -164,7 +164,7 @@ class PlainHead:
             x, _ = layer.apply(x)
         return x
 
-    def course(self, features: FloatArray) -> FloatArray:
+    def probabilities_by_frame(self, features: FloatArray) -> FloatArray:
         """What would be said if the clip ended at each frame: (length, dim) -> (length, labels)."""
         last = max(number for number, one in enumerate(self.layers) if one.kind == "lstm")
         x = features[None]
@@ -201,7 +201,7 @@ class PlainHead:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     @classmethod
-    def load(cls, folder: Path) -> PlainHead:
+    def load(cls, folder: Path) -> NumpyHead:
         """The inverse of `save`."""
         described = json.loads((folder / LAYERS_FILE).read_text())
         with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as arrays:
@@ -216,7 +216,7 @@ class PlainHead:
 _WEIGHTS = {"changes": 0, "standardise": 2, "lstm": 3, "dense": 2, "activation": 0}
 
 
-def of_keras(head: keras.Model) -> PlainHead:
+def convert_keras(head: keras.Model) -> NumpyHead:
     """The same head without Keras.
 
     Raises:
@@ -226,7 +226,7 @@ def of_keras(head: keras.Model) -> PlainHead:
     layers = tuple(found)
     if not any(one.kind == "lstm" for one in layers) or layers[-1].arguments.get("activation") != "softmax":
         raise BadInput("the head has no LSTM, or its last activation is no softmax; neither can be served")
-    return PlainHead(layers)
+    return NumpyHead(layers)
 
 
 def _layer(layer: keras.Layer) -> Layer:

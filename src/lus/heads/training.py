@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lus.common.arrays import FloatArray, IntArray
-from lus.heads import model as heads
 from lus.heads import train_step
-from lus.heads.model import HeadParams
+from lus.heads.model import HeadParams, build_head, feature_moments, lstm_inputs
 
 if TYPE_CHECKING:
     import keras
 
 EPSILON = 1e-7
 """Keras's `epsilon`: the least standard deviation that features are divided by, and the least probability of a loss."""
-Watch = Callable[[int, float], None]
+EpochCallback = Callable[[int, float], None]
 """Called after each epoch with its number, from 1, and the lowest validation loss so far; may raise to end it all."""
 
 
@@ -49,7 +48,7 @@ class TrainedHead:
 
     Attributes:
         params: the head.
-        weights: in the order of `trainable_variables` of the model that `heads.build` makes.
+        weights: in the order of `trainable_variables` of the model that `build_head` makes.
         mean, variance: (dim,) by which what the LSTM reads is standardised.
         history: of the training.
         probabilities: (n, labels) of the validation clips at the best epoch; none without a validation part.
@@ -71,7 +70,7 @@ class TrainedHead:
                 divides its logits.
         """
         labels = self.weights[-1].shape[0]
-        model = heads.build(self.params, length, len(self.mean), labels, self.mean, self.variance)
+        model = build_head(self.params, length, len(self.mean), labels, self.mean, self.variance)
         *inner, kernel, bias = self.weights
         weights = [*inner, kernel / temperature, bias / temperature]
         for variable, value in zip(model.trainable_variables, weights, strict=True):
@@ -82,15 +81,15 @@ class TrainedHead:
         """Probabilities: (n, length, dim) float32 -> (n, labels) float32, as those of `model`."""
         head = train_step.get_loop(len(self.params.dense), self.params.optimiser)
         head.start(self.weights)
-        return head.probabilities(standardise(heads.lstm_inputs(self.params, features), self.mean, self.variance))
+        return head.probabilities(standardise(lstm_inputs(self.params, features), self.mean, self.variance))
 
     @property
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return digest(self.weights)
+        return hash_weights(self.weights)
 
 
-def digest(weights: Sequence[FloatArray]) -> str:
+def hash_weights(weights: Sequence[FloatArray]) -> str:
     """SHA-256 of a head's weights."""
     found = hashlib.sha256()
     for value in weights:
@@ -98,7 +97,7 @@ def digest(weights: Sequence[FloatArray]) -> str:
     return found.hexdigest()
 
 
-def untrained(
+def init_head(
     params: HeadParams, features: FloatArray, labels: int, seed: int, weights: Sequence[FloatArray] | None = None
 ) -> TrainedHead:
     """A head as `train` begins with it.
@@ -110,8 +109,8 @@ def untrained(
         seed: of the weights.
         weights: to begin with, in place of fresh ones.
     """
-    mean, variance = heads.feature_moments(heads.lstm_inputs(params, features))
-    first = fresh_weights(params, features.shape[2], labels, seed) if weights is None else weights
+    mean, variance = feature_moments(lstm_inputs(params, features))
+    first = init_weights(params, features.shape[2], labels, seed) if weights is None else weights
     return TrainedHead(params, tuple(first), mean, variance, History((), ()), None)
 
 
@@ -125,7 +124,7 @@ def train(
     seed: int,
     validation: tuple[FloatArray, IntArray] | None = None,
     patience: int = 0,
-    watch: Watch | None = None,
+    on_epoch_end: EpochCallback | None = None,
     weights: Sequence[FloatArray] | None = None,
 ) -> TrainedHead:
     """Train a head from fresh weights; the same seed gives the same head.
@@ -140,15 +139,13 @@ def train(
         validation: features and targets of clips that are not trained on.
         patience: epochs without a lower validation loss after which the training ends, and the weights of
             the best epoch are taken.
-        watch: told of each epoch.
+        on_epoch_end: told of each epoch.
         weights: to begin with, in place of fresh ones.
     """
-    start = untrained(params, features, labels, seed, weights)
+    start = init_head(params, features, labels, seed, weights)
     mean, variance = start.mean, start.variance
-    inputs = standardise(heads.lstm_inputs(params, features), mean, variance)
-    held_out = (
-        (standardise(heads.lstm_inputs(params, validation[0]), mean, variance), validation[1]) if validation else None
-    )
+    inputs = standardise(lstm_inputs(params, features), mean, variance)
+    held_out = (standardise(lstm_inputs(params, validation[0]), mean, variance), validation[1]) if validation else None
     head = train_step.get_loop(len(params.dense), params.optimiser)
     head.start(start.weights)
     order = np.random.default_rng(seed)
@@ -161,15 +158,15 @@ def train(
             series.append(figures)
             continue
         probabilities = head.probabilities(held_out[0])
-        loss, accuracy = scores(probabilities, held_out[1])
+        loss, accuracy = loss_and_accuracy(probabilities, held_out[1])
         series.append((*figures, loss, accuracy))
         if best is None or loss < lowest:
             best = (loss, head.weights(), probabilities)
             lowest, waited = (loss if np.isfinite(loss) else np.inf), 0
         else:
             waited += 1
-        if watch is not None:
-            watch(epoch, lowest)
+        if on_epoch_end is not None:
+            on_epoch_end(epoch, lowest)
         if waited >= patience > 0:
             break
     history = History(*(tuple(column) for column in zip(*series, strict=True)))
@@ -182,13 +179,13 @@ def standardise(features: FloatArray, mean: FloatArray, variance: FloatArray) ->
     return ((features - mean) / np.maximum(np.sqrt(variance), EPSILON)).astype(np.float32)
 
 
-def scores(probabilities: FloatArray, targets: IntArray) -> tuple[float, float]:
+def loss_and_accuracy(probabilities: FloatArray, targets: IntArray) -> tuple[float, float]:
     """Mean cross-entropy in nats, with probabilities kept above 1e-7 as in Keras, and accuracy."""
     given = np.clip(probabilities[np.arange(len(targets)), targets], EPSILON, 1 - EPSILON)
     return float(-np.log(given).mean()), float((probabilities.argmax(axis=1) == targets).mean())
 
 
-def fresh_weights(params: HeadParams, dim: int, labels: int, seed: int) -> list[FloatArray]:
+def init_weights(params: HeadParams, dim: int, labels: int, seed: int) -> list[FloatArray]:
     """Weights drawn as Keras draws them for these layers, in the order of the model's `trainable_variables`."""
     import keras
 

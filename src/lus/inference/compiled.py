@@ -19,7 +19,7 @@ from lus.common import workers
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import BadInput
 from lus.features import openvino
-from lus.heads.numpy_head import PlainHead
+from lus.heads.numpy_head import NumpyHead
 from lus.inference.metadata import METADATA_FILE, ModelMetadata
 
 CNN_FILE, ENGINE_FILE, MODEL_CARD = "cnn.xml", "engine.json", "card.md"
@@ -87,7 +87,7 @@ class CompiledClassifier:
     def __init__(self, folder: Path) -> None:
         """Load what `keras_model.export` and the registry wrote, for this machine's CPU."""
         self.metadata = ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text()))
-        self.head = PlainHead.load(folder)
+        self.head = NumpyHead.load(folder)
         self._engine = openvino.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
         self._cnn = openvino.load(folder / CNN_FILE, self._engine)
         self._folder, self._lock = folder, Lock()

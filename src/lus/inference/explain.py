@@ -58,7 +58,7 @@ def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = No
         chosen,
         heat(output, head.gradient(output.features, chosen)),
         probabilities[chosen] - head.probabilities(hidden(output.features))[:, chosen],
-        head.course(output.features),
+        head.probabilities_by_frame(output.features),
     )
 
 

@@ -73,6 +73,6 @@ def export(model: keras.Model, engine: str, folder: Path) -> None:
         raise BadInput("the classifier is not made of a backbone and a head; `lus register --anew` registers another")
     backbone, head = parts
     folder.mkdir(parents=True, exist_ok=True)
-    numpy_head.of_keras(head).save(folder)
+    numpy_head.convert_keras(head).save(folder)
     openvino.save(backbones.with_maps(backbone), folder / CNN_FILE)
     (folder / ENGINE_FILE).write_text(json.dumps({"engine": engine}) + "\n")

@@ -65,7 +65,7 @@ def score(trained: TrainedHead, truth: IntArray) -> FoldScore:
     loss = history.val_loss[best - 1]
     if probabilities is None or not np.isfinite(loss):
         return FoldScore(math.inf, history.val_accuracy[best - 1], best)  # diverged: the worst there is
-    return FoldScore(*training.scores(probabilities, truth), best)
+    return FoldScore(*training.loss_and_accuracy(probabilities, truth), best)
 
 
 def try_head(trial: optuna.Trial, head: HeadParams, data: StudyData, params: Search, observer: TrialObserver) -> float:
@@ -80,7 +80,7 @@ def try_head(trial: optuna.Trial, head: HeadParams, data: StudyData, params: Sea
     reporter = PruningReporter(trial, len(data.inner), params.epochs, data.labels)
     found = _Found(data.labels)
 
-    def watch(epoch: int, lowest: float) -> None:
+    def on_epoch_end(epoch: int, lowest: float) -> None:
         observer.epoch()
         reporter.epoch(epoch, lowest)
 
@@ -96,7 +96,7 @@ def try_head(trial: optuna.Trial, head: HeadParams, data: StudyData, params: Sea
                 seed=params.seed + number,
                 validation=(data.features[inner.test], truth),
                 patience=params.patience,
-                watch=watch,
+                on_epoch_end=on_epoch_end,
             )
             found.add(trained, truth)
             observer.fold(number, found.scores[-1], trained.history)

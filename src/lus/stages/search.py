@@ -64,7 +64,7 @@ def _tasks(folder: Path, params: Search, cut: Folds) -> list[Task]:
 
 def _first(feature_set: str, params: Search) -> HeadParams | None:
     """The published head, with inputs that are searched; none where it lies outside of the search space."""
-    published = model.published(feature_set)
+    published = model.get_published(feature_set)
     head = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
     return head if space.fits(head, params) else None
 
