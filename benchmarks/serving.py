@@ -27,7 +27,7 @@ from served import clips, free_port, program, running, service
 
 from lus.checks import rules
 from lus.inference.compiled import CompiledClassifier
-from lus.tracking import client as tracking
+from lus.tracking.client import tracking_uri
 
 SERVED = Path("build/served")
 
@@ -91,7 +91,7 @@ def main() -> None:
     ports = free_port(), free_port()
     mlflow = [program("mlflow"), "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]
     mlflow += ["--port", str(ports[1]), "--model-uri", f"models:/{facts['name']}/{facts['version']}"]
-    tracked = {"MLFLOW_TRACKING_URI": tracking.address(), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    tracked = {"MLFLOW_TRACKING_URI": tracking_uri(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with (
         running(service(ports[0]), ports[0], "/readyz") as ours,
         running(mlflow, ports[1], "/ping", tracked) as theirs,

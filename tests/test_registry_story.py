@@ -207,7 +207,7 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
 
 def _may_write_the_journal(server: str) -> None:
     """The administrator gives the user the right to change the runs of the journal's experiment."""
-    experiment = {"resource_type": "experiment", "resource_id": client.experiment(journal.EXPERIMENT)}
+    experiment = {"resource_type": "experiment", "resource_id": client.ensure_experiment(journal.EXPERIMENT)}
     body = experiment | {"username": USER[0], "permission": "EDIT"}
     address = f"{server}/api/3.0/mlflow/users/permissions/grant"
     answer = httpx.post(address, json=body, auth=ADMINISTRATOR, timeout=30)

@@ -16,7 +16,8 @@ from lus.heads.model import HeadParams, build_head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
 from lus.registry import models
-from lus.tracking import client
+from lus.tracking import client, runs
+from lus.tracking.lineage import collect_lineage
 from tests.conftest import ROOT, draw_frames
 
 NAME = "lus-classifier"
@@ -92,11 +93,11 @@ def add(
     import mlflow
 
     limits = params.load(ROOT / "params.yaml").limits
-    metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", client.lineage({}))
+    metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", collect_lineage({}))
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
     tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | metadata.lineage
     client.connect()
-    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=client.prefixed({"kind": "evaluation"})):
+    with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=runs.prefix_tags({"kind": "evaluation"})):
         if evaluated:
             written = predictions(wrong) if table is None else table
             folder = write_evaluation(Path(scratch), written, findings or [])

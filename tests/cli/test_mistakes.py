@@ -126,8 +126,8 @@ def test_a_proxy_whose_server_is_gone_is_said_at_once(project: Path, monkeypatch
 
 
 def test_a_database_whose_password_holds_what_addresses_are_cut_at_is_asked(taken: int) -> None:
-    assert client.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{taken}/here", 1) == ""
-    said = client.fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{free_port()}/here", 1)
+    assert client.find_fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{taken}/here", 1) == ""
+    said = client.find_fault(f"postgresql://someone:se/c?r:et@127.0.0.1:{free_port()}/here", 1)
     assert said == "does not answer (Connection refused)"
 
 

@@ -18,7 +18,7 @@ from lus.common.progress import Report
 from lus.heads.numpy_head import NumpyHead
 from lus.registry import gate, journal, models, promotion
 from lus.registry.journal import AliasChange
-from lus.tracking import client as tracking
+from lus.tracking import client
 from tests.conftest import ROOT
 from tests.versions import LEAK, NAME, add
 
@@ -205,12 +205,12 @@ def test_of_two_claims_of_one_number_one_is_refused(project: Path, monkeypatch: 
 
 def test_a_journal_that_was_deleted_or_a_model_of_other_hands_is_said_or_mended(project: Path) -> None:
     add()
-    tracking.connect()
-    client = MlflowClient()
-    client.delete_registered_model_tag(NAME, journal.TAG)
+    client.connect()
+    mlflow_client = MlflowClient()
+    mlflow_client.delete_registered_model_tag(NAME, journal.TAG)
     _promote()
     assert _aliases()["champion"] == "1"
-    client.delete_run(journal.journal_run(NAME))
+    mlflow_client.delete_run(journal.journal_run(NAME))
     add()
     with pytest.raises(BadInput, match="was deleted; restore it in MLflow"):
         _promote()

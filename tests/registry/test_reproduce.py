@@ -12,7 +12,7 @@ import yaml
 from lus.common import progress
 from lus.common.errors import BadInput
 from lus.registry import models, reproduce
-from lus.tracking import client as tracking
+from lus.tracking import client
 from tests.conftest import ROOT
 from tests.versions import NAME, add
 
@@ -105,12 +105,12 @@ def test_a_version_of_uncommitted_changes_or_of_an_unknown_commit_is_refused(mad
     add(evaluated=False)
     with pytest.raises(BadInput, match="version 2 was made from uncommitted changes on top of commit"):
         reproduce.run(NAME, "2", made / "again")
-    client = tracking.client()
-    client.set_model_version_tag(NAME, "2", "git_clean", "true")
-    client.set_model_version_tag(NAME, "2", "git_commit", "0" * 40)
+    mlflow_client = client.get_client()
+    mlflow_client.set_model_version_tag(NAME, "2", "git_clean", "true")
+    mlflow_client.set_model_version_tag(NAME, "2", "git_commit", "0" * 40)
     with pytest.raises(BadInput, match="made from commit 000000000000, which is not in this repository"):
         reproduce.run(NAME, "2", made / "again")
-    client.set_model_version_tag(NAME, "2", "git_commit", "none")
+    mlflow_client.set_model_version_tag(NAME, "2", "git_commit", "none")
     with pytest.raises(BadInput, match="was made outside of git"):
         reproduce.run(NAME, "2", made / "again")
 

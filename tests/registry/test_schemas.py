@@ -32,7 +32,7 @@ _to_json = ModelMetadata.to_json
 
 def _bear(**aliases: str) -> None:
     for alias, version in aliases.items():
-        client.client().set_registered_model_alias(NAME, alias, version)
+        client.get_client().set_registered_model_alias(NAME, alias, version)
 
 
 @pytest.mark.parametrize("written", [_to_json, _without_schema], ids=["today", "unnumbered"])

@@ -9,7 +9,7 @@ import pytest
 from lus.cli import tables
 from lus.common.errors import BadInput
 from lus.search import compare_runs
-from lus.tracking import client
+from lus.tracking import client, runs
 
 PARAMS = {"units": 8, "dropout": 0.1, "dense": [4], "optimiser": "adam", "learning_rate": 0.001, "batch": 8}
 
@@ -18,10 +18,10 @@ def _search(feature_set: str, losses: list[float], part: str = "all") -> list[st
     """A search with its trials, the last one pruned; the trials' ids."""
     ids = []
     tags = {"feature_set": feature_set, "part": part, "cohort": "md5:1"}
-    with mlflow.start_run(run_name=f"search {feature_set}", tags=client.prefixed(tags | {"kind": "search"})):
+    with mlflow.start_run(run_name=f"search {feature_set}", tags=runs.prefix_tags(tags | {"kind": "search"})):
         for number, loss in enumerate(losses):
             state = "pruned" if number == len(losses) - 1 else "finished"
-            own = client.prefixed(tags | {"kind": "trial", "state": state})
+            own = runs.prefix_tags(tags | {"kind": "trial", "state": state})
             with mlflow.start_run(run_name=f"{part} {number:02d}: {feature_set}", nested=True, tags=own) as run:
                 mlflow.log_params(PARAMS | {"number": number})
                 mlflow.log_metrics({"loss": loss, "accuracy": 0.5, "epochs": 3, "system/cpu": 50})

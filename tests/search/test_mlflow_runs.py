@@ -14,19 +14,19 @@ from optuna.trial import TrialState
 
 from lus.search import mlflow_runs, plots, storage
 from lus.search.mlflow_runs import SearchRun
-from lus.tracking import client
+from lus.tracking import client, processes, runs
 
 
 @pytest.fixture
 def gone() -> str:
     """A process of this machine that has ended."""
-    code = "from lus.tracking import client; print(client.owner())"
+    code = "from lus.tracking import processes; print(processes.owner())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
 def _nested(parent: str, trial: int, owner: str) -> str:
-    tags = {"mlflow.parentRunId": parent, "lus.trial": str(trial), client.OWNER_TAG: owner}
+    tags = {"mlflow.parentRunId": parent, "lus.trial": str(trial), runs.OWNER_TAG: owner}
     return mlflow_runs._create(f"trial {trial}", tags)
 
 
@@ -39,7 +39,7 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
     project: Path, gone: str
 ) -> None:
     client.connect()
-    own, elsewhere = client.owner(), f"elsewhere {os.getpid()} 1.00"
+    own, elsewhere = processes.owner(), f"elsewhere {os.getpid()} 1.00"
     study = optuna.create_study()
     for owner, state in (
         (own, "COMPLETE"),
@@ -102,15 +102,6 @@ def test_the_run_of_a_trial_of_another_machine_is_ended_for_it_by_the_time_that_
     mlflow_runs.close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
     found = dict(zip(ends, (_status(run_id)[0] for run_id in of_trials), strict=True))
     assert found == {"just now": "RUNNING", "long ago": "FINISHED", "by others": "KILLED", "not yet": "RUNNING"}
-
-
-def test_runs_of_processes_that_are_gone_end_as_killed(project: Path, gone: str) -> None:
-    client.connect()
-    made = [
-        mlflow_runs._create("run", {client.OWNER_TAG: owner}) for owner in (gone, client.owner(), "elsewhere 1 1.00")
-    ]
-    assert client.kill_orphaned_runs() == 1
-    assert [_status(run_id)[0] for run_id in made] == ["KILLED", "RUNNING", "RUNNING"]
 
 
 def test_the_page_of_a_study_with_one_finished_trial_is_drawn_too(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lus.heads.model import HeadParams
 from lus.search import optimize, space, storage, trials
 from lus.search.optimize import Budget, StudySpec
 from lus.search.pruner import PruningReporter
-from lus.tracking import client
+from lus.tracking import processes
 from tests.conftest import ROOT
 from tests.feature_files import write_features
 
@@ -82,12 +82,12 @@ def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
 def test_a_trial_whose_process_is_gone_is_ended_and_one_that_goes_on_is_not(project: Path) -> None:
     study = storage.open_study("study")
     gone = subprocess.run(
-        [sys.executable, "-c", "from lus.tracking import client; print(client.owner())"],
+        [sys.executable, "-c", "from lus.tracking import processes; print(processes.owner())"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.strip()
-    for whose in (gone, client.owner(), f"elsewhere {os.getpid()} 1.0"):
+    for whose in (gone, processes.owner(), f"elsewhere {os.getpid()} 1.0"):
         study._thread_local.in_optimize_loop = True
         study.ask().set_user_attr(storage.OWNER, whose)
     storage.fail_stale_trials(study, {})

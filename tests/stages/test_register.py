@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lus.inference import keras_model
 from lus.registry import models, versions
 from lus.splits import folds
 from lus.stages import evaluate, register, search
-from lus.tracking import client
+from lus.tracking import lineage, runs
 from tests.conftest import draw_frames, write_video
 from tests.small_runs import ALL, CUT, EVALUATE, LENGTH, NAMES, SEARCH, SIZE, feature_set
 
@@ -100,7 +101,7 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
 def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_same_figures(searched: Path) -> None:
     evaluation = searched / "evaluation"
     evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
-    before = client.find_run(kind="evaluation")
+    before = runs.find_run(kind="evaluation")
     audit = json.loads((evaluation / results.AUDIT_FILE).read_text())
     audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
     (evaluation / results.AUDIT_FILE).write_text(json.dumps(audit))
@@ -138,8 +139,8 @@ def test_one_result_gives_one_version_however_often_it_is_registered(
     # As it is made again, from another commit, on another machine.
     evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
     with monkeypatch.context() as patch:
-        patch.setattr(client.os, "cpu_count", lambda: 3)
-        patch.setattr(client, "_git", lambda *_: "a" * 40)
+        patch.setattr(os, "cpu_count", lambda: 3)
+        patch.setattr(lineage, "_git", lambda *_: "a" * 40)
         assert "version 1 is of the same evaluation, features and code: nothing new was registered" in _said()
     assert out.read_text() == first
     assert _registered() == ([1], "1")

@@ -205,8 +205,8 @@ def mlflow(place: Place) -> list[Result]:
         # The address of a database may hold a password.
         found = f"{uri.partition(':')[0]} of yours" if uri else "a database in the folder"
         return _noted("MLflow", True, found, "a database or a server", "")
-    wrong = client.fault(uri, SECONDS)
-    found = f"{client.shown(uri)} {wrong or 'answers'}"
+    wrong = client.find_fault(uri, SECONDS)
+    found = f"{client.hide_password(uri)} {wrong or 'answers'}"
     advice = "start it, or mend or unset MLFLOW_TRACKING_URI"
     return _needed("MLflow", not wrong, found, "the server at MLFLOW_TRACKING_URI", advice)
 

@@ -73,7 +73,7 @@ def _sentence(error: Exception) -> str | None:
     from lus.tracking import client  # a quarter of the time that `lus --help` takes
 
     # Before errors of the system, as which those of requests come too.
-    if (said := client.refusal(error)) is not None or not isinstance(error, OSError):
+    if (said := client.explain_refusal(error)) is not None or not isinstance(error, OSError):
         return said
     # A write that finds the disk full does not say where it was writing.
     if error.errno not in NO_FAULT_OF_OURS or (error.filename is None and error.errno != errno.ENOSPC):

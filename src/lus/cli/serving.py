@@ -141,9 +141,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port")] = 5
     from lus.tracking import client
 
     program = Path(sys.executable).with_name("mlflow")
-    uri = client.address()
+    uri = client.tracking_uri()
     if uri.startswith("http"):
-        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {client.shown(uri)} in a browser")
+        raise BadInput(f"MLFLOW_TRACKING_URI names a server; open {client.hide_password(uri)} in a browser")
     _refuse_taken("127.0.0.1", port, "--port")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     # Not as an argument, which all users of the machine see: it may hold a password.

@@ -14,7 +14,8 @@ import numpy as np
 from lus.audit import stored
 from lus.common import hashing
 from lus.search import trials_file
-from lus.tracking import client
+from lus.tracking import client, processes, runs
+from lus.tracking.lineage import collect_lineage
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
 AUDIT_FILE = stored.AUDIT
@@ -79,12 +80,12 @@ def log(build: Path, evaluation: Path) -> str:
         json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, AUDIT_FILE)
     )
     client.connect()
-    client.kill_orphaned_runs()
-    found = client.lineage({"trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE})
+    runs.kill_orphaned_runs()
+    found = collect_lineage({"trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE})
     leaks = str(summary["leaking"] or audit["leaking"]).lower()
-    tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": client.owner()}
+    tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": processes.owner()}
     marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"
-    named = client.prefixed(tags | identity(evaluation) | found) | {"mlflow.note.content": _note(summary, audit)}
+    named = runs.prefix_tags(tags | identity(evaluation) | found) | {"mlflow.note.content": _note(summary, audit)}
     with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}{marked}", tags=named) as run_:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         accuracies = {f"accuracy_of.{way}": one["accuracy"] for way, one in details["ways"].items()}

@@ -16,7 +16,8 @@ from lus.heads.legacy import Head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
 from lus.registry import models
-from lus.tracking import client
+from lus.tracking import client, processes, runs
+from lus.tracking.lineage import collect_lineage
 
 if TYPE_CHECKING:
     import keras
@@ -74,7 +75,7 @@ def register(
     steps(f"building {backbone} with {params.features.weights} weights")
     cnn = _backbone(head, backbone, params)
     assembled = keras_model.assemble(cnn, model, head.length)
-    lineage = client.lineage({"imported": file, "params": Path("params.yaml")}) | {
+    lineage = collect_lineage({"imported": file, "params": Path("params.yaml")}) | {
         "imported_from": file.name,
         "imported_keras": head.keras_version,
         "backbone_weights": params.features.weights,
@@ -83,8 +84,8 @@ def register(
     name, size = featureset.name_of(backbone, head.length), params.frames.side
     metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
     client.connect()
-    tags = {"kind": "import", "protocol": PROTOCOL, "owner": client.owner()} | lineage
-    with mlflow.start_run(run_name=f"import {file.name}", tags=client.prefixed(tags)):
+    tags = {"kind": "import", "protocol": PROTOCOL, "owner": processes.owner()} | lineage
+    with mlflow.start_run(run_name=f"import {file.name}", tags=runs.prefix_tags(tags)):
         return models.register(
             params.register_.name,
             assembled,

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lus.common.errors import BadInput
-from lus.tracking import client as tracking
+from lus.tracking import client
 
 EXPERIMENT = "lus-registry"
 TAG = "lus.journal"
@@ -83,11 +83,11 @@ def now() -> str:
 
 def create() -> str:
     """A new journal; returns its run's identity."""
-    client = tracking.client()
+    mlflow_client = client.get_client()
     note = "Each parameter is an entry in the journal of a registered model: MLflow lets nobody change one."
     tags = {"lus.kind": "journal", "mlflow.note.content": note}
-    run = client.create_run(tracking.experiment(EXPERIMENT), run_name="promotions and rollbacks", tags=tags)
-    client.set_terminated(run.info.run_id)
+    run = mlflow_client.create_run(client.ensure_experiment(EXPERIMENT), run_name="promotions and rollbacks", tags=tags)
+    mlflow_client.set_terminated(run.info.run_id)
     return str(run.info.run_id)
 
 
@@ -97,23 +97,23 @@ def journal_run(name: str) -> str:
     A model that this project registered has had one from its first moment. For another one it is made here; two
     processes that do so for the first time within the same milliseconds could each make one, the later of which counts.
     """
-    client = tracking.client()
-    tags = client.get_registered_model(name).tags
+    mlflow_client = client.get_client()
+    tags = mlflow_client.get_registered_model(name).tags
     if TAG not in tags:
-        client.set_registered_model_tag(name, TAG, create())
-        tags = client.get_registered_model(name).tags
+        mlflow_client.set_registered_model_tag(name, TAG, create())
+        tags = mlflow_client.get_registered_model(name).tags
     return str(tags[TAG])
 
 
 def acts(name: str) -> list[AliasChange]:
     """All acts on a registered model, the oldest first; none where it has no journal yet."""
-    run_id = tracking.client().get_registered_model(name).tags.get(TAG)
+    run_id = client.get_client().get_registered_model(name).tags.get(TAG)
     return read(run_id) if run_id else []
 
 
 def read(run_id: str) -> list[AliasChange]:
     """All acts, the oldest first."""
-    entries = tracking.client().get_run(run_id).data.params
+    entries = client.get_client().get_run(run_id).data.params
     found = []
     for key in sorted(key for key in entries if key.endswith(f".{BEGUN}")):
         number = key.split(".")[0]
@@ -187,11 +187,11 @@ def _write(run_id: str, number: int, what: str, content: Mapping[str, Any]) -> b
     value, key = json.dumps(content), f"{number:04d}.{what}"
     if len(value) > LARGEST:
         raise BadInput(f"the entry has {len(value)} characters, at most {LARGEST} are expected; give a shorter reason")
-    client = tracking.client()
+    mlflow_client = client.get_client()
     with contextlib.suppress(MlflowException):
-        client.log_param(run_id, key, value)
+        mlflow_client.log_param(run_id, key, value)
     # What stands there now is what counts, whatever an error on the way said.
-    stands = client.get_run(run_id)
+    stands = mlflow_client.get_run(run_id)
     if stands.info.lifecycle_stage != "active":
         raise BadInput(f"the journal, MLflow run {run_id}, was deleted; restore it in MLflow, then try again")
     if key not in stands.data.params:

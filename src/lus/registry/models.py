@@ -20,7 +20,7 @@ from lus.inference.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, Compil
 from lus.inference.keras_model import MODEL_FILE
 from lus.inference.metadata import METADATA_FILE, ModelMetadata
 from lus.registry import journal
-from lus.tracking import client as tracking
+from lus.tracking import client
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ ALIAS_HINTS = {  # to get a version that bears an alias
 def _client() -> MlflowClient:
     from mlflow import MlflowClient
 
-    tracking.connect()
+    client.connect()
     return MlflowClient()
 
 

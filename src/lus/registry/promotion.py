@@ -22,7 +22,8 @@ from lus.inference.metadata import ModelMetadata
 from lus.registry import gate, journal, models, versions
 from lus.registry.gate import Condition, Facts
 from lus.registry.journal import AliasChange
-from lus.tracking import client as tracking
+from lus.tracking import client
+from lus.tracking.lineage import git_user
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def who() -> str:
     """The user at this machine: as git knows them, else by login."""
-    return tracking.git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
+    return git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def conditions(
@@ -197,7 +198,7 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
         journal.end(run_id, act, journal.DONE)
     except BaseException as error:  # Ctrl-C too: an entry without an end keeps everybody waiting
         # What goes wrong here as well, as with a server that is gone, is less to say than what went wrong before.
-        with contextlib.suppress(Exception), tracking.patience(3, journal.STEP):
+        with contextlib.suppress(Exception), client.limit_retries(3, journal.STEP):
             _break_off(name, run_id, act, began, error)
         raise
     _tag(name, act)
@@ -206,12 +207,12 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
 
 def _set_alias(name: str, alias: str, version: str | None) -> None:
     """One step, of which the server hears once and soon: tried again later it could undo what others did meanwhile."""
-    client = tracking.client()
-    with tracking.patience(0, journal.STEP / 2):
+    mlflow_client = client.get_client()
+    with client.limit_retries(0, journal.STEP / 2):
         if version is None:
-            client.delete_registered_model_alias(name, alias)
+            mlflow_client.delete_registered_model_alias(name, alias)
         else:
-            client.set_registered_model_alias(name, alias, version)
+            mlflow_client.set_registered_model_alias(name, alias, version)
 
 
 def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None:
@@ -233,7 +234,7 @@ def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None
 
 def _break_off(name: str, run_id: str, act: AliasChange, began: float, error: BaseException) -> None:
     """End an act that an error stopped: as done where the champion has moved, else with `previous` as it was before."""
-    why = tracking.cleaned(str(error)) or type(error).__name__
+    why = client.clean_message(str(error)) or type(error).__name__
     champion = _number(models.find_version_by_alias(name, models.CHAMPION))
     if champion == act.version:
         journal.end(run_id, act, journal.DONE, f"broken off after the last step: {why}")
@@ -250,5 +251,5 @@ def _tag(name: str, act: AliasChange) -> None:
     """Say on the version what was done; the journal has it already, so that nothing is lost where that is denied."""
     from mlflow.exceptions import MlflowException
 
-    with contextlib.suppress(MlflowException), tracking.patience(3, journal.STEP):
-        tracking.client().set_model_version_tag(name, act.version, f"lus.{act.kind}.{act.number:04d}", str(act))
+    with contextlib.suppress(MlflowException), client.limit_retries(3, journal.STEP):
+        client.get_client().set_model_version_tag(name, act.version, f"lus.{act.kind}.{act.number:04d}", str(act))

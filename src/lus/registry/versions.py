@@ -96,7 +96,7 @@ def listed(name: str) -> list[VersionRow]:
 
 def _all(name: str) -> list[ModelVersion]:
     client.connect()
-    found = list(client.client().search_model_versions(f"name = '{name}'"))
+    found = list(client.get_client().search_model_versions(f"name = '{name}'"))
     if not found:
         raise BadInput(f"{name} has no version yet; {models.ALIAS_HINTS[models.CHALLENGER]}")
     return sorted(found, key=lambda one: int(one.version), reverse=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lus.common.errors import BadInput
 from lus.splits.folds import ALL
 from lus.tracking import client
+from lus.tracking.runs import search_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,7 +53,7 @@ def runs(names: Sequence[str]) -> list[RunSummary]:
         BadInput: a name fits no run, or several.
     """
     client.connect()
-    known = client.search("")
+    known = search_runs("")
     return [_shown(_meant(name, known)) for name in names]
 
 
@@ -112,7 +113,7 @@ def _searches() -> list[Run]:
     """Finished searches on the whole cohort, the newest first; at least one."""
     client.connect()
     finished = f"tags.`lus.kind` = 'search' and tags.`lus.part` = '{ALL}' and attributes.status = 'FINISHED'"
-    found = client.search(finished)
+    found = search_runs(finished)
     if not found:
         raise BadInput("no finished search in MLflow; `dvc repro search` makes one")
     return found
@@ -121,4 +122,4 @@ def _searches() -> list[Run]:
 def _trials(search: Run, count: int) -> list[Run]:
     """The best finished trials of a search, the lowest loss first."""
     nested = f"tags.`mlflow.parentRunId` = '{search.info.run_id}' and tags.`lus.state` = 'finished'"
-    return client.search(nested, order="metrics.loss ASC", limit=count)
+    return search_runs(nested, order="metrics.loss ASC", limit=count)

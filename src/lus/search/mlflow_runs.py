@@ -23,7 +23,8 @@ from lus.search.trials import FoldScore, Trial
 from lus.splits import folds
 from lus.splits.folds import Part
 from lus.splits.protocols import EvaluationProtocol
-from lus.tracking import client
+from lus.tracking import client, processes, runs
+from lus.tracking.lineage import cohort_hash, collect_lineage
 
 if TYPE_CHECKING:
     import optuna
@@ -66,20 +67,20 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: 
     shared = {
         "feature_set": data.name,
         "part": part.name,
-        "cohort": client.cohort_hash(clips),
+        "cohort": cohort_hash(clips),
         "study": study,
         "seed": str(params.seed),
         "protocol": rule.name,
         "leaking": str(rule.leaking).lower(),
-    } | client.lineage({"features": features, "clips": clips})
+    } | collect_lineage({"features": features, "clips": clips})
     run_id = _find(study) or _make(study, data, part, params, rule, shared)
-    _log(run_id, tags={client.OWNER_TAG: client.owner()})
+    _log(run_id, tags={runs.OWNER_TAG: processes.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)
 
 
 def _find(study: str) -> str | None:
     of_study = f"tags.`lus.study` = '{study}' and tags.`lus.kind` = 'search'"
-    found = client.search(of_study, "attributes.start_time ASC", limit=1)
+    found = runs.search_runs(of_study, "attributes.start_time ASC", limit=1)
     return str(found[0].info.run_id) if found else None
 
 
@@ -87,7 +88,7 @@ def _make(
     study: str, data: FeatureSet, part: Part, params: Search, rule: EvaluationProtocol, shared: Mapping[str, str]
 ) -> str:
     """A new run for a study, or the one that another process made for it in this moment."""
-    tags = {"kind": "search", "owner": client.owner()} | dict(shared)
+    tags = {"kind": "search", "owner": processes.owner()} | dict(shared)
     note = (
         f"Heads tried on `{data.name}` for part `{part.name}`, protocol {rule.name}: {len(part.train)} clips, "
         f"{len(part.inner)} inner folds. A trial's `loss` is its mean validation loss over them. "
@@ -95,24 +96,24 @@ def _make(
         + (f"**Its figures leak: {rule.why}.** " if rule.leaking else "")
         + "Trials that fell behind the median of those before were pruned. `study.html` plots them all."
     )
-    own = client.prefixed(tags) | {"mlflow.note.content": note}
+    own = runs.prefix_tags(tags) | {"mlflow.note.content": note}
     run_id = _create(f"{part.name} · search {data.name}", own)  # the part first: MLflow cuts long names off
     chosen = _find(study) or run_id
     if chosen != run_id:
-        client.client().delete_run(run_id)
+        client.get_client().delete_run(run_id)
         return chosen
     backbone = {"backbone": data.info.backbone, "length": data.info.length, "weights": data.info.weights}
     values = params.model_dump(exclude={"trials", "seconds", "workers"}) | backbone
     values |= {"feature_set": data.name, "part": part.name}
     _log(run_id, params=values)
-    client.client().log_inputs(run_id, [_dataset(data, part)])
-    client.client().update_run(run_id, status=WAITING)
+    client.get_client().log_inputs(run_id, [_dataset(data, part)])
+    client.get_client().update_run(run_id, status=WAITING)
     return run_id
 
 
 def _create(name: str, tags: Mapping[str, str]) -> str:
-    experiment = client.experiment(client.EXPERIMENT)
-    return str(client.client().create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+    experiment = client.ensure_experiment(client.EXPERIMENT)
+    return str(client.get_client().create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
 
 
 def _log(
@@ -128,7 +129,7 @@ def _log(
     now = int(time.time() * 1000)
     for left in reversed(range(ATTEMPTS)):
         try:
-            client.client().log_batch(
+            client.get_client().log_batch(
                 run_id,
                 metrics=[Metric(name, value, now, step) for name, value, step in metrics],
                 params=[Param(name, str(value)) for name, value in (params or {}).items()],
@@ -169,8 +170,8 @@ def active(search: SearchRun) -> AbstractContextManager[Any]:
 
 def cancel(search: SearchRun) -> None:
     """End a search's run whose turn will not come."""
-    if client.client().get_run(search.run_id).info.status == WAITING:
-        client.client().set_terminated(search.run_id, "KILLED")
+    if client.get_client().get_run(search.run_id).info.status == WAITING:
+        client.get_client().set_terminated(search.run_id, "KILLED")
 
 
 class TrialRun:
@@ -181,7 +182,7 @@ class TrialRun:
 
         place = trial.user_attrs[trials.NUMBER]
         dense = " ".join(map(str, head.dense))
-        tags = {"kind": "trial", "trial": str(trial.number), "owner": client.owner()} | dict(search.tags)
+        tags = {"kind": "trial", "trial": str(trial.number), "owner": processes.owner()} | dict(search.tags)
         note = (
             f"Trial {place} of `{search.data.name}` for part `{search.part.name}`: LSTM of {head.units} units on "
             f"{head.inputs}, dropout {head.dropout:.2g}, dense {dense}, {head.optimiser} at {head.learning_rate:.2g}, "
@@ -190,10 +191,10 @@ class TrialRun:
         of = "" if head.inputs == "frames" else f" of {head.inputs}"
         name = f"{search.part.name} {place:02d}: LSTM {head.units}{of}, dense {dense}, {head.optimiser}"
         nested = {"mlflow.parentRunId": search.run_id, "mlflow.note.content": note}
-        self._run_id = _create(name, client.prefixed(tags) | nested)
+        self._run_id = _create(name, runs.prefix_tags(tags) | nested)
         values = head.to_dict() | {"dense_layers": len(head.dense), "feature_set": search.data.name}
         _log(self._run_id, params=values | {"part": search.part.name, "seed": search.seed, "number": place})
-        client.client().log_inputs(self._run_id, [_dataset(search.data, search.part)])
+        client.get_client().log_inputs(self._run_id, [_dataset(search.data, search.part)])
         self._process, self._peak = psutil.Process(), 0
         self._started, self._epochs = time.perf_counter(), 0
 
@@ -234,14 +235,14 @@ class TrialRun:
 
 def close_finished_runs(study: optuna.Study, search: SearchRun) -> None:
     """End the runs of trials that have ended, as what they ended as: this process's own, and those of the dead."""
-    still = client.search(f"tags.`mlflow.parentRunId` = '{search.run_id}' and attributes.status = 'RUNNING'")
+    still = runs.search_runs(f"tags.`mlflow.parentRunId` = '{search.run_id}' and attributes.status = 'RUNNING'")
     by_number = {str(one.number): one for one in study.get_trials(deepcopy=False)} if still else {}
     for run in still:
-        whose = run.data.tags[client.OWNER_TAG]
+        whose = run.data.tags[runs.OWNER_TAG]
         trial = by_number.get(run.data.tags["lus.trial"])
         if trial is not None and trial.user_attrs.get(storage.OWNER) != whose:
             trial = None  # of a study in another storage, shown in the same place
-        here = whose == client.owner() or client.alive(whose) is False
+        here = whose == processes.owner() or processes.alive(whose) is False
         if (trial is None or trial.state.is_finished()) if here else _abandoned(trial):
             _end(run, trial)
 
@@ -261,8 +262,8 @@ def _end(run: Run, trial: optuna.trial.FrozenTrial | None) -> None:
     error = trial.user_attrs.get(storage.ERROR) if trial else None
     killed = trial is None or (trial.state.name == "FAIL" and error is None)
     tags = {"state": "killed" if trial is None or killed else STATES[trial.state.name]}
-    _log(run.info.run_id, tags=client.prefixed(tags | ({"error": error} if error else {})))
-    client.client().set_terminated(run.info.run_id, "KILLED" if killed else "FAILED" if error else "FINISHED")
+    _log(run.info.run_id, tags=runs.prefix_tags(tags | ({"error": error} if error else {})))
+    client.get_client().set_terminated(run.info.run_id, "KILLED" if killed else "FAILED" if error else "FINISHED")
 
 
 def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -> None:
@@ -285,7 +286,7 @@ def finish(search: SearchRun, study: optuna.Study, best: Trial, written: Path) -
     tags = {f"best.{name}": str(value) for name, value in best.head.to_dict().items()}
     tags["trials_sha256"] = hashing.sha256(written)
     measured = [(name, float(value), 0) for name, value in values.items()]
-    _log(search.run_id, metrics=measured, tags=client.prefixed(tags))
+    _log(search.run_id, metrics=measured, tags=runs.prefix_tags(tags))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plots.study(study, f"{search.data.name} · {search.part.name}", folder / "study.html")

@@ -21,7 +21,7 @@ from lus.search.objective import StudyData
 from lus.search.storage import ERROR, OWNER
 from lus.search.trials import NUMBER
 from lus.splits.folds import Part
-from lus.tracking.client import owner
+from lus.tracking.processes import owner
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,7 @@ from lus.common.errors import BadInput
 from lus.common.params import Search
 from lus.search import pruner, space
 from lus.search.trials import FOLDS, NUMBER, VALIDATION, FoldScore, Trial
-from lus.tracking.client import alive
+from lus.tracking.processes import alive
 
 if TYPE_CHECKING:
     import optuna

@@ -25,7 +25,8 @@ from lus.features import backbones, cache, pretrained, pretraining
 from lus.features.pretraining import Shots
 from lus.splits import folds, protocols
 from lus.splits.folds import Fold, Part
-from lus.tracking import client
+from lus.tracking import client, runs
+from lus.tracking.lineage import collect_lineage
 
 if TYPE_CHECKING:
     import keras
@@ -169,8 +170,8 @@ def _log(name: str, one: TrainedBackbone, params: Params) -> None:
 
     client.connect()
     now = int(time.time() * 1000)
-    tags = {"kind": "pretrain", "backbone": name, "part": one.part} | client.lineage({})
-    with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=client.prefixed(tags)) as run:
+    tags = {"kind": "pretrain", "backbone": name, "part": one.part} | collect_lineage({})
+    with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=runs.prefix_tags(tags)) as run:
         mlflow.log_params(params.pretrain.model_dump() | {"backbone": name})
         values = [
             Metric(f"val_{key}", value, now, number)

@@ -22,7 +22,8 @@ from lus.features.featureset import FeatureSet
 from lus.inference.metadata import ModelMetadata
 from lus.registry import model_card, models, registration
 from lus.search import trials_file
-from lus.tracking import client
+from lus.tracking import client, runs
+from lus.tracking.lineage import collect_lineage
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -49,7 +50,7 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
 
 def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
     """What the version is made from: the commit, and the hashes of all files that have a part in it."""
-    return client.lineage(
+    return collect_lineage(
         {
             "clips": folder / featureset.CLIPS_FILE,
             "features": folder / featureset.FEATURES_FILE,
@@ -126,8 +127,8 @@ def run(
     Raises:
         BadInput: nothing has been evaluated yet, MLflow does not answer, or something was changed meanwhile.
     """
-    found = _read(build, params.seed)
     client.connect()
+    found = _read(build, params.seed)
     version = None if anew else models.registered(params.name, found.digest)
     if version is not None:
         refuse_changes()
@@ -163,10 +164,10 @@ def _register(
     refuse_changes()
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
-    known = client.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
+    known = runs.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
     run_id = known.info.run_id if known else results.log(build, build / "evaluation")
     with mlflow.start_run(run_id=run_id):
-        mlflow.set_tags(client.prefixed(lineage))
+        mlflow.set_tags(runs.prefix_tags(lineage))
         return models.register(
             params.name,
             model,

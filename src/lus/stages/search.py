@@ -24,7 +24,7 @@ from lus.search.optimize import Budget, StudySpec
 from lus.search.trials import PartTrials, Trials
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
-from lus.tracking import client
+from lus.tracking import client, runs
 
 if TYPE_CHECKING:
     import optuna
@@ -94,7 +94,7 @@ def _clear_up(tasks: list[Task]) -> None:
         study = storage.open_study(task.spec.name)
         storage.fail_stale_trials(study, {})
         mlflow_runs.close_finished_runs(study, task.run)
-    client.kill_orphaned_runs()
+    runs.kill_orphaned_runs()
 
 
 def _worker(threads: int, tasks: list[Task]) -> None:
