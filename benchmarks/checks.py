@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from lus import phantom
-from lus.checks import leaks, measures, rules, survey
+from lus.checks import measures, near_duplicates, rules, survey
 from lus.clips import decode
 from lus.common import params
 
@@ -84,7 +84,7 @@ def one(path: Path, info: decode.ClipInfo, limits: params.Limits) -> tuple[float
     rules.findings(values, rules.rules(limits, LENGTH))
     measuring = time.perf_counter() - begun
     begun = time.perf_counter()
-    leaks.fingerprint(sample.frames)
+    near_duplicates.hash_frames(sample.frames)
     hashing = time.perf_counter() - begun
     skipping, decoding, shrinking = (after - before for before, after in itertools.pairwise(times))
     return skipping, decoding, shrinking, measuring, hashing

@@ -20,7 +20,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from lus.checks import leaks, survey
+from lus.checks import shortcuts, survey
 from lus.clips import decode, dicom, layouts
 from tests.clips import dicom_files
 from tests.clips.dicom_clips import COUNT, FRAMES, HEIGHT, LIMITS, WIDTH, decoded, refused, smooth
@@ -249,7 +249,7 @@ def test_overlays_are_never_drawn(tmp_path: Path) -> None:
 
 def test_the_container_of_a_clip_is_the_ending_of_its_name() -> None:
     names = pd.Series(["a/b.DCM", "c.avi", "a.b/IM_0001", "1.2.840.113619.2.391.512"])
-    assert leaks.containers(names).tolist() == ["dcm", "avi", "none", "none"]
+    assert shortcuts.get_containers(names).tolist() == ["dcm", "avi", "none", "none"]
 
 
 def test_pydicom_is_loaded_only_where_a_dicom_file_is_read(make_clip: Callable[..., Path]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus.checks import expectations, rules
+from lus.checks import cohort_frames, expectations, quarantine, rules
 from lus.clips import frameset
 from lus.clips.jobs import ClipJob
 from lus.common import params, workers
@@ -59,7 +59,7 @@ def _run(tmp_path: Path, table: Path, wanted: Params = PARAMS) -> str:
 
 def _quarantine(tmp_path: Path) -> dict[str, set[str]]:
     rows = pd.read_csv(tmp_path / "checks" / "quarantine.csv")
-    assert tuple(rows.columns) == stage.QUARANTINE_COLUMNS
+    assert tuple(rows.columns) == quarantine.COLUMNS
     assert rows.notna().all(axis=None)
     return {Path(path).name: set(group["check"]) for path, group in rows.groupby("path")}
 
@@ -244,12 +244,12 @@ def test_frames_of_several_lengths_come_from_one_file(tmp_path: Path) -> None:
     assert (five[[0, -1]] == twenty[[0, -1]]).all()
 
 
-def _die_on_one(row: stage.Row, out: Path, wanted: Params) -> stage.Sampled:
+def _die_on_one(row: cohort_frames.Row, out: Path, wanted: Params) -> cohort_frames.SampledClip:
     import os
 
     if str(row["path"]).endswith("patient00/clip1.avi"):
         os.abort()
-    return stage.sample_one(row, out, wanted)
+    return cohort_frames.sample_clip(row, out, wanted)
 
 
 def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,17 +257,17 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
     run = workers.run
 
     def with_a_death(
-        job: ClipJob[stage.Row, stage.Sampled], *arguments: object, **named: object
-    ) -> list[stage.Sampled]:
+        job: ClipJob[cohort_frames.Row, cohort_frames.SampledClip], *arguments: object, **named: object
+    ) -> list[cohort_frames.SampledClip]:
         out = job.work.keywords["out"]  # type: ignore[attr-defined]
         deadly = replace(job, work=partial(_die_on_one, out=out, wanted=PARAMS))
         return run(deadly, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(workers, "run", with_a_death)
     assert _run(tmp_path, table).startswith("19 usable clips")
-    quarantine = pd.read_csv(tmp_path / "checks" / "quarantine.csv")
-    assert quarantine["found"].tolist() == ["a decoder that died (signal 6)"]
-    assert quarantine["reason"].tolist() == [
+    rows = pd.read_csv(tmp_path / "checks" / "quarantine.csv")
+    assert rows["found"].tolist() == ["a decoder that died (signal 6)"]
+    assert rows["reason"].tolist() == [
         "a decoder that died (signal 6), a clip that decodes is expected; convert it, for example to .mp4"
     ]
 

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lus.audit.record import CERTAIN, LEAK, NOTE, WARNING, AuditFinding, Evaluation, Evidence, in_folds
-from lus.checks import leaks
+from lus.checks.shortcuts import MARGIN, get_containers
 from lus.common.arrays import FloatArray, IntArray
 from lus.metrics import baselines, comparisons, fold_patterns, scores
 from lus.splits import folds
@@ -98,7 +98,7 @@ def shortcuts(evaluation: Evaluation) -> list[AuditFinding] | None:
     if evaluation.probabilities is None:
         return None
     found = []
-    given = {"container": leaks.containers(evaluation.clips["path"])}
+    given = {"container": get_containers(evaluation.clips["path"])}
     if "source" in evaluation.clips:
         given["source"] = evaluation.clips["source"]
     for name, values in given.items():
@@ -115,7 +115,7 @@ def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilitie
     guessed, model = (
         scores.scores(targets[rows], given, labels)["balanced_accuracy"] for given in (guesses, probabilities[rows])
     )
-    if guessed < 1 / len(labels) + leaks.MARGIN:
+    if guessed < 1 / len(labels) + MARGIN:
         return []
     compared = comparisons.paired(
         targets[rows],

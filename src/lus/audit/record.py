@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus.checks import leaks
+from lus.checks.near_duplicates import group_patients
 from lus.common.arrays import FloatArray, IntArray
 
 LEAK, WARNING, NOTE = "leak", "warning", "note"
@@ -75,7 +75,7 @@ class Evaluation:
         clips: clip_id, path, label, patient, source; a row a clip.
         folds: in the order in which they were trained.
         probabilities: (n, labels) of each clip from the fold that tests it; not numbers where none does.
-        near_duplicates: pairs of clips (`leaks.near_duplicates`), and of copies that were left out (`leaks.identical`).
+        near_duplicates: pairs of clips, left-out copies among them (`checks.near_duplicates.find_duplicates`).
         leave_source_out: as `probabilities`, from models that saw no clip of the clip's source.
         folds_alike: whether the folds are equally hard but for chance; sources are not.
         stated_leak: why its protocol is known to leak; empty where it is not.
@@ -98,7 +98,7 @@ class Evaluation:
         if pairs is None or "other_patient" not in pairs:
             return self.clips["patient"].astype(str).to_numpy(object)
         copies = pairs[~(pairs["path"].isin(paths) & pairs["other_path"].isin(paths))]
-        return np.array(leaks.joined(self.clips, copies), object)
+        return np.array(group_patients(self.clips, copies), object)
 
     def names(self, rows: IntArray) -> list[str]:
         """The paths of clips."""

@@ -18,7 +18,7 @@ from lus.audit.record import (
     of_patients,
     tested,
 )
-from lus.checks import leaks
+from lus.checks.shortcuts import permute_labels
 from lus.common.arrays import FloatArray, IntArray
 from lus.splits import folds
 
@@ -84,7 +84,7 @@ def knows_before_training(evaluation: Evaluation) -> list[AuditFinding] | None:
 
 def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray) -> tuple[float, float]:
     """The share of the labels' entropy that probabilities resolve, and its p-value over patients."""
-    # Patients are permuted by their places, as `leaks.permuted` wants them.
+    # Patients are permuted by their places, as `permute_labels` wants them.
     patients, targets = evaluation.patients[rows].astype(str), folds.targets(evaluation.clips)[rows]
     order = np.argsort(patients, kind="stable")
     patients, targets = patients[order], targets[order]
@@ -94,7 +94,7 @@ def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray)
         return 0.0, 1.0
     likely = np.log(np.maximum(probabilities.astype(np.float64)[order], 1e-12))
     numbers = np.unique(patients, return_inverse=True)[1]
-    orders = np.concatenate([targets[None], leaks.permuted(targets, numbers, PERMUTATIONS, evaluation.seed)])
+    orders = np.concatenate([targets[None], permute_labels(targets, numbers, PERMUTATIONS, evaluation.seed)])
     means = likely[np.arange(len(rows)), orders].mean(axis=1)
     return float(1 + means[0] / entropy), float((means >= means[0] - 1e-9).mean())
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lus.checks import datadocs
 from lus.checks.rules import Rule
+from lus.common.errors import BadInput
 from lus.common.params import Cohort, Limits
 
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
@@ -195,6 +196,27 @@ def validate(
     # Fonts and pictures of Great Expectations' own pages, which ours do without.
     shutil.rmtree(docs / "static")
     return results
+
+
+def refuse_broken_table(results: dict[str, Any], docs: Path) -> None:
+    """Refuse a cohort table that breaks what it must keep.
+
+    Args:
+        results: of `validate`.
+        docs: the folder of its pages.
+
+    Raises:
+        BadInput: it does; the columns are named.
+    """
+    failed = [
+        f"{one['arguments'].get('column')} ({one['expectation']})"
+        for one in results["cohort"]["expectations"]
+        if not one["success"] and one["severity"] == CRITICAL
+    ]
+    if failed:
+        raise BadInput(
+            f"the cohort table breaks {', '.join(failed)}; see {docs / 'index.html'}, make it with `lus cohort`"
+        )
 
 
 def _context(docs: Path) -> Any:

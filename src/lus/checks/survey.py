@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lus.checks import leaks, rules
+from lus.checks import near_duplicates, rules, shortcuts
 from lus.clips import cohort, decode, layouts
 from lus.clips.decode import ClipInfo
 from lus.clips.jobs import ClipJob
@@ -69,8 +69,8 @@ class Survey:
     Attributes:
         clips: one by one.
         remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
-        near_duplicates: pairs of clips (`leaks.alike`).
-        shortcuts: properties of files that give labels away (`leaks.shortcuts`).
+        near_duplicates: pairs of clips (`near_duplicates.find_duplicates`).
+        shortcuts: properties of files that give labels away (`shortcuts.find_shortcuts`).
     """
 
     clips: list[Checked]
@@ -96,10 +96,10 @@ def check_one(listed: Listed, params: Params) -> Checked:
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
         section, limits = params.frames, params.limits
-        examined = rules.examine(listed.path, section.lengths, section.side, limits, info, leaks.SPREAD)
+        examined = rules.examine(listed.path, section.lengths, section.side, limits, info, near_duplicates.SPREAD)
     except Unusable as error:
         return Checked(row, info, error.findings)
-    fingerprint = leaks.fingerprint(examined.sample.spread)
+    fingerprint = near_duplicates.hash_frames(examined.sample.spread)
     return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
 
 
@@ -178,4 +178,6 @@ def _together(checked: list[Checked], params: Params) -> Survey:
         return Survey(checked, [*remarks, "clips of two labels or more are expected"])
     fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
     files = pd.DataFrame([one.row for one in checked if "clip_id" in one.row])
-    return Survey(checked, remarks, leaks.alike(files, table, fingerprints), leaks.shortcuts(table))
+    return Survey(
+        checked, remarks, near_duplicates.find_duplicates(files, table, fingerprints), shortcuts.find_shortcuts(table)
+    )

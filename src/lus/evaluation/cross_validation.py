@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lus.audit.record import FoldRecord
-from lus.checks import leaks
+from lus.checks.shortcuts import get_containers
 from lus.common import workers
 from lus.common.arrays import FloatArray, IntArray
 from lus.common.params import Folds
@@ -106,7 +106,7 @@ class _Fold:
             "frame-mean": means,
             "frame-vote": votes,
             "averaged-features": baselines.averaged_features(self.features, *rest),
-            "container": baselines.by_property(leaks.containers(clips["path"]), *rest),
+            "container": baselines.by_property(get_containers(clips["path"]), *rest),
             "majority": baselines.majority(*rest),
         }
         if clips["source"].nunique() > 1:

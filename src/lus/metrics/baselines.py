@@ -31,7 +31,7 @@ def majority(targets: IntArray, train: IntArray, test: IntArray, labels: int) ->
 
 
 def by_property(values: pd.Series, targets: IntArray, train: IntArray, test: IntArray, labels: int) -> FloatArray:
-    """Guess by a property of the file alone, as its source or container (`leaks.containers`).
+    """Guess by a property of the file alone, as its source or container (`shortcuts.get_containers`).
 
     A label is as probable as it is among the training clips of the same value and one more clip that has the labels
     of all of them: a value that no training clip has says nothing.

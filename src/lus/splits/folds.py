@@ -50,8 +50,8 @@ def label_names(clips: pd.DataFrame) -> list[str]:
 def groups(clips: pd.DataFrame) -> np.ndarray:
     """Who must stand on one side of every cut: (n,) names.
 
-    These are the patients; where the guards found that several of them show the same scan (`leaks.joined`), they are
-    one group, for they are not independent.
+    These are the patients; where the checks found that several of them show the same scan
+    (`near_duplicates.group_patients`), they are one group, for they are not independent.
     """
     return clips["group" if "group" in clips else "patient"].to_numpy(str)
 
