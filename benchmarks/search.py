@@ -37,10 +37,9 @@ from lus.features import featureset
 from lus.features.featureset import FeatureSet, Info
 from lus.heads import train_step, training
 from lus.heads.model import PUBLISHED, HeadParams, build_head, feature_moments
-from lus.search import mlflow_runs, optimize, pruner, space, storage
+from lus.search import mlflow_runs, optimize, pruner, run_search, space, storage
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
-from lus.stages import search
 from lus.tracking import client
 
 FOLDS, LENGTH, DIM = 5, 20, 2048
@@ -130,13 +129,13 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = optimize.study_name(data, part, search.study_data(data, part), section, None)
+    name = optimize.study_name(data, part, run_search.study_data(data, part), section, None)
     spec = optimize.StudySpec(name, part.name, optimize.Budget(len(tried)), section, None)
-    task = search.Task(data, part, section, spec, mlflow_runs.open_search(name, data, part, section, RULE))
+    run = mlflow_runs.open_search(name, data, part, section, RULE)
     study = storage.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
-    with mlflow_runs.active(task.run):
-        search.run_study(task)
+    with mlflow_runs.active(run):
+        run_search.run_study(run_search.PartStudy(data, part, section, spec, run))
     return float(study.trials[-1].value)
 
 

@@ -108,7 +108,7 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
 
 
 BEGIN = """
-from lus import storage
+from lus.search import storage
 study = storage.open_study("study")
 study._thread_local.in_optimize_loop = True
 study.ask()
@@ -211,13 +211,16 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
 NAME = """
 import sys
 from pathlib import Path
-from lus import featureset, optimize, params
-from lus.stages import search
+from lus.common import params
+from lus.features import featureset
+from lus.search import optimize, run_search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
 section = params.load(Path(sys.argv[2])).search
-print(optimize.study_name(data, part, search.study_data(data, part), section, None))
+print(optimize.study_name(data, part, run_search.study_data(data, part), section, None))
 """
+NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "trials_file")
+"""Modules of the search that change no trial."""
 
 
 def _study_name(features: Path, *code: Path) -> str:
@@ -247,11 +250,11 @@ def test_a_change_of_the_code_or_of_a_library_that_tries_heads_begins_a_study_of
     before = _study_name(features, code)
     assert _study_name(features, code) == before
     names = {}
-    for file in ("objective.py", "trials.py", "training.py"):
+    for file in ("search/objective.py", "search/trials.py", "heads/training.py"):
         names[file] = _study_name_after(code / "lus" / file, "CHANGED = True", features, code)
         # What is only worded otherwise tries no head otherwise.
         assert _study_name_after(code / "lus" / file, '"""Words."""  # and others', features, code) == before
-    for file in ("stages/search.py", "optimize.py", "storage.py", "mlflow_runs.py", "trials_file.py"):
+    for file in ("stages/search.py", *(f"search/{name}.py" for name in NOT_IN_THE_NAME)):
         assert _study_name_after(code / "lus" / file, "CHANGED = True", features, code) == before
     (libraries / "tensorflow_cpu-99.0.dist-info").mkdir(parents=True)
     (libraries / "tensorflow_cpu-99.0.dist-info/METADATA").write_text("Name: tensorflow-cpu\nVersion: 99.0\n")
