@@ -22,7 +22,7 @@ import numpy as np
 
 from lus import phantom
 from lus.checks import measures, near_duplicates, rules, survey
-from lus.clips import decode
+from lus.clips import decode, sampling
 from lus.common import params
 
 LENGTH, SIZE = 20, 299
@@ -69,15 +69,15 @@ def compare(paths: list[Path], rounds: int) -> None:
 
 def one(path: Path, info: decode.ClipInfo, limits: params.Limits) -> tuple[float, float, float, float, float]:
     """Seconds for one clip of each of the parts."""
-    indices = decode.sample_indices(info.frames, LENGTH)
+    indices = sampling.sample_indices(info.frames, LENGTH)
     times = [time.perf_counter()]
     _read(path, indices, info.frames, skip=True)
     times.append(time.perf_counter())
     everything = _read(path, indices, info.frames, skip=False)
     times.append(time.perf_counter())
-    thumbnails = np.stack([decode.thumbnail(frame) for frame in everything])
+    thumbnails = np.stack([sampling.make_thumbnail(frame) for frame in everything])
     times.append(time.perf_counter())
-    sample = decode.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
+    sample = sampling.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
     begun = time.perf_counter()
     frames = measures.of_frames(sample.frames)
     values = measures.of_clip(sample, frames, rules.blank(frames, limits))

@@ -39,8 +39,7 @@ import pandas as pd
 
 from lus import phantom
 from lus.checks import survey
-from lus.clips import cohort, frameset
-from lus.clips import decode as clip
+from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params
 from lus.features import backbones, openvino
@@ -95,7 +94,7 @@ def obvious(path: Path, model: keras.Model) -> np.ndarray:
 
 
 def decode(path: Path) -> np.ndarray:
-    return clip.sample(path, [LENGTH], SIZE, ALL.limits).frames
+    return sampling.sample(path, [LENGTH], SIZE, ALL.limits).frames
 
 
 def road(name: str, model: keras.Model) -> Road:

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from lus.checks import measures, rules
 from lus.clips import decode
-from lus.clips.decode import ClipInfo, Sample
+from lus.clips.decode import ClipInfo
+from lus.clips.sampling import Sample
 from lus.common import params
 from tests.conftest import ROOT, draw_frames, write_video
 

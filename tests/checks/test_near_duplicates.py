@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lus.checks import near_duplicates
-from lus.clips import decode, layouts
+from lus.clips import layouts, sampling
 from lus.common import params, workers
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan
@@ -23,8 +23,8 @@ Row = tuple[str, str, str]
 def _sampled(path: Path, frames: Frames) -> np.ndarray:
     """The fingerprint of a clip that is written to a file and decoded again."""
     write_video(path, frames)
-    indices = decode.union_indices(len(frames), (min(len(frames), 20),))
-    return near_duplicates.hash_frames(decode.read_frames(path, indices, 299)[0])
+    indices = sampling.union_indices(len(frames), (min(len(frames), 20),))
+    return near_duplicates.hash_frames(sampling.read_frames(path, indices, 299)[0])
 
 
 @pytest.fixture(scope="module")
@@ -227,4 +227,4 @@ def test_two_pairs_of_the_public_clips_show_one_place_of_one_patient(upstream: P
 
 
 def _public_fingerprint(path: Path) -> np.ndarray:
-    return near_duplicates.hash_frames(decode.sample(path, (20,), 299, PARAMS.limits).frames)
+    return near_duplicates.hash_frames(sampling.sample(path, (20,), 299, PARAMS.limits).frames)

@@ -37,7 +37,7 @@ def smooth() -> np.ndarray:
 def decoded(path: Path) -> np.ndarray:
     """All frames, (count, height, width, 3) RGB, as `clip` has them."""
     frames = []
-    with decode._opened(path) as source:
+    with decode.open_clip(path) as source:
         while (got := source.read())[0]:
             frames.append(got[1][..., ::-1])
     return np.stack(frames)

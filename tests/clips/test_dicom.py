@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from lus.checks import shortcuts, survey
-from lus.clips import decode, dicom, layouts
+from lus.clips import decode, dicom, formats, layouts
 from tests.clips import dicom_files
 from tests.clips.dicom_clips import COUNT, FRAMES, HEIGHT, LIMITS, WIDTH, decoded, refused, smooth
 from tests.clips.dicom_files import LOSSLESS, compressed, dataset, region, save
@@ -74,7 +74,7 @@ def test_a_video_stream_is_cut_and_counted_like_frames_and_leaves_no_file(
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     assert decode.inspect(path, LIMITS) == decode.ClipInfo(COUNT, 20.0, 120, 100)
-    with decode._opened(path) as source:
+    with decode.open_clip(path) as source:
         assert source.read()[0]
         assert list((tmp_path / "temporary").iterdir()) == []
     assert np.abs(decoded(path).astype(int) - frames[:, 10:110, 20:140]).mean() < 3
@@ -182,7 +182,7 @@ def test_a_folder_is_searched_for_dicom_files_of_any_name(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir"])
 def test_the_index_of_a_disc_is_no_clip_in_letters_of_either_case(tmp_path: Path, name: str) -> None:
-    assert not decode.is_clip(save(dataset(FRAMES), tmp_path / name))
+    assert not formats.is_clip(save(dataset(FRAMES), tmp_path / name))
 
 
 def test_a_video_that_is_named_like_a_dicom_file_is_a_video(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus.clips import cohort, decode, frameset
+from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params
 from lus.common.errors import BadInput
@@ -42,7 +42,7 @@ def _frames(place: Path, count: int, labels: str = "ab") -> None:
     ]
     clips = pd.DataFrame(rows, columns=list(cohort.COLUMNS)).fillna("unknown")
     frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, LIMITS))
-    kept = len(decode.union_indices(24, (LENGTH,)))
+    kept = len(sampling.union_indices(24, (LENGTH,)))
     for number in range(count):
         np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, number))
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lus.clips import cohort, decode, frameset
+from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params
 from lus.common.errors import BadInput
@@ -67,7 +67,7 @@ def place(project: Path) -> Path:
 
 
 def _write_frames(folder: Path, number: int, seed: int) -> None:
-    kept = len(decode.union_indices(24, (LENGTH,)))
+    kept = len(sampling.union_indices(24, (LENGTH,)))
     np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, seed, stripes=3 * (number % 2)))
 
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.clips.decode import ClipInfo, Sample
+from lus.clips.decode import ClipInfo
+from lus.clips.sampling import Sample
 from lus.common.arrays import FloatArray, Frames, Thumbnails
 
 FrameMeasures = dict[str, FloatArray]

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from lus.checks import measures
 from lus.checks.measures import FrameMeasures
-from lus.clips import decode
-from lus.clips.decode import ClipInfo, Sample
+from lus.clips import decode, sampling
+from lus.clips.decode import ClipInfo
+from lus.clips.sampling import Sample
 from lus.common.errors import Finding, Unusable
 from lus.common.params import Limits
 
@@ -168,7 +169,7 @@ def examine(
     early = findings(measures.of_shape(info), table)
     if early:
         raise Unusable(path.name, early)
-    sample = decode.sample(path, lengths, size, limits, info, spread)
+    sample = sampling.sample(path, lengths, size, limits, info, spread)
     decoded = time.perf_counter()
     frames = measures.of_frames(sample.frames)
     values = measures.of_clip(sample, frames, blank(frames, limits))

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lus.checks import near_duplicates, rules, shortcuts
-from lus.clips import cohort, decode, layouts
+from lus.clips import cohort, formats, layouts
 from lus.clips.decode import ClipInfo
 from lus.clips.jobs import ClipJob
 from lus.clips.layouts import Listed
@@ -141,7 +141,7 @@ def _has_labels(folder: Path) -> bool:
     if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
         return True
     listed = layouts.list_folders(folder)
-    videos = [one for one in listed if decode.is_clip(one.path)]
+    videos = [one for one in listed if formats.is_clip(one.path)]
     # One clip outside, or a single folder of clips, and the folders' names say nothing of labels.
     return all(one.label for one in videos) and len({one.label for one in videos}) > 1
 
@@ -158,9 +158,9 @@ def clips_of(paths: Iterable[Path]) -> list[Path]:
 def _clips(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
-    found = [file for file in layouts.files(path) if decode.is_clip(file)]
+    found = [file for file in layouts.files(path) if formats.is_clip(file)]
     if not found:
-        endings = ", ".join(sorted(decode.SUFFIXES))
+        endings = ", ".join(sorted(formats.SUFFIXES))
         raise BadInput(f"{path}: no clip was found, DICOM or a name that ends in {endings} is expected; name another")
     return sorted(found)
 

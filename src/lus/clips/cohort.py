@@ -77,7 +77,7 @@ def refused(one: Listed, error: Unusable) -> dict[str, object]:
 
 
 def _identity(one: Listed) -> dict[str, object]:
-    return {"path": decode.shown(one.path), "label": one.label, "patient": one.patient}
+    return {"path": decode.printable_path(one.path), "label": one.label, "patient": one.patient}
 
 
 def mark_repeats(rows: Sequence[dict[str, object]]) -> None:

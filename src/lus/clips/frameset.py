@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lus.clips import cohort, decode, dicom, dicom_header, dicom_pixels
+from lus.clips import cohort, decode, dicom, dicom_header, dicom_pixels, sampling
 from lus.common.arrays import Frames, IntArray
 from lus.common.errors import BadInput
 from lus.common.params import Limits
 
 CLIPS_FILE, INFO_FILE = "clips.csv", "info.json"
-DECODING = (decode, dicom_pixels, dicom, dicom_header)
+DECODING = (decode, sampling, dicom_pixels, dicom, dicom_header)
 """The modules that make pixels of a file."""
 
 
@@ -64,7 +64,7 @@ class FrameSet:
                 f"{self.folder}: has frames for sequences of {', '.join(map(str, self.lengths))}, not of {length}; add "
                 f"{length} to frames.lengths in params.yaml, then `dvc repro frames`"
             )
-        return np.searchsorted(decode.union_indices(count, self.lengths), decode.sample_indices(count, length))
+        return np.searchsorted(sampling.union_indices(count, self.lengths), sampling.sample_indices(count, length))
 
 
 def file_of(folder: Path, clip_id: str) -> Path:

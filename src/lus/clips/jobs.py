@@ -42,4 +42,4 @@ class ClipJob(Generic[Job, Result]):
         return workers.JobLimits(self.seconds, self._lost)
 
     def _lost(self, one: Job, what: str) -> Result:
-        return self.refused(one, decode.undecodable(self.path_of(one), what))
+        return self.refused(one, decode.decoder_failure(self.path_of(one), what))

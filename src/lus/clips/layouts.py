@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lus.clips import decode
+from lus.clips import formats
 from lus.common.errors import BadInput
 
 _NO_VIDEO = "neither a DICOM clip nor named as a video is ({})"
@@ -66,7 +66,7 @@ def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[Listed]:
 
 
 def _nothing_listed(folder: Path) -> str:
-    loose = sum(decode.is_clip(path) for path in folder.iterdir() if path.is_file())
+    loose = sum(formats.is_clip(path) for path in folder.iterdir() if path.is_file())
     if not loose:
         return (
             "no clip found; expected a clips.csv (path, label, patient), the layout of covid19_ultrasound, or a folder "
@@ -145,7 +145,7 @@ def _list_public_clip(path: Path, videos: Path, rows: list[dict[str, str]]) -> L
     # The table names some clips with their suffix and most without it; a name may stand there for two probes.
     named = [row for row in rows if row["Filename"].strip() in (path.name, path.stem)]
     fitting = [row for row in named if row["Probe"].strip().lower() == probe] or named
-    if not decode.is_clip(path):
+    if not formats.is_clip(path):
         return Listed(path, "", "", probe=probe, refused=_NO_VIDEO.format(path.suffix or "no suffix"))
     if prefix is None:
         return Listed(path, "", "", probe=probe, refused=f"its name starts with none of {', '.join(PREFIXES)}")
@@ -168,10 +168,10 @@ def list_folders(folder: Path) -> list[Listed]:
         label = inner[0] if len(inner) > 1 else ""
         # Without a folder for the patient nothing says who a clip shows: each counts as a patient of its own.
         patient = inner[1] if len(inner) > 2 else path.relative_to(folder).as_posix()
-        if not label and decode.is_clip(path):
+        if not label and formats.is_clip(path):
             listed.append(Listed(path, "", "", refused="it lies in no label's folder"))
         elif label:
-            refused = "" if decode.is_clip(path) else _NO_VIDEO.format(path.suffix or "no suffix")
+            refused = "" if formats.is_clip(path) else _NO_VIDEO.format(path.suffix or "no suffix")
             listed.append(Listed(path, label, patient, refused=refused))
     return listed if any(not one.refused for one in listed) else []
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lus.clips import decode, frameset
+from lus.clips import frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import hashing, workers
 from lus.common.arrays import Frames, IntArray
@@ -166,7 +166,7 @@ def shown(sampled: FrameSet, length: int) -> ParitySample:
     """A few frames of a few clips, spread evenly over the cohort and over each clip."""
     clips = sampled.clips
     rows = np.unique(np.linspace(0, len(clips) - 1, PARITY_CLIPS).round().astype(int))
-    places = decode.sample_indices(length, min(PARITY_FRAMES, length))
+    places = sampling.sample_indices(length, min(PARITY_FRAMES, length))
     chosen = clips.iloc[rows]
     frames = [
         sampled.frames(clip_id, int(count), length)[places]
