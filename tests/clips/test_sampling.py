@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lus.clips import sampling
 from lus.common import params
-from tests.conftest import ROOT, draw_frames, write_video
+from tests.conftest import ROOT, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
 

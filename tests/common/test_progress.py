@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
-from lus import progress, quiet
+from lus.common import progress, quiet
 with progress.steps() as step:
     step("loading")
     with quiet.standard_error():
