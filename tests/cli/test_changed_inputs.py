@@ -35,7 +35,7 @@ PIPELINE = {
 AT_THE_END_OF_THE_STAGE = """
 import sys
 from pathlib import Path
-from lus import cli
+from lus.cli import main
 from lus.stages import simulate
 
 def run(*given, _run=simulate.run):
@@ -45,7 +45,7 @@ def run(*given, _run=simulate.run):
 
 simulate.run = run
 if __name__ == "__main__":  # and not in the processes that it starts
-    cli.main()
+    main.main()
 """
 PARAMETERS = """
 import yaml
