@@ -216,7 +216,7 @@ def _public(upstream: Path) -> list[layouts.Listed]:
 @pytest.mark.real
 def test_two_pairs_of_the_public_clips_show_one_place_of_one_patient(upstream: Path) -> None:
     listed = _public(upstream)
-    fingerprints = workers.run(_public_fingerprint, [one.path for one in listed])
+    fingerprints = workers.run_jobs(_public_fingerprint, [one.path for one in listed])
     clips = _clips(*((one.path.stem, one.patient, one.label) for one in listed))
     assert len(clips) == 119
     name = "Pneu_northumbria_0409_{}".format

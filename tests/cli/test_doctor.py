@@ -27,7 +27,7 @@ def _only(results: list[Result]) -> Result:
 
 
 def test_this_clone_has_what_it_needs() -> None:
-    states = {one.name: one.state for one in doctor.run(Place(ROOT, {}))}
+    states = {one.name: one.state for one in doctor.run_checks(Place(ROOT, {}))}
     assert "missing" not in {states[name] for name in ("Python", "git", "DVC", "params.yaml", "MLflow", "Optuna")}
 
 

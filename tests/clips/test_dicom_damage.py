@@ -106,7 +106,7 @@ def _said(path: Path) -> str:
 
 def _said_in_a_guarded_process(path: Path) -> str:
     guard: workers.JobLimits[Path, str] = workers.JobLimits(20, lambda _, what: what)
-    return workers.run(_said, [path], workers=1, guard=guard)[0]
+    return workers.run_jobs(_said, [path], workers=1, limits=guard)[0]
 
 
 def test_an_element_that_says_to_be_huge_takes_no_memory(tmp_path: Path) -> None:

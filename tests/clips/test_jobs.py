@@ -35,7 +35,7 @@ def _refused(_: str, error: Unusable) -> str:
 
 def test_what_a_check_refuses_and_what_its_decoder_does_not_survive_are_refused_alike() -> None:
     job = ClipJob(_work, _refused, Path, seconds=5.0)
-    assert workers.run(job, ["fine", "dark", "dies", "hangs"], workers=2, guard=job.limits) == [
+    assert workers.run_jobs(job, ["fine", "dark", "dies", "hangs"], workers=2, limits=job.limits) == [
         "fine",
         "brightness: 0",
         "decode: a decoder that died (signal 6)",

@@ -63,7 +63,7 @@ def test_elsewhere_nothing_is_shown_even_where_colours_are_forced(settings: dict
 
 LOGGING = """
 import logging
-from lus import progress
+from lus.common import progress
 with progress.steps() as step:
     step("loading")
     logging.getLogger().addHandler(logging.StreamHandler())

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lus.common import workers as pool
+from lus.common.workers import JobLimits, WorkerPool, run_jobs
 
 
 def _square(number: int) -> int:
@@ -29,7 +29,7 @@ def _worker(_: int) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_jobs_with_progress(workers: int) -> None:
     calls: list[tuple[int, int]] = []
-    results = pool.run(_square, range(12), lambda done, total: calls.append((done, total)), workers)
+    results = run_jobs(_square, range(12), lambda done, total: calls.append((done, total)), workers)
     assert results == [number * number for number in range(12)]
     assert calls == [(done, 12) for done in range(1, 13)]
 
@@ -37,16 +37,16 @@ def test_results_come_in_the_order_of_the_jobs_with_progress(workers: int) -> No
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_job_is_raised(workers: int) -> None:
     with pytest.raises(ValueError, match="unlucky"):
-        pool.run(_square, [1, 13, 2], workers=workers)
+        run_jobs(_square, [1, 13, 2], workers=workers)
 
 
 def test_two_workers_are_processes_of_their_own_and_one_is_this_process() -> None:
-    assert pool.run(_worker, [0, 1], workers=2) == [True, True]
-    assert pool.run(_worker, [0, 1], workers=1) == [False, False]
+    assert run_jobs(_worker, [0, 1], workers=2) == [True, True]
+    assert run_jobs(_worker, [0, 1], workers=1) == [False, False]
 
 
 def test_no_jobs_give_no_results() -> None:
-    assert pool.run(_square, []) == []
+    assert run_jobs(_square, []) == []
 
 
 def _treacherous(what: str) -> str:
@@ -68,7 +68,7 @@ def _lost(job: str, what: str) -> str:
 def test_a_job_that_dies_hangs_or_hoards_takes_nothing_else_with_it() -> None:
     jobs = ["a", "dies", "b", "hangs", "c", "leaves", "hoards", "d"]
     started = time.monotonic()
-    results = pool.run(_treacherous, jobs, workers=2, guard=pool.JobLimits(3.0, _lost))
+    results = run_jobs(_treacherous, jobs, workers=2, limits=JobLimits(3.0, _lost))
     assert time.monotonic() - started < 30
     assert results == [
         "a",
@@ -91,7 +91,7 @@ def _die_once(mark: str) -> str:
 
 def test_a_job_whose_process_was_killed_by_something_else_is_done_again(tmp_path: Path) -> None:
     jobs = ["", str(tmp_path / "mark"), ""]
-    assert pool.run(_die_once, jobs, workers=2, guard=pool.JobLimits(20.0, _lost)) == jobs
+    assert run_jobs(_die_once, jobs, workers=2, limits=JobLimits(20.0, _lost)) == jobs
 
 
 def _kill_idle_sibling(number: int) -> int:
@@ -109,7 +109,7 @@ def _kill_idle_sibling(number: int) -> int:
 
 def test_a_pool_that_breaks_is_opened_anew_and_no_job_is_lost() -> None:
     jobs = [1, 2, 3, 0]
-    assert pool.run(_kill_idle_sibling, jobs, workers=2, guard=pool.JobLimits(30.0, lambda job, what: -1)) == jobs
+    assert run_jobs(_kill_idle_sibling, jobs, workers=2, limits=JobLimits(30.0, lambda job, what: -1)) == jobs
 
 
 def _leave_mark(mark: Path) -> Path:
@@ -125,7 +125,7 @@ def _wait_for_files(folder: Path, count: int) -> None:
 
 def test_no_more_jobs_are_begun_ahead_than_the_window_allows(tmp_path: Path) -> None:
     marks = [tmp_path / str(number) for number in range(12)]
-    with pool.Workers(2) as processes:
+    with WorkerPool(2) as processes:
         results = processes.imap(_leave_mark, marks, window=3)
         for fetched in range(1, 9):
             assert next(results) == marks[fetched - 1]
@@ -145,7 +145,7 @@ def test_jobs_are_taken_as_they_are_needed_and_those_under_way_end_with_the_proc
             yield "a" if number == 0 else "hangs"
 
     started = time.monotonic()
-    with pool.Workers(2) as processes:
+    with WorkerPool(2) as processes:
         results = processes.imap(_treacherous, endless())
         assert next(results) == "a"
     assert taken == [0, 1, 2]
@@ -156,9 +156,9 @@ def test_jobs_are_taken_as_they_are_needed_and_those_under_way_end_with_the_proc
 
 def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processes() -> None:
     code = (
-        "import time; from lus.common import workers as pool\n"
+        "import time; from lus.common import workers\n"
         "if __name__ == '__main__':\n"
-        "    with pool.Workers(2) as processes:\n"
+        "    with workers.WorkerPool(2) as processes:\n"
         "        print(next(processes.imap(time.sleep, [0, 600, 600])))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
@@ -167,11 +167,11 @@ def test_a_program_ends_though_jobs_were_under_way_when_it_closed_their_processe
 
 def test_without_a_guard_a_process_that_dies_ends_the_run_with_an_error() -> None:
     with pytest.raises(RuntimeError, match=r"a worker process died \(signal 11\)"):
-        pool.run(_treacherous, ["a", "dies", "b"], workers=2)
+        run_jobs(_treacherous, ["a", "dies", "b"], workers=2)
 
 
 def test_a_guard_keeps_even_a_single_worker_out_of_this_process() -> None:
-    assert pool.run(_worker, [0], workers=1, guard=pool.JobLimits(30.0, lambda job, what: False)) == [True]
+    assert run_jobs(_worker, [0], workers=1, limits=JobLimits(30.0, lambda job, what: False)) == [True]
 
 
 def _what_ends_it_first(_: int) -> str:
@@ -181,17 +181,17 @@ def _what_ends_it_first(_: int) -> str:
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux chooses by this number whom it ends when memory is short")
 def test_where_memory_is_short_a_guarded_process_ends_before_the_one_that_asked_it() -> None:
     own = _what_ends_it_first(0)
-    found = pool.run(_what_ends_it_first, [0], workers=1, guard=pool.JobLimits(30.0, lambda job, what: what))
+    found = run_jobs(_what_ends_it_first, [0], workers=1, limits=JobLimits(30.0, lambda job, what: what))
     assert found == ["1000"]
     assert _what_ends_it_first(0) == own
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     code = (
-        "import os, time; from lus.common import workers as pool\n"
+        "import os, time; from lus.common import workers\n"
         "if __name__ == '__main__':\n"
-        "    workers = pool.open_pool(1, None)\n"
-        "    print(workers.schedule(os.getpid).result(), flush=True)\n"
+        "    processes = workers.open_pool(1, None)\n"
+        "    print(processes.schedule(os.getpid).result(), flush=True)\n"
         "    time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

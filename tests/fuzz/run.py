@@ -22,7 +22,7 @@ import psutil
 
 from lus.checks import rules
 from lus.common import params
-from lus.common import workers as pool
+from lus.common.workers import JobLimits, run_jobs
 from lus.common.errors import Unusable
 from lus.common.params import Limits
 from lus.common.progress import bar
@@ -114,10 +114,10 @@ def _lost(case: Case, happened: str, seconds: float) -> Outcome:
 
 def attempt_all(cases: Sequence[Case], folder: Path, look: Look, seconds: float, workers: int | None) -> list[Outcome]:
     """Look at each damaged clip in a process that may die without harm."""
-    guard = pool.JobLimits(seconds, partial(_lost, seconds=seconds))
+    guard = JobLimits(seconds, partial(_lost, seconds=seconds))
     work = partial(attempt, folder=folder, look=look)
     with bar(f"{len(cases)} damaged clips") as progress:
-        return pool.run(work, cases, progress, workers, guard)
+        return run_jobs(work, cases, progress, workers, guard)
 
 
 def watch_memory(cases: Sequence[Case], folder: Path, look: Look) -> list[int]:
@@ -142,9 +142,9 @@ def find_leak(outcomes: Sequence[Outcome], folder: Path, look: Look, seconds: fl
     def failed(_: Sequence[Case], happened: str) -> str:
         return happened
 
-    guard: pool.JobLimits[Sequence[Case], list[int] | str] = pool.JobLimits(seconds * len(few), failed)
+    guard: JobLimits[Sequence[Case], list[int] | str] = JobLimits(seconds * len(few), failed)
     work: Callable[[Sequence[Case]], list[int] | str] = partial(watch_memory, folder=folder, look=look)
-    (resident,) = pool.run(work, [few], workers=1, guard=guard)
+    (resident,) = run_jobs(work, [few], workers=1, limits=guard)
     if isinstance(resident, str):
         return f"looking at {len(few)} clips again and again: {resident}", True
     grown = resident[-1] - resident[0]

@@ -254,7 +254,7 @@ def _die_on_one(row: cohort_frames.Row, out: Path, wanted: Params) -> cohort_fra
 
 def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = _cohort(tmp_path, {})
-    run = workers.run
+    run = workers.run_jobs
 
     def with_a_death(
         job: ClipJob[cohort_frames.Row, cohort_frames.SampledClip], *arguments: object, **named: object
@@ -297,7 +297,7 @@ def test_a_clip_that_was_removed_after_it_was_listed_is_quarantined(tmp_path: Pa
 @pytest.mark.real
 def test_the_public_clips_pass_but_for_two_with_cuts(upstream: Path) -> None:
     clips = sorted((upstream / "jannisborn/covid19_ultrasound/data/pocus_videos/convex").iterdir())
-    found = {path.name: one for path, one in zip(clips, workers.run(_findings, clips), strict=True) if one}
+    found = {path.name: one for path, one in zip(clips, workers.run_jobs(_findings, clips), strict=True) if one}
     assert found == {"Cov-Atlas-+(43).gif": ["cuts"], "pneu-radiopaeda.mp4": ["cuts"]}
 
 

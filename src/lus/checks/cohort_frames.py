@@ -92,7 +92,7 @@ def sample_cohort(
     """
     work = partial(sample_clip, out=out, params=params)
     job = ClipJob(work, _refuse_clip, _path, params.limits.max_seconds)
-    return SampledCohort(clips, workers.run(job, clips.to_dict("records"), progress, guard=job.limits))
+    return SampledCohort(clips, workers.run_jobs(job, clips.to_dict("records"), progress, limits=job.limits))
 
 
 def sample_clip(row: Row, out: Path, params: Params) -> SampledClip:

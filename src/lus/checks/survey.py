@@ -126,7 +126,7 @@ def run(paths: Sequence[Path], params: Params, progress: workers.Progress | None
     else:
         listed = [Listed(file, "", "") for file in clips_of(paths)]
     job = ClipJob(partial(check_one, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
-    checked = workers.run(job, listed, progress, guard=job.limits)
+    checked = workers.run_jobs(job, listed, progress, limits=job.limits)
     cohort.mark_repeats([one.row for one in checked])
     if as_cohort:
         return _together(checked, params)

@@ -19,11 +19,10 @@ from typing import Literal
 import psutil
 
 from lus.clips import formats, layouts
-from lus.common import params as parameters
-from lus.common import ports as tcp_ports
 from lus.common import workers
 from lus.common.errors import BadInput
-from lus.common.params import Params
+from lus.common.params import Params, load
+from lus.common.ports import explain_taken
 from lus.features import backbones, openvino
 from lus.tracking import client
 
@@ -68,12 +67,12 @@ class Place:
     def params(self) -> Params | None:
         """The parameters; None where they cannot be read (which is a check of its own)."""
         try:
-            return parameters.load(self.folder / "params.yaml")
+            return load(self.folder / "params.yaml")
         except BadInput:
             return None
 
 
-def run(place: Place) -> list[Result]:
+def run_checks(place: Place) -> list[Result]:
     """Every check, in turn."""
     return [result for check in CHECKS for result in check(place)]
 
@@ -109,10 +108,10 @@ def dvc(place: Place) -> list[Result]:
     return _needed("DVC", not lacking, found, "initialised, with stages", "run this in the project's top folder")
 
 
-def readable(place: Place) -> list[Result]:
+def parameters(place: Place) -> list[Result]:
     """The parameters' file."""
     try:
-        parameters.load(place.folder / "params.yaml")
+        load(place.folder / "params.yaml")
     except BadInput as error:
         return _needed("params.yaml", False, str(error), "parameters that can be read", "see docs/parameters.md")
     return _needed("params.yaml", True, "read", "parameters that can be read", "")
@@ -138,7 +137,7 @@ def _gib(size: int) -> str:
 
 def processors(_: Place) -> list[Result]:
     """Cores, and whether OpenVINO would compute in bf16 on them."""
-    count, engine = workers.processors(), openvino.exact("openvino")
+    count, engine = workers.count_processors(), openvino.exact("openvino")
     bf16 = engine == "openvino-bf16"
     found = f"{count}, {'with' if bf16 else 'without'} bf16"
     return _noted("processors", bf16, found, "any; bf16 for features.engine: openvino", "openvino computes in f32 here")
@@ -289,12 +288,12 @@ def ports(_: Place) -> list[Result]:
 
 def port_is_free(port: int, verb: str) -> list[Result]:
     """Whether a port of loopback can be listened on."""
-    free = not tcp_ports.fault("127.0.0.1", port)
+    free = not explain_taken("127.0.0.1", port)
     found = "free" if free else "taken"
     return _noted(f"port {port}", free, found, f"free, for {verb}", f"{verb} --port names another")
 
 
 CHECKS: tuple[Callable[[Place], list[Result]], ...] = (
-    *(python, git, dvc, readable, disk, memory, processors, gpu),
+    *(python, git, dvc, parameters, disk, memory, processors, gpu),
     *(weights, cohort, mlflow, optuna, programs, ports),
 )

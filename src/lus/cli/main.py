@@ -94,11 +94,11 @@ def doctor(
 
     Exit status: 0; 2 when something that is needed is missing.
     """
-    from lus.cli import doctor as looking
     from lus.cli import doctor_tables
+    from lus.cli.doctor import Place, run_checks
     from lus.common import progress
 
-    found = progress.with_bar("looking at this machine", lambda _: looking.run(looking.Place()))
+    found = progress.with_bar("looking at this machine", lambda _: run_checks(Place()))
     doctor_tables.results_json(found) if as_json else doctor_tables.results(found)
     missing = [one.name for one in found if one.state == "missing"]
     if missing:
@@ -221,9 +221,10 @@ def audit(
     from lus.common import progress
 
     if table is not None:
-        from lus.audit import table as published
+        from lus.audit.table import audit as audit_published
+        from lus.audit.table import read as read_published
 
-        verdict = published.audit(published.read(table, folds), clips, patients)
+        verdict = audit_published(read_published(table, folds), clips, patients)
         tables.verdict_json(verdict) if as_json else tables.verdict_table(verdict, table.name)
         if verdict.leaking:
             raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")

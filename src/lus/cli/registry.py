@@ -29,12 +29,12 @@ def models(
     from lus.cli import registry_tables
     from lus.common import params, progress
     from lus.registry import journal
-    from lus.registry import versions as known
+    from lus.registry import versions
 
     name = params.load().register_.name
     with progress.steps() as step:
         step("asking MLflow")
-        found = known.listed(name)
+        found = versions.listed(name)
         acts = journal.acts(name) if log else []
     if log:
         registry_tables.acts_json(acts, name) if as_json else registry_tables.acts(acts)
@@ -56,10 +56,10 @@ def show(
     """
     from lus.cli import registry_tables
     from lus.common import params, progress
-    from lus.registry import versions as known
+    from lus.registry import versions
 
     name = params.load().register_.name
-    found = progress.with_bar("asking MLflow", lambda _: known.lineage(name, version))
+    found = progress.with_bar("asking MLflow", lambda _: versions.lineage(name, version))
     registry_tables.lineage_json(found, name) if as_json else registry_tables.lineage(found, name)
 
 
@@ -196,18 +196,19 @@ def reproduce(
 
     from lus.cli import registry_tables
     from lus.common import params, progress
-    from lus.registry import reproduce as rebuilding
+    from lus.registry.reproduce import TOLERANCE
+    from lus.registry.reproduce import run as rebuild
 
     name = params.load().register_.name
     with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch, progress.steps() as step:
-        found = rebuilding.run(name, version, folder or Path(scratch) / "project", step)
+        found = rebuild(name, version, folder or Path(scratch) / "project", step)
     if as_json:
         registry_tables.figures_json(found, name, version)
     else:
         registry_tables.figures(found, f"{name} {version}: figures as stored, and as rebuilt")
-    far = [one for one in found if one.difference > rebuilding.TOLERANCE]
+    far = [one for one in found if one.difference > TOLERANCE]
     exact = sum(one.difference == 0 for one in found)
     if far:
-        raise BadInput(f"{len(far)} of {len(found)} figures differ by more than {rebuilding.TOLERANCE}; each is listed")
+        raise BadInput(f"{len(far)} of {len(found)} figures differ by more than {TOLERANCE}; each is listed")
     if not as_json:
-        print(f"{exact} of {len(found)} figures are exactly those stored, the others within {rebuilding.TOLERANCE}")
+        print(f"{exact} of {len(found)} figures are exactly those stored, the others within {TOLERANCE}")

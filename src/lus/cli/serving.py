@@ -107,7 +107,7 @@ def _refuse_taken(host: str, port: int, options: str) -> None:
     """Refuse a port that cannot be listened on, before a server says so in pages."""
     from lus.common import ports
 
-    if wrong := ports.fault(host, port):
+    if wrong := ports.explain_taken(host, port):
         raise BadInput(f"{host}, port {port}: {wrong}; name another with {options}")
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 from lus.clips import decode, layouts
 from lus.clips.jobs import ClipJob
 from lus.clips.layouts import Listed
-from lus.common import workers as pool
 from lus.common.errors import BadInput, Unusable
 from lus.common.params import Cohort, Limits
+from lus.common.workers import Progress, run_jobs
 
 COLUMNS = (
     "clip_id",
@@ -139,7 +139,7 @@ def build(
     folder: Path,
     params: Cohort,
     limits: Limits,
-    progress: pool.Progress | None = None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cohort table of a folder.
@@ -162,7 +162,7 @@ def build(
     """
     listed = [leave_out(one, params) for one in layouts.list_clips(folder, params.labels)]
     job = ClipJob(partial(measure, limits=limits), refused, attrgetter("path"), limits.max_seconds)
-    rows = pool.run(job, listed, progress, workers, job.limits)
+    rows = run_jobs(job, listed, progress, workers, job.limits)
     mark_repeats(rows)
     table = pd.DataFrame([row for row in rows if "reason" not in row], columns=list(COLUMNS))
     left_out = pd.DataFrame([row for row in rows if "reason" in row], columns=list(LEFT_OUT_COLUMNS))

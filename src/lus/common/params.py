@@ -157,7 +157,7 @@ Protocol = Literal["nested-patient", "leave-source-out", "published", "published
 class Folds(Section):
     """How the cohort is cut into what is trained on and what is tested."""
 
-    protocol: Protocol = Field("nested-patient", description="the rule by which it is cut (`lus.protocols`)")
+    protocol: Protocol = Field("nested-patient", description="the rule by which it is cut (`lus.splits.protocols`)")
     file: str = Field("folds/published.json", description="the folds of `published` and `published-fresh`, in folds/")
     seed: Annotated[int, Field(ge=0)] = Field(description="of the cut")
     outer: Annotated[int, Field(ge=2)] = Field(description="folds; each keeps its own test patients unseen")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 
-def fault(host: str, port: int) -> str:
+def explain_taken(host: str, port: int) -> str:
     """Why an address cannot be listened on, in the system's words; empty where it can.
 
     Args:

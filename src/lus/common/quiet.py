@@ -29,7 +29,7 @@ def import_tensorflow(steps: Callable[[str], object] | None = None) -> None:
     """Import TensorFlow, which takes seconds, without the notices that it writes past Python's own streams.
 
     TensorFlow logs to file descriptor 2 before its log level (`TF_CPP_MIN_LOG_LEVEL`) takes effect. An
-    import that fails still raises, with its own message. `steps` (as of `lus.progress`) is told that it begins.
+    import that fails still raises, with its own message. `steps` (as of `lus.common.progress`) is told that it begins.
     """
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if steps is not None:

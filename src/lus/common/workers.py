@@ -21,13 +21,13 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with (jobs done, jobs in all)."""
 MEMORY = 4 << 30
-"""Bytes that a guarded process may use."""
+"""Bytes that a limited process may use."""
 BROKEN = (BrokenExecutor, CancelledError)
 """What the futures of a pool raise that broke because an idle process of it died."""
 REOPENINGS = 3
 """Times that a broken pool is opened anew for one job."""
 AHEAD = 64
-"""Jobs for each process that `run` has under way at most: a job that hangs should not keep the others waiting."""
+"""Jobs for each process that `run_jobs` has under way at most: a job that hangs should not keep the others waiting."""
 FAILURES = (ProcessExpired, MemoryError, TimeoutError)
 """What the future of a job raises whose process died, used up its memory or its time."""
 
@@ -38,31 +38,31 @@ class JobLimits(Generic[Job, Result]):
 
     Attributes:
         seconds: that a job may take.
-        lost: called with the job and what its process did, as in "died (signal 11)"; gives the job's result.
+        on_failure: called with the job and what its process did, as in "died (signal 11)"; gives the job's result.
         memory: bytes that a process may use (Linux only; elsewhere it is not limited).
     """
 
     seconds: float
-    lost: Callable[[Job, str], Result]
+    on_failure: Callable[[Job, str], Result]
     memory: int = MEMORY
 
 
-def share(progress: Progress | None, number: int, of: int) -> Progress | None:
+def share_progress(progress: Progress | None, number: int, of: int) -> Progress | None:
     """What reports on one of several pieces of work of the same size, as its share of the whole."""
     return (lambda done, total: progress(number * total + done, of * total)) if progress else None
 
 
-def processors() -> int:
+def count_processors() -> int:
     """Those that this process may use; not every system can tell."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def run(
+def run_jobs(
     work: Callable[[Job], Result],
     jobs: Sequence[Job],
     progress: Progress | None = None,
     workers: int | None = None,
-    guard: JobLimits[Job, Result] | None = None,
+    limits: JobLimits[Job, Result] | None = None,
 ) -> list[Result]:
     """Do each job in a process of a pool; the workers end with this process, even when it is killed.
 
@@ -71,34 +71,34 @@ def run(
         jobs: its arguments.
         progress: called after each job.
         workers: processes; as many as there are processors by default. One works in this process where
-            there is no guard.
-        guard: limits on each job; without one, a job whose process dies ends the run.
+            there are no limits.
+        limits: on each job; without one, a job whose process dies ends the run.
 
     Returns:
         The results, in the order of the jobs.
 
     Raises:
-        RuntimeError: the process of a job died, and there is no guard.
+        RuntimeError: the process of a job died, and there are no limits.
     """
     results = []
-    for result in _each(work, jobs, min(workers or processors(), max(len(jobs), 1)), guard):
+    for result in _run_in_turn(work, jobs, min(workers or count_processors(), max(len(jobs), 1)), limits):
         results.append(result)
         if progress is not None:
             progress(len(results), len(jobs))
     return results
 
 
-def _each(
-    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, guard: JobLimits[Job, Result] | None
+def _run_in_turn(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, limits: JobLimits[Job, Result] | None
 ) -> Iterator[Result]:
-    if workers == 1 and guard is None:
+    if workers == 1 and limits is None:
         yield from map(work, jobs)
         return
-    with Workers(workers, guard.memory if guard else None) as processes:
-        yield from processes.imap(work, jobs, guard, AHEAD * workers)
+    with WorkerPool(workers, limits.memory if limits else None) as processes:
+        yield from processes.imap(work, jobs, limits, AHEAD * workers)
 
 
-class Workers:
+class WorkerPool:
     """Processes that do one job each at a time; to be closed after use, or used in a `with` statement.
 
     They may be asked by several threads at once.
@@ -114,33 +114,33 @@ class Workers:
         self._count, self._memory = count, memory
         self._lock, self._closed = Lock(), False
         self._pool: ProcessPool | None = None
-        self._asked: set[ProcessFuture[Any]] = set()
+        self._futures: set[ProcessFuture[Any]] = set()
 
-    def run_one(self, work: Callable[[Job], Result], job: Job, guard: JobLimits[Job, Result] | None = None) -> Result:
+    def run_one(self, work: Callable[[Job], Result], job: Job, limits: JobLimits[Job, Result] | None = None) -> Result:
         """Have a job done, and wait for its result.
 
         Args:
             work: a function of its argument alone, at the top level of a module (or a `partial` of one).
             job: its argument.
-            guard: the job's limits.
+            limits: the job's limits.
 
         Raises:
-            RuntimeError: the job's process died and there is no guard, or the processes have been closed.
+            RuntimeError: the job's process died and there are no limits, or the processes have been closed.
         """
         died, broken = False, 0
         while True:
             try:
-                result: Result = self._schedule(work, job, guard.seconds if guard else None).result()
+                result: Result = self._schedule(work, job, limits.seconds if limits else None).result()
                 return result
             except BROKEN as error:
                 broken += 1
                 if broken > REOPENINGS:
                     raise RuntimeError("the worker processes keep dying; free some memory and run it again") from error
             except FAILURES as error:
-                if guard is None:
-                    raise RuntimeError(f"a worker process {what_happened(error, None)}") from error
+                if limits is None:
+                    raise RuntimeError(f"a worker process {describe_failure(error, None)}") from error
                 if died or not isinstance(error, ProcessExpired):
-                    return guard.lost(job, what_happened(error, guard.seconds))
+                    return limits.on_failure(job, describe_failure(error, limits.seconds))
                 # Something else may have killed it: a job that kills its process does so twice.
                 died = True
 
@@ -148,7 +148,7 @@ class Workers:
         self,
         work: Callable[[Job], Result],
         jobs: Iterable[Job],
-        guard: JobLimits[Job, Result] | None = None,
+        limits: JobLimits[Job, Result] | None = None,
         window: int | None = None,
     ) -> Iterator[Result]:
         """Do jobs while the caller is busy with the results of earlier ones.
@@ -156,7 +156,7 @@ class Workers:
         Args:
             work: as for `run_one`.
             jobs: its arguments, in any number.
-            guard: limits on each job.
+            limits: on each job.
             window: jobs that may be under way or done and not yet fetched, which bounds the memory that results
                 take; by default one more than there are processes.
 
@@ -169,7 +169,7 @@ class Workers:
         threads = ThreadPoolExecutor(self._count)
         try:
             for job in jobs:
-                waiting.append(threads.submit(self.run_one, work, job, guard))
+                waiting.append(threads.submit(self.run_one, work, job, limits))
                 if len(waiting) == window:
                     yield waiting.popleft().result()
             while waiting:
@@ -179,7 +179,7 @@ class Workers:
 
     def warm_up(self) -> None:
         """Start the processes, and wait until they are there."""
-        starting = [self._schedule(_nothing, None, None) for _ in range(self._count)]
+        starting = [self._schedule(_do_nothing, None, None) for _ in range(self._count)]
         for future in starting:
             future.result()
 
@@ -194,7 +194,7 @@ class Workers:
             # The clock runs from when a process takes the job, not while it waits for one.
             future = self._pool.schedule(work, args=(job,), timeout=seconds)
             # Those that are done need no farewell.
-            self._asked = {one for one in self._asked if not one.done()} | {future}
+            self._futures = {one for one in self._futures if not one.done()} | {future}
             return future
 
     def close(self) -> None:
@@ -209,7 +209,7 @@ class Workers:
             self._pool.join()
             self._pool = None
             # A pool that is stopped leaves the threads that wait for its jobs waiting.
-            for future in self._asked:
+            for future in self._futures:
                 future.cancel()
 
     def __enter__(self) -> Self:
@@ -219,7 +219,7 @@ class Workers:
         self.close()
 
 
-def _nothing(_: None) -> None:
+def _do_nothing(_: None) -> None:
     """To ask for it is to wait for a process to be there."""
 
 
@@ -235,7 +235,7 @@ def open_pool(workers: int, memory: int | None) -> ProcessPool:
     return ProcessPool(workers, initializer=_start_worker, initargs=[memory], context=context)
 
 
-def what_happened(error: BaseException, seconds: float | None) -> str:
+def describe_failure(error: BaseException, seconds: float | None) -> str:
     """What a job's process did, as in "took more than 60 s"."""
     if isinstance(error, ProcessExpired):
         code = int(error.exitcode or 0)

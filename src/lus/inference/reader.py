@@ -9,7 +9,7 @@ from pathlib import Path
 from lus.checks import rules
 from lus.checks.rules import Examined
 from lus.clips.jobs import ClipJob
-from lus.common import workers as pool
+from lus.common.workers import WorkerPool
 from lus.common.errors import Unusable
 from lus.common.params import Limits
 from lus.inference.metadata import ModelMetadata
@@ -38,7 +38,7 @@ class Reader:
     """
 
     def __init__(self, metadata: ModelMetadata, workers: int = 1) -> None:
-        self._metadata, self._workers = metadata, pool.Workers(workers)
+        self._metadata, self._workers = metadata, WorkerPool(workers)
 
     def read(self, path: Path) -> Examined:
         """Decode a clip and hold it to the limits.

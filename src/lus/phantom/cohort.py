@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.common import workers as pool
 from lus.common.errors import BadInput
 from lus.common.params import Profile, Simulate
+from lus.common.workers import Progress, run_jobs
 from lus.phantom.clip import simulate_clip
 from lus.phantom.patient import DEVICES, Patient, cohort_stream, draw_patient
 
@@ -59,7 +59,7 @@ def plan(params: Simulate) -> list[Patient]:
 def simulate_cohort(
     params: Simulate,
     folder: Path,
-    progress: pool.Progress | None = None,
+    progress: Progress | None = None,
     workers: int | None = None,
 ) -> None:
     """Write the phantom cohort into `folder`: video files and `clips.csv`, one row a clip (`COLUMNS`).
@@ -76,7 +76,7 @@ def simulate_cohort(
     partial.mkdir(parents=True)
     try:
         jobs = [(patient, clip, partial) for patient in plan(params) for clip in range(params.clips)]
-        pool.run(write_clip, jobs, progress, workers)
+        run_jobs(write_clip, jobs, progress, workers)
         _write_table([(patient, clip) for patient, clip, _ in jobs], partial / "clips.csv")
         _put_in_place(partial, folder)
     finally:

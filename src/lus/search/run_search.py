@@ -121,7 +121,7 @@ def _run_studies_together(studies: Sequence[PartStudy], processes: int, progress
     if processes == 1:
         _run_studies(studies, progress)
         return
-    threads = max(1, workers.processors() // processes)
+    threads = max(1, workers.count_processors() // processes)
     limit_threads(threads)
     helpers = workers.open_pool(processes - 1, None)
     try:

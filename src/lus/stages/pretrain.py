@@ -79,7 +79,7 @@ def run(folder: Path, out: Path, params: Params, progress: workers.Progress | No
         sampled = frameset.read(folder)
         parts = protocols.make_protocol(params.folds).parts(sampled.clips)
         for number, part in enumerate(parts):
-            report = workers.share(progress, number, len(parts))
+            report = workers.share_progress(progress, number, len(parts))
             trained.append(_train_part(sampled, part, name, out / pretrained.weights_file(part.name), params, report))
             if not trained[-1].known:
                 _log(name, trained[-1], params)
