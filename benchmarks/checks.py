@@ -46,7 +46,7 @@ def main() -> None:
         if arguments.folder is None:
             simulate = params.load().simulate
             phantom.simulate_cohort(simulate.model_copy(update={"patients": 8, "clips": 1}), folder)
-        paths = survey.clips_of([folder])
+        paths = survey.find_clips([folder])
         compare(paths, arguments.rounds)
 
 
@@ -79,9 +79,9 @@ def one(path: Path, info: decode.ClipInfo, limits: params.Limits) -> tuple[float
     times.append(time.perf_counter())
     sample = sampling.Sample(info, indices, np.stack([_square(everything[index]) for index in indices]), thumbnails)
     begun = time.perf_counter()
-    frames = measures.of_frames(sample.frames)
-    values = measures.of_clip(sample, frames, rules.blank(frames, limits))
-    rules.findings(values, rules.rules(limits, LENGTH))
+    frames = measures.measure_frames(sample.frames)
+    values = measures.measure_clip(sample, frames, rules.find_blank(frames, limits))
+    rules.find_broken(values, rules.make_rules(limits, LENGTH))
     measuring = time.perf_counter() - begun
     begun = time.perf_counter()
     near_duplicates.hash_frames(sample.frames)

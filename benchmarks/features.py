@@ -72,7 +72,7 @@ def main() -> None:
         if arguments.folder is None and arguments.clips:
             phantom.simulate_cohort(ALL.simulate.model_copy(update={"patients": 2, "clips": 1}), folder, workers=1)
         if arguments.clips:
-            compare_roads(survey.clips_of([folder])[: arguments.clips], arguments)
+            compare_roads(survey.find_clips([folder])[: arguments.clips], arguments)
         if arguments.cohorts:
             compare_cohorts(Path(scratch), arguments)
 
@@ -267,7 +267,7 @@ def alone(arguments: argparse.Namespace) -> None:
     cost = Cost(0, 0)
     if arguments.alone in ROADS:
         one = road(arguments.alone, build())
-        for path in survey.clips_of([arguments.folder])[: arguments.clips]:
+        for path in survey.find_clips([arguments.folder])[: arguments.clips]:
             one(path)
     else:
         cost, _ = run_stage(int(arguments.alone.split()[1]), arguments.seen)

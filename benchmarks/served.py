@@ -97,5 +97,5 @@ def clips(folder: Path, count: int) -> list[Path]:
     """Some clips of a folder."""
     from lus.checks import survey
 
-    found = survey.clips_of([folder])
+    found = survey.find_clips([folder])
     return found[:: max(1, len(found) // count)][:count]

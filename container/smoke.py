@@ -127,7 +127,7 @@ def start(seconds: float, own: float, others: float, limit: float) -> Check:
 def _clips(folder: Path) -> list[Path]:
     from lus.checks import survey
 
-    found = survey.clips_of([folder])
+    found = survey.find_clips([folder])
     return found[:: max(1, len(found) // CLIPS)][:CLIPS]
 
 

@@ -14,7 +14,7 @@ from lus.common import params
 from tests.conftest import ROOT
 
 ALL = params.load(ROOT / "params.yaml")
-RULES = rules.rules(ALL.limits, 20)
+RULES = rules.make_rules(ALL.limits, 20)
 HOSTILE = """own/<img src=x onerror="alert(1)">{{ 7 * 7 }}$path&'.avi"""
 FULL = {"frames": 24, "side": 104, "pixels": 12480, "clip_pixels": 299520, "fps": 20, "coverage": 0.9, "extent": 1}
 MEASURED = (

@@ -17,7 +17,7 @@ from lus.common import params
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params.load(ROOT / "params.yaml").limits
-RULES = rules.rules(LIMITS, 20)
+RULES = rules.make_rules(LIMITS, 20)
 GOOD = ClipInfo(frames=24, fps=20, width=120, height=104)
 
 
@@ -27,16 +27,16 @@ def _thumbnails(frames: np.ndarray) -> np.ndarray:
 
 def _values(frames: np.ndarray, info: ClipInfo = GOOD) -> dict[str, float]:
     sample = Sample(info, np.arange(len(frames)), frames, _thumbnails(frames))
-    measured = measures.of_frames(frames)
-    return measures.of_clip(sample, measured, rules.blank(measured, LIMITS))
+    measured = measures.measure_frames(frames)
+    return measures.measure_clip(sample, measured, rules.find_blank(measured, LIMITS))
 
 
 def _broken(frames: np.ndarray, info: ClipInfo = GOOD) -> set[str]:
-    return {finding.check for finding in rules.findings(_values(frames, info), RULES)}
+    return {finding.check for finding in rules.find_broken(_values(frames, info), RULES)}
 
 
 def _reported(frames: np.ndarray) -> set[str]:
-    return {finding.check for finding in rules.findings(_values(frames), RULES, reports=True)}
+    return {finding.check for finding in rules.find_broken(_values(frames), RULES, reports=True)}
 
 
 SPECKLE = draw_frames(20, 128, 128, 0)
@@ -106,7 +106,7 @@ def test_each_rule_finds_its_fault_and_no_other(frames: np.ndarray, broken: set[
     ],
 )
 def test_what_a_clip_is_is_held_to_the_limits(info: ClipInfo, broken: set[str]) -> None:
-    assert {finding.check for finding in rules.findings(measures.of_shape(info), RULES)} == broken
+    assert {finding.check for finding in rules.find_broken(measures.measure_shape(info), RULES)} == broken
 
 
 def test_colours_of_all_hues_are_told_from_a_tint() -> None:
@@ -130,7 +130,7 @@ def test_letters_and_vivid_colours_are_reported_and_refuse_nothing() -> None:
 
 def test_frame_measures_are_those_of_the_definition() -> None:
     frames = draw_frames(4, 32, 32, 1)
-    measured = measures.of_frames(frames)
+    measured = measures.measure_frames(frames)
     grey = frames[..., 0].astype(float)
     assert np.allclose(measured["brightness"], grey.mean(axis=(1, 2)) / 255)
     assert np.allclose(measured["contrast"], grey.std(axis=(1, 2)) / 255)
@@ -145,7 +145,7 @@ def test_saturation_is_that_of_hsv_weighted_by_brightness() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), np.uint8)
     hsv = [cv2.cvtColor(np.ascontiguousarray(one[::6, ::6]), cv2.COLOR_RGB2HSV).astype(float) for one in frames]
     expected = [(one[..., 1] * one[..., 2]).sum() / one[..., 2].sum() / 255 for one in hsv]
-    assert np.allclose(measures.of_frames(frames)["saturation"], expected, atol=0.005)
+    assert np.allclose(measures.measure_frames(frames)["saturation"], expected, atol=0.005)
 
 
 @settings(max_examples=25, deadline=None)
@@ -161,38 +161,38 @@ def test_any_frames_are_measured_without_a_gap(frames: np.ndarray) -> None:
 
 
 def test_a_cut_is_found_where_it_is() -> None:
-    assert measures.jumps(np.concatenate([_clouds(1, 12), _clouds(2, 12)])) == ([12], [])
+    assert measures.find_jumps(np.concatenate([_clouds(1, 12), _clouds(2, 12)])) == ([12], [])
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_a_flash_of_up_to_three_frames_is_no_cut(length: int) -> None:
     thumbnails = _clouds(1, 24)
     thumbnails[10 : 10 + length] = _clouds(2, length)
-    assert measures.jumps(thumbnails) == ([], [10])
+    assert measures.find_jumps(thumbnails) == ([], [10])
 
 
 def test_movement_of_any_speed_a_still_and_a_blank_start_are_no_cuts() -> None:
     blank = np.concatenate([np.zeros((1, 32, 32), np.uint8), _clouds(1, 20)])
     for thumbnails in (_clouds(1, 24, 1), _clouds(1, 24, 9), np.repeat(_clouds(1, 1), 24, axis=0), blank):
-        assert measures.jumps(thumbnails) == ([], [])
+        assert measures.find_jumps(thumbnails) == ([], [])
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(0, 12), st.just(4), st.just(4))))
 def test_jumps_are_frames_of_the_clip(thumbnails: np.ndarray) -> None:
-    cuts, flashes = measures.jumps(thumbnails)
+    cuts, flashes = measures.find_jumps(thumbnails)
     assert set(cuts).isdisjoint(flashes)
     assert all(0 < frame < len(thumbnails) for frame in (*cuts, *flashes))
 
 
 def test_too_many_frames_are_to_be_cut_and_numbers_are_whole() -> None:
-    (long,) = rules.findings({"frames": 5001}, RULES)
+    (long,) = rules.find_broken({"frames": 5001}, RULES)
     assert (str(long), long.advice) == ("the number of frames is 5001, at most 5000 is expected", "cut the clip")
-    (large,) = rules.findings({"pixels": 5_000_000}, RULES)
+    (large,) = rules.find_broken({"pixels": 5_000_000}, RULES)
     assert str(large) == "the number of pixels of a frame is 5000000, at most 4200000 is expected"
 
 
 def test_a_number_that_is_none_breaks_its_rule() -> None:
-    assert [str(one) for one in rules.findings({"side": float("nan")}, RULES)] == [
+    assert [str(one) for one in rules.find_broken({"side": float("nan")}, RULES)] == [
         "the shorter side in pixels is nan, at least 100 is expected"
     ]
 

@@ -208,7 +208,7 @@ def test_fingerprints_that_do_not_fit_the_clips_are_refused(originals: list[np.n
         near_duplicates.find_near_duplicates(_clips(("0", "p", "a"), ("1", "q", "a")), originals[:1])
 
 
-def _public(upstream: Path) -> list[layouts.Listed]:
+def _public(upstream: Path) -> list[layouts.ListedClip]:
     listed = layouts.list_clips(upstream / "jannisborn/covid19_ultrasound/data")
     return [one for one in listed if not one.refused and one.path.parent.name == "convex"]
 

@@ -183,8 +183,8 @@ def test_the_clips_that_are_meant_are_those_named_and_those_in_the_folders_each_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     named = [tmp_path / "alone.mov", tmp_path / "mine", tmp_path / "mine/b.mp4"]
-    found = [path.relative_to(tmp_path).as_posix() for path in survey.clips_of(named)]
+    found = [path.relative_to(tmp_path).as_posix() for path in survey.find_clips(named)]
     assert found == ["alone.mov", "mine/b.mp4", "mine/deep/a.avi"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"empty: no clip was found"):
-        survey.clips_of([tmp_path / "empty"])
+        survey.find_clips([tmp_path / "empty"])

@@ -69,7 +69,7 @@ def test_a_file_of_a_folder_that_may_not_be_read_is_named_with_its_reason(folder
     (folder / "IM_0001").chmod(0)
     (folder / "notes").write_text("no clip")
     with _ordinary_user(folder):
-        (found,) = survey.clips_of([folder])
+        (found,) = survey.find_clips([folder])
         with pytest.raises(Unusable) as caught:
             rules.examine(found, [20], 299, PARAMS.limits)
     assert str(caught.value).startswith("IM_0001: a file that this user may not read")

@@ -172,7 +172,7 @@ def test_a_folder_is_searched_for_dicom_files_of_any_name(tmp_path: Path, name: 
     (tmp_path / "a" / "notes.txt").write_text("no clip")
     (tmp_path / "a" / "short").write_bytes(b"DICM")
     os.mkfifo(tmp_path / "a" / "pipe")
-    assert survey.clips_of([tmp_path]) == [path]
+    assert survey.find_clips([tmp_path]) == [path]
     listed = {one.path: one for one in layouts.list_folders(tmp_path)}
     assert (listed[path].label, listed[path].refused) == ("a", "")
     refused = {one.path.name: one.refused for one in listed.values() if one.refused}
@@ -263,6 +263,6 @@ def test_pydicom_is_loaded_only_where_a_dicom_file_is_read(make_clip: Callable[.
 
 
 def test_what_begins_otherwise_is_no_dicom_file() -> None:
-    assert dicom.recognised(b"\0" * 128 + b"DICM")
-    assert not dicom.recognised(b"DICM" + b"\0" * 128)
-    assert not dicom.recognised(b"")
+    assert dicom.is_dicom(b"\0" * 128 + b"DICM")
+    assert not dicom.is_dicom(b"DICM" + b"\0" * 128)
+    assert not dicom.is_dicom(b"")

@@ -11,7 +11,7 @@ import pytest
 from lus.checks import survey
 from lus.clips import cohort
 from lus.clips.jobs import ClipJob
-from lus.clips.layouts import Listed
+from lus.clips.layouts import ListedClip
 from lus.common import params, workers
 from lus.common.errors import Finding, Unusable
 from tests.conftest import ROOT
@@ -54,8 +54,8 @@ def test_a_survey_and_the_cohort_say_the_same_of_a_clip_that_kills_its_decoder(
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(name.encode())
     monkeypatch.setattr(survey, "check_one", _abort)
-    checked = survey.run([tmp_path / "a/p1/1.avi"], ALL).clips[0]
+    checked = survey.survey_clips([tmp_path / "a/p1/1.avi"], ALL).clips[0]
     error = Unusable("1.avi", checked.findings)
     assert checked.reason == error.reason
     assert [one.check for one in checked.findings] == ["decode"]
-    assert checked.row == cohort.refused(Listed(tmp_path / "a/p1/1.avi", "", ""), error)
+    assert checked.row == cohort.describe_refused(ListedClip(tmp_path / "a/p1/1.avi", "", ""), error)

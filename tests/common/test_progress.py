@@ -13,7 +13,7 @@ SCRIPT = """
 from lus.common import progress, quiet
 with progress.steps() as step:
     step("loading")
-    with quiet.standard_error():
+    with quiet.silence_stderr():
         report = step("asking the stored clips")
         report(3, 12)
         print("said meanwhile", flush=True)

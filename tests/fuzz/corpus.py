@@ -70,7 +70,7 @@ def make_wholes(folder: Path, upstream: Path | None = None) -> list[Path]:
     # The smallest picture comes last and is the one that is written in the other containers.
     patients = {patient.device.name: patient for patient in plan(simulate)}.values()
     # OpenCV writes notices on codec tags.
-    with quiet.standard_error():
+    with quiet.silence_stderr():
         for patient in sorted(patients, key=lambda one: -one.device.width * one.device.height):
             frames, device = simulate_clip(patient, 0), patient.device
             write_video(frames, folder / clip_name(patient, 0), device.codec, device.fps)

@@ -22,10 +22,10 @@ import psutil
 
 from lus.checks import rules
 from lus.common import params
-from lus.common.workers import JobLimits, run_jobs
 from lus.common.errors import Unusable
 from lus.common.params import Limits
 from lus.common.progress import bar
+from lus.common.workers import JobLimits, run_jobs
 from tests.fuzz.corpus import ROOT, Case, make_cases, make_wholes
 
 Look = Callable[[Path], list[str]]

@@ -119,12 +119,12 @@ def test_neutral_values_refuse_nothing() -> None:
     limits = Limits(**{name: value for name, (_, value) in NEUTRAL_LIMITS.items()})
     shares = {"brightness", "contrast", "saturation", "colour", "blank_share", "still_share", "coverage", "extent"}
     shares |= {"overlay_text", "overlay_colour"}
-    for rule in rules.rules(limits, 1):
+    for rule in rules.make_rules(limits, 1):
         # A picture has a side of 1 pixel and a clip one frame at least.
         least, most = (0, 1) if rule.column in shares else (int(rule.column in {"frames", "side"}), 1e15)
         assert not rule.broken_by(least), rule.column
         assert not rule.broken_by(most), rule.column
-    assert all(rule.low == 1 for rule in rules.rules(limits, 1) if rule.column in {"frames", "side"})
+    assert all(rule.low == 1 for rule in rules.make_rules(limits, 1) if rule.column in {"frames", "side"})
 
 
 def test_a_field_that_a_later_schema_adds_has_a_default() -> None:

@@ -75,7 +75,7 @@ def _register(project: Path) -> None:
 def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: Path) -> None:
     (made / "src/make.py").write_text("what is here now is not what it was made by")
     begun: list[str] = []
-    found = reproduce.run(NAME, "1", made / "again", lambda step: begun.append(step) or progress.unseen(step))
+    found = reproduce.run(NAME, "1", made / "again", lambda step: begun.append(step) or progress.no_progress(step))
     commit = models.get_version(NAME, "1").tags["git_commit"][:12]
     rebuilt = ["rebuilding cohort", "rebuilding evaluate"]
     assert begun == ["asking MLflow", f"checking out commit {commit}", "bringing its clips", *rebuilt]

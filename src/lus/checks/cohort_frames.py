@@ -130,7 +130,7 @@ def _info(row: Row) -> ClipInfo:
 
 
 def _refuse_clip(row: Row, error: Unusable) -> SampledClip:
-    return SampledClip(measures.of_shape(_info(row)), pd.DataFrame(), error.findings)
+    return SampledClip(measures.measure_shape(_info(row)), pd.DataFrame(), error.findings)
 
 
 def _path(row: Row) -> Path:

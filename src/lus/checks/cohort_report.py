@@ -59,7 +59,7 @@ def write_report(
 
 
 def _validate(sampled: SampledCohort, params: Params, folder: Path) -> None:
-    table = rules.rules(params.limits, max(params.frames.lengths))
+    table = rules.make_rules(params.limits, max(params.frames.lengths))
     values = sampled.values.reindex(columns=["path", *(rule.column for rule in table)])
     values.to_csv(folder / CLIPS, index=False, float_format="%.6g")
     results = expectations.validate(sampled.clips, values, sampled.frames, table, params.cohort, params.limits, folder)

@@ -152,8 +152,8 @@ def validate(
 
     Args:
         clips: the cohort table.
-        values: `measures.of_clip`, a row a clip, with its path in a column `path`.
-        frames: `measures.of_frames`, a row a frame, with columns `path` and `frame`.
+        values: `measures.measure_clip`, a row a clip, with its path in a column `path`.
+        frames: `measures.measure_frames`, a row a frame, with columns `path` and `frame`.
         table: the rules for a clip.
         cohort: what the cohort must be.
         limits: of a usable clip.

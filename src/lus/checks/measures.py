@@ -36,7 +36,7 @@ LONGEST_FLASH = 3
 """Frames."""
 
 
-def of_frames(frames: Frames) -> FrameMeasures:
+def measure_frames(frames: Frames) -> FrameMeasures:
     """Measure each frame.
 
     Args:
@@ -95,7 +95,7 @@ def _colour(frames: Frames) -> tuple[FloatArray, FloatArray]:
     return np.asarray(saturation, np.float32), np.asarray((apart > COLOURED).mean(axis=1), np.float32)
 
 
-def of_shape(info: ClipInfo) -> dict[str, float]:
+def measure_shape(info: ClipInfo) -> dict[str, float]:
     """The numbers of a clip that are known before any frame is looked at."""
     return {
         "frames": info.frames,
@@ -106,27 +106,27 @@ def of_shape(info: ClipInfo) -> dict[str, float]:
     }
 
 
-def of_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]) -> dict[str, float]:
+def measure_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]) -> dict[str, float]:
     """The numbers that the rules look at.
 
     Args:
         sample: of the clip.
-        frames: `of_frames` of its frames.
+        frames: `measure_frames` of its frames.
         blank: (n,) frames that show nothing.
 
     Returns:
-        What the clip is (`of_shape`), the means over its frames, and
+        What the clip is (`measure_shape`), the means over its frames, and
 
         blank_share: of the sampled frames; still_share: of neighbouring sampled frames, those that show the
         same picture; coverage: pixels that change in the course of the clip; extent: the box around them,
-        as a share of the picture; cuts, flashes: `jumps` in all frames; overlay_text, overlay_colour:
+        as a share of the picture; cuts, flashes: `find_jumps` in all frames; overlay_text, overlay_colour:
         pixels of what a machine or a person wrote into the picture.
     """
     neighbours = frames["change"][1:]
     averaged = ("brightness", "contrast", "black_share", "sharpness", "saturation", "colour")
-    cuts, flashes = jumps(sample.thumbnails)
+    cuts, flashes = find_jumps(sample.thumbnails)
     return (
-        of_shape(sample.info)
+        measure_shape(sample.info)
         | {name: float(frames[name].mean()) for name in averaged}
         | {
             "blank_share": float(blank.mean()),
@@ -158,7 +158,7 @@ def _picture(frames: Frames) -> dict[str, float]:
     }
 
 
-def jumps(thumbnails: Thumbnails) -> tuple[list[int], list[int]]:
+def find_jumps(thumbnails: Thumbnails) -> tuple[list[int], list[int]]:
     """Changes between frames that are no movement.
 
     A cut is a change between two frames that is `CUT` times the greatest one near it, or more; a flash is one

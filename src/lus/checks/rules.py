@@ -67,7 +67,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
+def make_rules(limits: Limits, length: int) -> tuple[Rule, ...]:
     """The rules for clips from which `length` frames are taken."""
     ultrasound = "take the picture of a lung-ultrasound clip alone"
     gain = ("take a clip with more gain, or export it brighter", "take a clip with less gain, or export it darker")
@@ -105,17 +105,17 @@ def rules(limits: Limits, length: int) -> tuple[Rule, ...]:
     )
 
 
-def blank(frames: FrameMeasures, limits: Limits) -> NDArray[np.bool_]:
+def find_blank(frames: FrameMeasures, limits: Limits) -> NDArray[np.bool_]:
     """Frames that show nothing: (length,) bool."""
     outside = (frames["brightness"] < limits.min_brightness) | (frames["brightness"] > limits.max_brightness)
     return np.asarray(outside & (frames["contrast"] < limits.min_contrast))
 
 
-def findings(values: Mapping[str, float], table: Sequence[Rule], *, reports: bool = False) -> list[Finding]:
+def find_broken(values: Mapping[str, float], table: Sequence[Rule], *, reports: bool = False) -> list[Finding]:
     """The rules that a clip breaks; a rule whose number is not among the values is not looked at.
 
     Args:
-        values: `measures.of_clip`, or a part of it.
+        values: `measures.measure_clip`, or a part of it.
         table: the rules.
         reports: whether to look at the rules that only report, or else at those that refuse.
     """
@@ -164,15 +164,15 @@ def examine(
         Unusable: the clip cannot be decoded, or is too short or too large to be looked at.
     """
     started = time.perf_counter()
-    table = rules(limits, max(lengths))
+    table = make_rules(limits, max(lengths))
     info = info or decode.inspect(path, limits)
-    early = findings(measures.of_shape(info), table)
+    early = find_broken(measures.measure_shape(info), table)
     if early:
         raise Unusable(path.name, early)
     sample = sampling.sample(path, lengths, size, limits, info, spread)
     decoded = time.perf_counter()
-    frames = measures.of_frames(sample.frames)
-    values = measures.of_clip(sample, frames, blank(frames, limits))
-    broken, reported = findings(values, table), findings(values, table, reports=True)
+    frames = measures.measure_frames(sample.frames)
+    values = measures.measure_clip(sample, frames, find_blank(frames, limits))
+    broken, reported = find_broken(values, table), find_broken(values, table, reports=True)
     seconds = {"decode": decoded - started, "check": time.perf_counter() - decoded}
     return Examined(sample, frames, values, broken, reported, seconds)

@@ -17,7 +17,7 @@ from lus.checks import near_duplicates, rules, shortcuts
 from lus.clips import cohort, formats, layouts
 from lus.clips.decode import ClipInfo
 from lus.clips.jobs import ClipJob
-from lus.clips.layouts import Listed
+from lus.clips.layouts import ListedClip
 from lus.common import workers
 from lus.common.errors import BadInput, Finding, Unusable
 from lus.common.params import Params
@@ -30,7 +30,7 @@ NO_COHORT = (
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedClip:
     """What the guards say of one clip.
 
     Attributes:
@@ -38,7 +38,7 @@ class Checked:
         info: what the clip is; None where it was not decoded.
         findings: why it is not usable; none where it is.
         reported: what should be known of it all the same.
-        values: a number for each name (`measures.of_clip`).
+        values: a number for each name (`measures.measure_clip`).
         fingerprint: of its frames; None where it was not decoded.
     """
 
@@ -73,18 +73,18 @@ class Survey:
         shortcuts: properties of files that give labels away (`shortcuts.find_shortcuts`).
     """
 
-    clips: list[Checked]
+    clips: list[CheckedClip]
     remarks: list[str] = field(default_factory=list)
     near_duplicates: pd.DataFrame = field(default_factory=pd.DataFrame)
     shortcuts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
-    def refused(self) -> list[Checked]:
+    def refused(self) -> list[CheckedClip]:
         """The clips that should be usable and are not; those left out by a stated rule are not among them."""
         return [one for one in self.clips if not one.usable and one.row.get("kind") != cohort.RULE]
 
 
-def check_one(listed: Listed, params: Params) -> Checked:
+def check_clip(listed: ListedClip, params: Params) -> CheckedClip:
     """Run the guards on one clip.
 
     Raises:
@@ -92,22 +92,22 @@ def check_one(listed: Listed, params: Params) -> Checked:
     """
     row = cohort.measure(listed, params.limits)
     if "reason" in row:
-        return Checked(row)
+        return CheckedClip(row)
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
         section, limits = params.frames, params.limits
         examined = rules.examine(listed.path, section.lengths, section.side, limits, info, near_duplicates.SPREAD)
     except Unusable as error:
-        return Checked(row, info, error.findings)
+        return CheckedClip(row, info, error.findings)
     fingerprint = near_duplicates.hash_frames(examined.sample.spread)
-    return Checked(row, info, examined.findings, examined.reported, examined.values, fingerprint)
+    return CheckedClip(row, info, examined.findings, examined.reported, examined.values, fingerprint)
 
 
-def _refused(listed: Listed, error: Unusable) -> Checked:
-    return Checked(cohort.refused(listed, error), findings=error.findings)
+def _refused(listed: ListedClip, error: Unusable) -> CheckedClip:
+    return CheckedClip(cohort.describe_refused(listed, error), findings=error.findings)
 
 
-def run(paths: Sequence[Path], params: Params, progress: workers.Progress | None = None) -> Survey:
+def survey_clips(paths: Sequence[Path], params: Params, progress: workers.Progress | None = None) -> Survey:
     """Run the guards on files and folders.
 
     Args:
@@ -124,8 +124,8 @@ def run(paths: Sequence[Path], params: Params, progress: workers.Progress | None
     if as_cohort:
         listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
-        listed = [Listed(file, "", "") for file in clips_of(paths)]
-    job = ClipJob(partial(check_one, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
+        listed = [ListedClip(file, "", "") for file in find_clips(paths)]
+    job = ClipJob(partial(check_clip, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
     checked = workers.run_jobs(job, listed, progress, limits=job.limits)
     cohort.mark_repeats([one.row for one in checked])
     if as_cohort:
@@ -146,7 +146,7 @@ def _has_labels(folder: Path) -> bool:
     return all(one.label for one in videos) and len({one.label for one in videos}) > 1
 
 
-def clips_of(paths: Iterable[Path]) -> list[Path]:
+def find_clips(paths: Iterable[Path]) -> list[Path]:
     """The clips that are named, and those in the folders that are: each once, in the order of the paths.
 
     Raises:
@@ -158,17 +158,17 @@ def clips_of(paths: Iterable[Path]) -> list[Path]:
 def _clips(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]
-    found = [file for file in layouts.files(path) if formats.is_clip(file)]
+    found = [file for file in layouts.list_files(path) if formats.is_clip(file)]
     if not found:
         endings = ", ".join(sorted(formats.SUFFIXES))
         raise BadInput(f"{path}: no clip was found, DICOM or a name that ends in {endings} is expected; name another")
     return sorted(found)
 
 
-def _together(checked: list[Checked], params: Params) -> Survey:
+def _together(checked: list[CheckedClip], params: Params) -> Survey:
     used = [one for one in checked if one.usable and one.fingerprint is not None]
     table = pd.DataFrame([one.row for one in used], columns=list(cohort.COLUMNS))
-    few = cohort.few_patients(table, params.cohort.min_patients)
+    few = cohort.explain_few_patients(table, params.cohort.min_patients)
     remarks = [few] if few else []
     remarks += [
         f"patient {patient} has clips of several labels: {', '.join(labels)}"

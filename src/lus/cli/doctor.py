@@ -275,7 +275,7 @@ def cohort(place: Place) -> list[Result]:
         advice = "make data fetches them" if name == "data" else "lus use FOLDER names another one"
         return _needed("clips", False, f"no folder {name}", "the cohort's folder", advice)
     try:
-        count = sum(formats.is_clip(file) for file in layouts.files(folder))
+        count = sum(formats.is_clip(file) for file in layouts.list_files(folder))
     except BadInput as error:
         return _needed("clips", False, str(error), "a folder that can be read", "change its permissions")
     return _needed("clips", count > 0, f"{count} clips in {name}", "at least one", "lus use FOLDER names another")

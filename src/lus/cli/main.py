@@ -184,7 +184,7 @@ def check(
     from lus.common import params, progress
 
     loaded = params.load()
-    found = progress.with_bar("check", lambda report: survey.run(clips, loaded, report))
+    found = progress.with_bar("check", lambda report: survey.survey_clips(clips, loaded, report))
     tables.survey_json(found) if as_json else tables.survey_tables(found)
     if found.refused:
         raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")

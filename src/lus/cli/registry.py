@@ -28,8 +28,7 @@ def models(
     """
     from lus.cli import registry_tables
     from lus.common import params, progress
-    from lus.registry import journal
-    from lus.registry import versions
+    from lus.registry import journal, versions
 
     name = params.load().register_.name
     with progress.steps() as step:

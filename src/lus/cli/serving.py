@@ -40,7 +40,7 @@ def classify(
     from lus.registry import models
 
     name = params.load().register_.name
-    files = survey.clips_of(clips)
+    files = survey.find_clips(clips)
     missing = [str(one) for one in files if not one.is_file()]
     if missing:
         raise BadInput(f"{', '.join(missing)}: no such file; name video or DICOM files, or folders of them")

@@ -21,7 +21,7 @@ from lus.common.errors import Unusable
 if TYPE_CHECKING:
     from lus.audit.record import Audit
     from lus.audit.table import Verdict
-    from lus.checks.survey import Checked, Survey
+    from lus.checks.survey import CheckedClip, Survey
     from lus.inference.classifier import Prediction
     from lus.search.compare_runs import RunSummary
 
@@ -72,7 +72,7 @@ def survey_tables(found: Survey) -> None:
     console.print(f"{usable} of {len(found.clips)} clips are usable{rest}", highlight=False)
 
 
-def _clips(clips: Sequence[Checked]) -> Table:
+def _clips(clips: Sequence[CheckedClip]) -> Table:
     paths = [Path(str(one.row["path"])).absolute() for one in clips]
     folder = Path(os.path.commonpath([path.parent for path in paths]))
     name = Column("clip", overflow="fold")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lus.clips import decode, layouts
 from lus.clips.jobs import ClipJob
-from lus.clips.layouts import Listed
+from lus.clips.layouts import ListedClip
 from lus.common.errors import BadInput, Unusable
 from lus.common.params import Cohort, Limits
 from lus.common.workers import Progress, run_jobs
@@ -36,7 +36,7 @@ FEWEST = 3
 """Patients of a label with which it can be cut at all: one to test on, and two to choose by."""
 
 
-def leave_out(one: Listed, params: Cohort) -> Listed:
+def leave_out(one: ListedClip, params: Cohort) -> ListedClip:
     """Mark a listed clip that the cohort's rule leaves out."""
     if one.refused:
         return one
@@ -47,7 +47,7 @@ def leave_out(one: Listed, params: Cohort) -> Listed:
     return one
 
 
-def measure(one: Listed, limits: Limits) -> dict[str, object]:
+def measure(one: ListedClip, limits: Limits) -> dict[str, object]:
     """Open one listed clip: a row of the cohort table, or its path and the rule that leaves it out.
 
     Raises:
@@ -69,14 +69,14 @@ def measure(one: Listed, limits: Limits) -> dict[str, object]:
     }
 
 
-def refused(one: Listed, error: Unusable) -> dict[str, object]:
+def describe_refused(one: ListedClip, error: Unusable) -> dict[str, object]:
     """What the table of left-out clips says of one that is not usable."""
     first = error.findings[0]
     why: dict[str, object] = {"check": first.check, "found": first.found, "limit": first.expected}
     return _identity(one) | why | {"kind": UNUSABLE, "reason": error.reason, "findings": error.findings}
 
 
-def _identity(one: Listed) -> dict[str, object]:
+def _identity(one: ListedClip) -> dict[str, object]:
     return {"path": decode.printable_path(one.path), "label": one.label, "patient": one.patient}
 
 
@@ -109,7 +109,7 @@ def patients_of_several_labels(table: pd.DataFrame) -> dict[str, list[str]]:
     return {str(patient): found for patient, found in labels.items() if len(found) > 1}
 
 
-def few_patients(table: pd.DataFrame, least: int) -> str:
+def explain_few_patients(table: pd.DataFrame, least: int) -> str:
     """What is to be said of labels with fewer patients than `least`, and what to do; empty where there are none."""
     patients = table.groupby("label")["patient"].nunique()
     few = patients[patients < least]
@@ -131,7 +131,7 @@ def few_patients(table: pd.DataFrame, least: int) -> str:
 
 
 def _refuse_few_patients(folder: Path, table: pd.DataFrame, least: int) -> None:
-    if said := few_patients(table, least):
+    if said := explain_few_patients(table, least):
         raise BadInput(f"{folder}: {said}")
 
 
@@ -161,7 +161,7 @@ def build(
             too few patients, or more clips than allowed are unusable.
     """
     listed = [leave_out(one, params) for one in layouts.list_clips(folder, params.labels)]
-    job = ClipJob(partial(measure, limits=limits), refused, attrgetter("path"), limits.max_seconds)
+    job = ClipJob(partial(measure, limits=limits), describe_refused, attrgetter("path"), limits.max_seconds)
     rows = run_jobs(job, listed, progress, workers, job.limits)
     mark_repeats(rows)
     table = pd.DataFrame([row for row in rows if "reason" not in row], columns=list(COLUMNS))

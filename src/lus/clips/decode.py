@@ -112,12 +112,12 @@ def open_clip(path: Path) -> Iterator[Source]:
     Raises:
         Unusable: the file cannot be read.
     """
-    if not dicom.recognised(_refuse_unreadable(path)):
+    if not dicom.is_dicom(_refuse_unreadable(path)):
         # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
         with _capture(path, os.fspath(path.absolute()), _OPTIONS) as source:
             yield source
         return
-    with dicom.opened(path) as recording:
+    with dicom.open_recording(path) as recording:
         if not recording.is_video:
             yield Source(recording.width, recording.height, recording.fps, recording.read, recording.grab)
             return

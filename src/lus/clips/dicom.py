@@ -21,13 +21,13 @@ from lus.common import quiet
 from lus.common.arrays import Frames
 
 
-def recognised(head: bytes) -> bool:
+def is_dicom(head: bytes) -> bool:
     """Whether a file that begins with these bytes, 132 at least, is in the DICOM file format (PS3.10, 7.1)."""
     return head[128:132] == b"DICM"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Recording]:
+def open_recording(path: Path) -> Iterator[Recording]:
     """Open a DICOM file: its header is read and nothing is decoded.
 
     Raises:
@@ -35,7 +35,7 @@ def opened(path: Path) -> Iterator[Recording]:
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
     # The JPEG decoders within GDCM write what they think of each frame to the terminal.
-    with quiet.standard_error(), warnings.catch_warnings(), path.open("rb") as file:
+    with quiet.silence_stderr(), warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")
         yield Recording(path, file, dicom_header.read(path, file))
 

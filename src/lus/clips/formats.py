@@ -26,6 +26,6 @@ def is_clip(path: Path) -> bool:
         if path.name.upper() == "DICOMDIR" or not path.is_file():
             return False
         with path.open("rb") as file:
-            return dicom.recognised(file.read(132))
+            return dicom.is_dicom(file.read(132))
     except OSError:
         return True

@@ -24,7 +24,7 @@ PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "vi
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedClip:
     """A clip that a layout lists, before its file is opened; `refused` says by which rule it is left out."""
 
     path: Path
@@ -36,7 +36,7 @@ class Listed:
     refused: str = ""
 
 
-def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[Listed]:
+def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[ListedClip]:
     """List a folder's clips by whichever layout it has, in the order of their paths.
 
     Args:
@@ -107,9 +107,9 @@ def _read_table(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str
     return [(line, dict(zip(header, row, strict=True))) for line, row in rows[1:]]
 
 
-def _list_table(folder: Path, labels: Sequence[str]) -> list[Listed]:
+def _list_table(folder: Path, labels: Sequence[str]) -> list[ListedClip]:
     table = _read_table(folder / "clips.csv", ("path", "label", "patient"))
-    listed: list[Listed] = []
+    listed: list[ListedClip] = []
     lines: dict[Path, int] = {}
     for line, row in table:
         empty = [column for column in ("path", "label", "patient") if not row[column].strip()]
@@ -127,56 +127,56 @@ def _list_table(folder: Path, labels: Sequence[str]) -> list[Listed]:
                 f"{folder / 'clips.csv'}, line {line}: {row['path']} stands in line {lines[path]} already; remove one"
             )
         optional = {name: row[name].strip() for name in ("source", "probe", "licence") if row.get(name, "").strip()}
-        listed.append(Listed(path, row["label"].strip(), row["patient"].strip(), **optional))
+        listed.append(ListedClip(path, row["label"].strip(), row["patient"].strip(), **optional))
     return listed
 
 
-def _list_public(folder: Path) -> list[Listed]:
+def _list_public(folder: Path) -> list[ListedClip]:
     """Clips of covid19_ultrasound, with the patient, source, probe and licence from its metadata table."""
     columns = ("Filename", "Patient ID / Name", "Source ID", "Probe", "License")
     table = _read_table(folder / "dataset_metadata.csv", columns)
     rows = [row for _, row in table]
-    return [_list_public_clip(path, folder / "pocus_videos", rows) for path in files(folder / "pocus_videos")]
+    return [_list_public_clip(path, folder / "pocus_videos", rows) for path in list_files(folder / "pocus_videos")]
 
 
-def _list_public_clip(path: Path, videos: Path, rows: list[dict[str, str]]) -> Listed:
+def _list_public_clip(path: Path, videos: Path, rows: list[dict[str, str]]) -> ListedClip:
     probe = path.relative_to(videos).parts[0].lower()
     prefix = next((prefix for prefix in PREFIXES if path.name.lower().startswith(prefix)), None)
     # The table names some clips with their suffix and most without it; a name may stand there for two probes.
     named = [row for row in rows if row["Filename"].strip() in (path.name, path.stem)]
     fitting = [row for row in named if row["Probe"].strip().lower() == probe] or named
     if not formats.is_clip(path):
-        return Listed(path, "", "", probe=probe, refused=_NO_VIDEO.format(path.suffix or "no suffix"))
+        return ListedClip(path, "", "", probe=probe, refused=_NO_VIDEO.format(path.suffix or "no suffix"))
     if prefix is None:
-        return Listed(path, "", "", probe=probe, refused=f"its name starts with none of {', '.join(PREFIXES)}")
+        return ListedClip(path, "", "", probe=probe, refused=f"its name starts with none of {', '.join(PREFIXES)}")
     if len(fitting) != 1:
         refused = f"{len(fitting) or 'no'} row{'s' if fitting else ''} in dataset_metadata.csv"
-        return Listed(path, PREFIXES[prefix], "", probe=probe, refused=refused)
+        return ListedClip(path, PREFIXES[prefix], "", probe=probe, refused=refused)
     row = fitting[0]
     source = row["Source ID"].strip() or "unknown"
     # Clips of unnamed patients of one source may show one person: they stay together in every fold.
     patient = row["Patient ID / Name"].strip() or f"unknown-of-source-{source}"
     licence = row["License"].strip() or "unknown"
-    return Listed(path, PREFIXES[prefix], patient, source, row["Probe"].strip() or probe, licence)
+    return ListedClip(path, PREFIXES[prefix], patient, source, row["Probe"].strip() or probe, licence)
 
 
-def list_folders(folder: Path) -> list[Listed]:
+def list_folders(folder: Path) -> list[ListedClip]:
     """Clips in a folder for each label; none where no clip lies in such a folder."""
     listed = []
-    for path in files(folder):
+    for path in list_files(folder):
         inner = path.relative_to(folder).parts
         label = inner[0] if len(inner) > 1 else ""
         # Without a folder for the patient nothing says who a clip shows: each counts as a patient of its own.
         patient = inner[1] if len(inner) > 2 else path.relative_to(folder).as_posix()
         if not label and formats.is_clip(path):
-            listed.append(Listed(path, "", "", refused="it lies in no label's folder"))
+            listed.append(ListedClip(path, "", "", refused="it lies in no label's folder"))
         elif label:
             refused = "" if formats.is_clip(path) else _NO_VIDEO.format(path.suffix or "no suffix")
-            listed.append(Listed(path, label, patient, refused=refused))
+            listed.append(ListedClip(path, label, patient, refused=refused))
     return listed if any(not one.refused for one in listed) else []
 
 
-def files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> list[Path]:
     """Every file below a folder but the hidden ones; links to folders are followed.
 
     Raises:

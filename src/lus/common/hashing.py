@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 
-def made_by(*modules: ModuleType) -> dict[str, object]:
+def describe_code(*modules: ModuleType) -> dict[str, object]:
     """What computed pixels and features depend on beside their inputs: the code of modules, and the libraries.
 
     TensorFlow, Keras and OpenCV are looked at where they are loaded, the others where they are installed.

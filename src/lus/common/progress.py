@@ -33,7 +33,7 @@ BAR = 20
 """Columns of a bar: name, bar, counts and times stand in a line of 80."""
 
 
-def unseen(_: str) -> Report:
+def no_progress(_: str) -> Report:
     """Steps that nobody looks at."""
     return lambda _done, _total: None
 
@@ -52,7 +52,7 @@ class _Counted(ProgressColumn):
 @contextmanager
 def steps() -> Iterator[Steps]:
     """A line on standard error for each step; those that are done stay, with the time they took."""
-    # A descriptor of its own: what keeps libraries off descriptor 2 (`quiet.standard_error`) does not stop the clock.
+    # A descriptor of its own: what keeps libraries off descriptor 2 (`quiet.silence_stderr`) does not stop the clock.
     with os.fdopen(os.dup(2), "w", encoding="utf-8") as terminal:
         console = Console(file=terminal)
         columns = (

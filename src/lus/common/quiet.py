@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stderr
 
 
 @contextmanager
-def standard_error() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Nothing that is written to file descriptor 2 meanwhile, as C and C++ do past Python's own streams, is seen."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -35,12 +35,12 @@ def import_tensorflow(steps: Callable[[str], object] | None = None) -> None:
     if steps is not None:
         steps("loading TensorFlow")
     # Python's own stream too, which may be one that draws bars: its loggers keep what they find.
-    with standard_error(), redirect_stderr(sys.__stderr__):
+    with silence_stderr(), redirect_stderr(sys.__stderr__):
         import tensorflow  # noqa: F401
 
 
 @contextmanager
-def optuna_experiments() -> Iterator[None]:
+def allow_optuna_experiments() -> Iterator[None]:
     """Optuna does not warn that what is used meanwhile may change with its next version: the locks pin this one."""
     import optuna
 

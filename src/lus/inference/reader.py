@@ -9,9 +9,9 @@ from pathlib import Path
 from lus.checks import rules
 from lus.checks.rules import Examined
 from lus.clips.jobs import ClipJob
-from lus.common.workers import WorkerPool
 from lus.common.errors import Unusable
 from lus.common.params import Limits
+from lus.common.workers import WorkerPool
 from lus.inference.metadata import ModelMetadata
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.common.params import Features, Params
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.features import backbones, featureset
 from lus.heads.legacy import Head
 from lus.inference import keras_model
@@ -50,7 +50,7 @@ def register(
     labels: tuple[str, ...],
     backbone: str,
     params: Params,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
 ) -> ModelVersion:
     """Join a head and a backbone, and register them; no alias is moved.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lus.common.arrays import Frames
 from lus.common.errors import BadInput
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.features import backbones
 from lus.inference import keras_model
 from lus.inference.classifier import Classifier
@@ -81,7 +81,7 @@ def register(
     files: Sequence[Path] = (),
     description: str | None = None,
     challenger: bool = True,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
 ) -> ModelVersion:
     """Log a classifier in the active run and register it as a new version.
 
@@ -320,7 +320,7 @@ def fetch(version: ModelVersion, folder: Path) -> ModelMetadata:
     return metadata
 
 
-def load(version: ModelVersion, steps: Steps = unseen) -> Classifier:
+def load(version: ModelVersion, steps: Steps = no_progress) -> Classifier:
     """Download a version and load it as it was registered, on Keras; `steps` is told what is under way."""
     steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
@@ -328,7 +328,7 @@ def load(version: ModelVersion, steps: Steps = unseen) -> Classifier:
         return Classifier(keras_model.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
-def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> CompiledClassifier:
+def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = no_progress) -> CompiledClassifier:
     """Download a version and make of it what is served.
 
     Args:

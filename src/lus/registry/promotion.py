@@ -16,7 +16,7 @@ import pandas as pd
 
 from lus.common.errors import BadInput
 from lus.common.params import Promote
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.inference.compiled import Parity
 from lus.inference.metadata import ModelMetadata
 from lus.registry import gate, journal, models, versions
@@ -35,7 +35,7 @@ def who() -> str:
 
 
 def conditions(
-    version: ModelVersion, champion: ModelVersion | None, params: Promote, engine: str, steps: Steps = unseen
+    version: ModelVersion, champion: ModelVersion | None, params: Promote, engine: str, steps: Steps = no_progress
 ) -> list[Condition]:
     """Look at all that the gate asks of a version, which is compiled for it and answers the clips stored with it.
 
@@ -113,7 +113,7 @@ def promote(
     params: Promote,
     engine: str,
     override: str | None = None,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
     on_judged: Callable[[Sequence[Condition]], None] = lambda _: None,
 ) -> AliasChange:
     """Judge a version, and make it the champion; the champion before becomes `previous`.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lus.common.errors import BadInput
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.registry import versions
 from lus.registry.versions import Lineage
 
@@ -42,7 +42,7 @@ class Figure:
         return abs(self.stored - self.now)
 
 
-def run(name: str, what: str, folder: Path, steps: Steps = unseen) -> list[Figure]:
+def run(name: str, what: str, folder: Path, steps: Steps = no_progress) -> list[Figure]:
     """Rebuild what a version was made from, as far as its evaluation, and compare the figures.
 
     Neither this project's registry nor its results are touched: the folder has an MLflow database of its own.

@@ -163,7 +163,7 @@ def _run_trial(study: optuna.Study, spec: StudySpec, objective: Objective) -> st
         return loss
 
     try:
-        with quiet.optuna_experiments():
+        with quiet.allow_optuna_experiments():
             study.optimize(run, n_trials=1, catch=(Exception,))
     except Exception:
         if not _ended_by_others(study, number):

@@ -23,7 +23,7 @@ def make_sampler(seed: int, part: str, number: int) -> optuna.samplers.BaseSampl
     import optuna
 
     digest = hashlib.sha256(f"{seed}/{part}/{number}".encode()).digest()
-    with quiet.optuna_experiments():
+    with quiet.allow_optuna_experiments():
         return optuna.samplers.TPESampler(
             seed=int.from_bytes(digest[:4], "big"),
             n_startup_trials=STARTUP,

@@ -58,7 +58,7 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
     while True:
         left -= 1
         try:
-            with quiet.optuna_experiments():
+            with quiet.allow_optuna_experiments():
                 return optuna.storages.RDBStorage(
                     url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=GRACE
                 )
@@ -110,7 +110,7 @@ def fail_stale_trials(study: optuna.Study, seen: dict[int, float]) -> None:
         whose = trial.user_attrs.get(OWNER)
         if now - seen.setdefault(trial.number, now) > STARTING if whose is None else alive(whose) is False:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
-    with quiet.optuna_experiments():
+    with quiet.allow_optuna_experiments():
         optuna.storages.fail_stale_trials(study)
 
 

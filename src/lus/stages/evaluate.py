@@ -24,7 +24,7 @@ from lus.clips import frameset
 from lus.clips.frameset import FrameSet
 from lus.common.arrays import FloatArray, IntArray
 from lus.common.params import Evaluate, Folds
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.evaluation import cross_validation, results, selection
 from lus.evaluation.cross_validation import MODEL, CrossValidationResult
 from lus.evaluation.selection import Candidate
@@ -244,7 +244,7 @@ def run(
     out: Path,
     params: Evaluate,
     cut: Folds,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
 ) -> str:
     """Evaluate, audit and choose.
 

@@ -62,7 +62,9 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: work
                 backbones.cnn_of(model).save_weights(partial / featureset.WEIGHTS_FILE)
             info = _info(model, backbone, length, seen, kind, params.engine)
             file = partial / featureset.features_file(part)
-            computed += compute(model, sampled, info, params.batch, file, workers.share_progress(progress, number, len(weights)))
+            computed += compute(
+                model, sampled, info, params.batch, file, workers.share_progress(progress, number, len(weights))
+            )
         digest = hashing.sha256(partial / featureset.WEIGHTS_FILE)
         parts = () if cut is None else tuple(weights)
         featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut, parts=parts))
@@ -186,4 +188,4 @@ def _key(model: keras.Model, info: featureset.Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": backbones.digest(model),
     }
-    return which | hashing.made_by(*CODE, *(() if info.engine == "keras" else (openvino,)))
+    return which | hashing.describe_code(*CODE, *(() if info.engine == "keras" else (openvino,)))

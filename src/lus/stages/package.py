@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lus.common.errors import BadInput
 from lus.common.params import Package
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.registry import models
 
 
-def run(name: str, served: Path, out: Path, params: Package, steps: Steps = unseen) -> str:
+def run(name: str, served: Path, out: Path, params: Package, steps: Steps = no_progress) -> str:
     """Build the Bento of the version that bears the alias.
 
     Args:

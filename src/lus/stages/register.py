@@ -15,7 +15,7 @@ from lus.clips.frameset import FrameSet
 from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.common.params import Register
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.evaluation import results
 from lus.features import featureset
 from lus.features.featureset import FeatureSet
@@ -107,7 +107,7 @@ def run(
     build: Path,
     out: Path,
     params: Register,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
     refuse_changes: Callable[[], None] = lambda: None,
     anew: bool = False,
 ) -> str:
