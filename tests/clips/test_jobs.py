@@ -53,7 +53,7 @@ def test_a_survey_and_the_cohort_say_the_same_of_a_clip_that_kills_its_decoder(
     for name in ("a/p1/1.avi", "a/p2/2.avi", "b/p3/3.avi"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(name.encode())
-    monkeypatch.setattr(survey, "check_one", _abort)
+    monkeypatch.setattr(survey, "check_clip", _abort)
     checked = survey.survey_clips([tmp_path / "a/p1/1.avi"], ALL).clips[0]
     error = Unusable("1.avi", checked.findings)
     assert checked.reason == error.reason

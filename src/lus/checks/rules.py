@@ -157,7 +157,7 @@ def examine(
         lengths: frames of a sequence, in one or more lengths.
         size: pixels a side of the frames kept.
         limits: of a usable clip.
-        info: what `clip.inspect` said, where it has been asked before.
+        info: what `decode.inspect` said, where it has been asked before.
         spread: evenly spaced frames that are wanted beside those of the lengths; they are not measured.
 
     Raises:
