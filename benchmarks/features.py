@@ -169,7 +169,7 @@ class Cost(NamedTuple):
 
 def frame_set(folder: Path, count: int) -> None:
     """A frame set of so many clips; each shows something else."""
-    examples = phantom.examples(SIZE)[:LENGTH]
+    examples = phantom.draw_examples(SIZE)[:LENGTH]
     ids = [f"{number:064x}" for number in range(count)]
     (folder / "frames").mkdir(parents=True, exist_ok=True)
     for number, clip_id in enumerate(ids):

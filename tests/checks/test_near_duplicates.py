@@ -12,7 +12,7 @@ from lus.checks import near_duplicates
 from lus.clips import layouts, sampling
 from lus.common import params, workers
 from lus.phantom.clip import simulate_clip
-from lus.phantom.cohort import plan
+from lus.phantom.cohort import plan_patients
 from tests.conftest import ROOT, draw_frames, write_video
 
 PARAMS = params.load(ROOT / "params.yaml")
@@ -30,7 +30,7 @@ def _sampled(path: Path, frames: Frames) -> np.ndarray:
 @pytest.fixture(scope="module")
 def phantoms() -> list[Frames]:
     """Clips of four phantom patients: the two pairs of the default phantom that look most alike."""
-    patients = {one.id: one for one in plan(PARAMS.simulate)}
+    patients = {one.id: one for one in plan_patients(PARAMS.simulate)}
     return [simulate_clip(patients[name], number) for name, number in (("p07", 0), ("p23", 0), ("p30", 0), ("p37", 1))]
 
 

@@ -16,7 +16,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from lus.common import params, quiet
 from lus.phantom.clip import simulate_clip
-from lus.phantom.cohort import clip_name, plan, write_video
+from lus.phantom.cohort import clip_name, plan_patients, write_video
 from tests.clips import dicom_files
 from tests.fuzz import mutations
 
@@ -68,7 +68,7 @@ def make_wholes(folder: Path, upstream: Path | None = None) -> list[Path]:
     # More frames than the checks ask for, so that a clip with its end cut off may still be usable.
     simulate = params.load(ROOT / "params.yaml").simulate.model_copy(update={"patients": 4, "clips": 1, "frames": 36})
     # The smallest picture comes last and is the one that is written in the other containers.
-    patients = {patient.device.name: patient for patient in plan(simulate)}.values()
+    patients = {patient.device.name: patient for patient in plan_patients(simulate)}.values()
     # OpenCV writes notices on codec tags.
     with quiet.silence_stderr():
         for patient in sorted(patients, key=lambda one: -one.device.width * one.device.height):

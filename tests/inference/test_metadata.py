@@ -101,7 +101,9 @@ def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
     ],
 )
 def test_what_a_known_schema_does_not_have_is_refused_and_never_dropped(change: Any, said: str) -> None:
-    with pytest.raises(BadInput, match=f"version 7 of lus-classifier was registered with {said}; .*lus register --anew"):
+    with pytest.raises(
+        BadInput, match=f"version 7 of lus-classifier was registered with {said}; .*lus register --anew"
+    ):
         ModelMetadata.from_json(change(_today().to_json()))
 
 

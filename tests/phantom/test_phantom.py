@@ -15,11 +15,11 @@ from scipy.stats import ks_2samp, kstest
 
 from lus.common.errors import BadInput
 from lus.common.params import Profile, Simulate
-from lus.phantom import DEVICES, Patient, draw_patient, examples, plan, simulate_clip, simulate_cohort
-from lus.phantom.clip import Scene, build_scene, echoes, moment, received
-from lus.phantom.cohort import clip_name, quota, write_clip
+from lus.phantom import DEVICES, Patient, draw_examples, draw_patient, plan_patients, simulate_clip, simulate_cohort
+from lus.phantom.clip import Scene, build_scene, locate_structures, receive_frames, simulate_echoes
+from lus.phantom.cohort import apportion, clip_name, write_clip
 from lus.phantom.patient import draw_motion
-from lus.phantom.scan import BEAMS, ROWS, blur, envelope, grid, spread
+from lus.phantom.scan import BEAMS, ROWS, blur, envelope, make_grid, make_point_spread
 
 LABELS: dict[str, dict[Profile, float]] = {
     "healthy": {"a-lines": 0.85, "b-lines": 0.15},
@@ -102,7 +102,7 @@ def test_every_device_writes_a_file_that_shows_what_was_simulated(device: int, t
 
 
 def test_devices_and_neutral_names_do_not_tell_the_label() -> None:
-    patients = plan(Simulate(seed=1, patients=8, clips=1, frames=45, labels=LABELS))
+    patients = plan_patients(Simulate(seed=1, patients=8, clips=1, frames=45, labels=LABELS))
     assert Counter((p.label, p.device.name) for p in patients) == {
         (label, d.name): 2 for label in LABELS for d in DEVICES
     }
@@ -111,7 +111,7 @@ def test_devices_and_neutral_names_do_not_tell_the_label() -> None:
 
 
 def test_profiles_are_dealt_out_by_quota() -> None:
-    patients = plan(Simulate(seed=1, patients=8, clips=1, frames=45, labels=LABELS))
+    patients = plan_patients(Simulate(seed=1, patients=8, clips=1, frames=45, labels=LABELS))
     assert Counter((p.label, p.profile) for p in patients) == {
         ("healthy", "a-lines"): 7,
         ("healthy", "b-lines"): 1,
@@ -120,13 +120,13 @@ def test_profiles_are_dealt_out_by_quota() -> None:
         ("pneumonia", "consolidation"): 5,
         ("pneumonia", "b-lines-still"): 3,
     }
-    assert quota([1, 1, 1], 4) == [2, 1, 1]
-    assert quota([0, 2], 3) == [0, 3]
+    assert apportion([1, 1, 1], 4) == [2, 1, 1]
+    assert apportion([0, 2], 3) == [0, 3]
 
 
 def test_uniform_scatterers_give_fully_developed_speckle() -> None:
     who = patient("a-lines")
-    psf, rng = spread(who, grid(who)), np.random.default_rng(0)
+    psf, rng = make_point_spread(who, make_grid(who)), np.random.default_rng(0)
     looks = [envelope(blur(rng.standard_normal((ROWS, BEAMS, 2), np.float32), psf))[20:-20, 20:-20] for _ in range(8)]
     field = np.stack(looks)
     field /= np.sqrt((field**2).mean(axis=(0, 2), keepdims=True) / 2)
@@ -145,8 +145,8 @@ def test_a_lines_lie_at_multiples_of_the_pleural_depth(number: int) -> None:
     scene = plain(build_scene(replace(patient("a-lines", number), severity=0.0), 0))
     at = np.arange(0.5, 3.5, 0.02)
     profile = np.zeros(len(at))
-    for t, frame in zip(range(12), received(scene), strict=False):
-        share = scene.beams.z[:, 0] / moment(scene, t).pleura.mean()
+    for t, frame in zip(range(12), receive_frames(scene), strict=False):
+        share = scene.beams.z[:, 0] / locate_structures(scene, t).pleura.mean()
         profile += np.interp(at, share, np.log(frame[:, 32:96]).mean(axis=1))
     for multiple in (1, 2, 3):
         window = np.abs(at - multiple) < 0.3
@@ -156,7 +156,10 @@ def test_a_lines_lie_at_multiples_of_the_pleural_depth(number: int) -> None:
 def test_b_lines_stay_bright_where_a_normal_lung_goes_dark() -> None:
     deep = {
         profile: np.mean(
-            [next(received(build_scene(replace(patient(profile, n), severity=0.9), 0)))[-120:].mean() for n in range(6)]
+            [
+                next(receive_frames(build_scene(replace(patient(profile, n), severity=0.9), 0)))[-120:].mean()
+                for n in range(6)
+            ]
         )
         for profile in ("a-lines", "b-lines")
     }
@@ -169,7 +172,7 @@ def test_sliding_lung_is_the_still_twin_seen_from_another_place() -> None:
     for t in (0, 9, 23):
         gone = float(moving.motion.slide_mm[t] - still.motion.slide_mm[t])
         there = replace(still, lung=replace(still.lung, start_mm=still.lung.start_mm + gone))
-        np.testing.assert_allclose(echoes(moving, t), echoes(there, t), atol=2e-3)
+        np.testing.assert_allclose(simulate_echoes(moving, t), simulate_echoes(there, t), atol=2e-3)
 
 
 def likeness(frames: NDArray[np.uint8], lag: int, rows: slice) -> float:
@@ -238,11 +241,11 @@ def test_some_frames_of_a_clip_show_what_they_show_in_the_whole_clip() -> None:
 
 
 def test_the_examples_are_the_same_at_every_call_and_differ_from_each_other() -> None:
-    first = examples(96)
+    first = draw_examples(96)
     first[:] = 0  # what a caller does to them stays with the caller
-    frames = examples(96)
+    frames = draw_examples(96)
     assert frames.shape == (30, 96, 96, 3)
     assert frames.dtype == np.uint8
     apart = np.abs(frames[:, None, ..., 1].astype(float) - frames[None, ..., 1]).mean(axis=(2, 3))
     assert (apart[~np.eye(30, dtype=bool)] > 0.5).all()
-    assert np.abs(examples(48)[..., 1].mean(axis=(1, 2)) - frames[..., 1].mean(axis=(1, 2))).max() < 1
+    assert np.abs(draw_examples(48)[..., 1].mean(axis=(1, 2)) - frames[..., 1].mean(axis=(1, 2))).max() < 1

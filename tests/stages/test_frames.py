@@ -19,7 +19,7 @@ from lus.common import params, workers
 from lus.common.errors import BadInput
 from lus.common.params import Params
 from lus.phantom.clip import simulate_clip
-from lus.phantom.cohort import plan
+from lus.phantom.cohort import plan_patients
 from lus.stages import cohort as cohort_stage
 from lus.stages import frames as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
@@ -172,7 +172,7 @@ def test_patients_of_two_labels_and_a_telling_container_are_named(tmp_path: Path
 def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=1)
     one, other = sorted((folder / "a").rglob("*.avi"))[:2]
-    scan = simulate_clip(next(iter(plan(PARAMS.simulate))), 0)
+    scan = simulate_clip(next(iter(plan_patients(PARAMS.simulate))), 0)
     write_video(one, scan)
     write_video(other, scan[:, :, ::-1])
     printed = _run(tmp_path, _table(tmp_path))
@@ -263,7 +263,7 @@ def test_a_decoder_that_dies_loses_one_clip(tmp_path: Path, monkeypatch: pytest.
         deadly = replace(job, work=partial(_die_on_one, out=out, wanted=PARAMS))
         return run(deadly, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(workers, "run", with_a_death)
+    monkeypatch.setattr(workers, "run_jobs", with_a_death)
     assert _run(tmp_path, table).startswith("19 usable clips")
     rows = pd.read_csv(tmp_path / "checks" / "quarantine.csv")
     assert rows["found"].tolist() == ["a decoder that died (signal 6)"]

@@ -137,7 +137,7 @@ def build(
         size: pixels a side of a frame.
         weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
         seen: pixels a side at which the CNN sees them, scaled within the model; by default as they are.
-        seed: of random weights. Their batch-norm statistics are those of `phantom.examples`, so that they are the
+        seed: of random weights. Their batch-norm statistics are those of `phantom.draw_examples`, so that they are the
             same for every cohort, and no cohort's test patients have a part in them.
 
     Returns:
@@ -161,7 +161,7 @@ def build(
     if weights == "random":
         from lus import phantom  # not part of a Bento, which loads what has been built
 
-        calibrate(model, phantom.examples(size))
+        calibrate(model, phantom.draw_examples(size))
     cnn.trainable = False
     return model
 

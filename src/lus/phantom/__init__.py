@@ -14,8 +14,17 @@ from their twins in the slide of the lung alone. No claim about patients follows
 from __future__ import annotations
 
 from lus.phantom.clip import simulate_clip
-from lus.phantom.cohort import plan, simulate_cohort
-from lus.phantom.examples import examples
+from lus.phantom.cohort import plan_patients, simulate_cohort
+from lus.phantom.examples import draw_examples
 from lus.phantom.patient import DEVICES, Device, Patient, draw_patient
 
-__all__ = ["DEVICES", "Device", "Patient", "draw_patient", "examples", "plan", "simulate_clip", "simulate_cohort"]
+__all__ = [
+    "DEVICES",
+    "Device",
+    "Patient",
+    "draw_examples",
+    "draw_patient",
+    "plan_patients",
+    "simulate_clip",
+    "simulate_cohort",
+]

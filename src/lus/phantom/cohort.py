@@ -23,7 +23,7 @@ OURS = re.compile(r"p\d+-c\d+\.(avi|mov)|clips\.csv")
 Job = tuple[Patient, int, Path]
 
 
-def quota(weights: Sequence[float], count: int) -> list[int]:
+def apportion(weights: Sequence[float], count: int) -> list[int]:
     """How many of `count` each weight is due, by largest remainder; the first of equals is served first."""
     exact = np.asarray(weights, float) / sum(weights) * count
     due = np.floor(exact).astype(int)
@@ -32,7 +32,7 @@ def quota(weights: Sequence[float], count: int) -> list[int]:
     return [int(n) for n in due]
 
 
-def plan(params: Simulate) -> list[Patient]:
+def plan_patients(params: Simulate) -> list[Patient]:
     """The cohort's patients, in the order of their neutral identifiers.
 
     Profiles and devices are dealt out by quota and then shuffled, so that a small cohort keeps its
@@ -45,7 +45,7 @@ def plan(params: Simulate) -> list[Patient]:
     for i, (label, weights) in enumerate(params.labels.items()):
         rng = cohort_stream(params.seed, i)
         kinds: list[Profile] = list(weights)
-        counts = quota(list(weights.values()), params.patients)
+        counts = apportion(list(weights.values()), params.patients)
         profiles = rng.permutation(np.repeat(np.arange(len(kinds)), counts))
         devices = rng.permutation(np.arange(params.patients) % len(DEVICES))
         for j in range(params.patients):
@@ -75,7 +75,7 @@ def simulate_cohort(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        jobs = [(patient, clip, partial) for patient in plan(params) for clip in range(params.clips)]
+        jobs = [(patient, clip, partial) for patient in plan_patients(params) for clip in range(params.clips)]
         run_jobs(write_clip, jobs, progress, workers)
         _write_table([(patient, clip) for patient, clip, _ in jobs], partial / "clips.csv")
         _put_in_place(partial, folder)

@@ -32,7 +32,7 @@ def _drawn() -> tuple[NDArray[np.uint8], ...]:
     return tuple(simulate_clip(patient, 0, TIMES) for patient in patients)
 
 
-def examples(size: int) -> NDArray[np.uint8]:
+def draw_examples(size: int) -> NDArray[np.uint8]:
     """Frames of simulated patients, of every profile and device: (30, size, size, 3) uint8 RGB."""
     resized = [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for clip in _drawn() for one in clip]
     return np.stack(resized).astype(np.uint8, copy=False)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from lus.phantom.patient import Device, Floats, Patient
-from lus.phantom.tissue import soft
+from lus.phantom.tissue import soft_step
 
 ROWS, BEAMS = 416, 128
 SOUND_MM_US = 1.54  # speed of sound in soft tissue
@@ -31,7 +31,7 @@ class Grid:
         return float(self.z[1, 0] - self.z[0, 0])
 
 
-def grid(patient: Patient) -> Grid:
+def make_grid(patient: Patient) -> Grid:
     """The beams of a patient's device at the depth chosen for the patient."""
     z = (np.arange(ROWS) + 0.5) * patient.depth_mm / ROWS
     angle = np.linspace(-1, 1, BEAMS) * patient.device.half_angle
@@ -54,7 +54,7 @@ def _gauss(sigma: float) -> Floats:
     return np.asarray(kernel / np.sqrt((kernel**2).sum()), np.float32)
 
 
-def spread(patient: Patient, beams: Grid) -> PointSpread:
+def make_point_spread(patient: Patient, beams: Grid) -> PointSpread:
     """The pulse's length along the beam and the beam's width at each depth.
 
     The pulse has some four cycles; the beam of an aperture D focused at F is about
@@ -98,11 +98,11 @@ def envelope(signal: Floats) -> Floats:
     return np.asarray(cv2.magnitude(signal[..., 0], signal[..., 1]), np.float32)
 
 
-def gain(patient: Patient, beams: Grid, rng: np.random.Generator) -> Floats:
+def draw_gain(patient: Patient, beams: Grid, rng: np.random.Generator) -> Floats:
     """What the machine's gain and the probe's contact with the skin make of an echo: (ROWS, BEAMS) factor."""
     share = beams.angle / patient.device.half_angle
     left, right = rng.uniform(0.6, 1.2, 2)
-    lost = rng.uniform(6, 24) * (2 - soft((share + left) / 0.2) - soft((right - share) / 0.2))
+    lost = rng.uniform(6, 24) * (2 - soft_step((share + left) / 0.2) - soft_step((right - share) / 0.2))
     unlevel = rng.normal(0, 2) * share
     decibel = patient.gain_db + patient.tgc_db_cm * (beams.z - 30) / 10 - lost + unlevel
     return np.asarray(10 ** (decibel / 20), np.float32)
@@ -128,7 +128,7 @@ class Sector:
     burnt: Floats  # (height, width) 0..1, the furniture
 
 
-def sector(patient: Patient) -> Sector:
+def make_sector(patient: Patient) -> Sector:
     """Pixels of the picture: beams fan out from the centre of the probe's curvature."""
     device, depth = patient.device, patient.depth_mm
     radius, half = device.radius_mm, device.half_angle
@@ -139,7 +139,9 @@ def sector(patient: Patient) -> Sector:
     y = np.arange(device.height)[:, None] * scale + top - 0.01 * device.height * scale
     x = (np.arange(device.width)[None, :] - (device.width - 1) / 2) * scale
     r, angle = np.hypot(x, y), np.arctan2(x, y)
-    edge = soft((half - np.abs(angle)) * r / scale) * soft((r - radius) / scale) * soft((low - r) / scale)
+    edge = (
+        soft_step((half - np.abs(angle)) * r / scale) * soft_step((r - radius) / scale) * soft_step((low - r) / scale)
+    )
     return Sector(
         rows=np.asarray((r - radius) / depth * ROWS - 0.5, np.float32),
         beams=np.asarray((angle / half + 1) / 2 * (BEAMS - 1), np.float32),
@@ -165,7 +167,7 @@ def _furniture(device: Device, first: float, length: float) -> Floats:
     return np.asarray(chart / 255, np.float32)
 
 
-def picture(grey: Floats, place: Sector, device: Device) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def draw_picture(grey: Floats, place: Sector, device: Device) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Scan conversion: (ROWS, BEAMS) 0..1 -> (height, width, 3) uint8 RGB."""
     fan = cv2.remap(grey, place.beams, place.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     flat = np.maximum(fan * place.inside, place.burnt)

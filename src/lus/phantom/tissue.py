@@ -87,12 +87,12 @@ def scatterers(rng: np.random.Generator, rows: int) -> NDArray[np.float32]:
     return np.stack([noise(rng, rows, 0.5, 0.8), noise(rng, rows, 0.5, 0.8)], axis=-1) * np.float32(0.5**0.5)
 
 
-def soft(x: NDArray[Any]) -> Floats:
+def soft_step(x: NDArray[Any]) -> Floats:
     """A step from 0 to 1 around x = 0, as wide as one unit."""
     return np.asarray(0.5 + 0.5 * np.tanh(x), np.float32)
 
 
-def away(place_mm: float) -> Floats:
+def signed_distance(place_mm: float) -> Floats:
     """Signed distance of each column from a place, over the periodic edge: (COLUMNS,) mm."""
     x = np.arange(COLUMNS) * PITCH_MM - place_mm
     return np.asarray((x + PERIOD_MM / 2) % PERIOD_MM - PERIOD_MM / 2, np.float32)
@@ -140,7 +140,7 @@ def _effusion(patient: Patient, rng: np.random.Generator) -> Floats:
     wet = patient.texture == "consolidation" and stream(patient.key, 98).uniform() < 0.55
     depth = rng.uniform(6, 28) * (0.4 + patient.severity)
     side, edge = rng.choice([-1, 1]), rng.uniform(-10, 25)
-    profile = depth * soft((edge - side * away(0)) / 14) * np.clip(1 + 0.15 * ripple(rng, 12), 0, 2)
+    profile = depth * soft_step((edge - side * signed_distance(0)) / 14) * np.clip(1 + 0.15 * ripple(rng, 12), 0, 2)
     return np.asarray(profile if wet else 0 * profile, np.float32)
 
 
@@ -201,7 +201,7 @@ def _b_lines(patient: Patient, severity: float, lesion: Floats, rng: np.random.G
     strength = np.zeros(COLUMNS)
     for _ in range(int(rng.poisson(views * expected[patient.texture]))):
         width = rng.uniform(0.8, 2.0) * (1 + 2.0 * severity * rng.uniform())
-        x = away(rng.uniform(0, PERIOD_MM)) / width
+        x = signed_distance(rng.uniform(0, PERIOD_MM)) / width
         strength = strength + rng.lognormal(-0.35, 0.45) * np.exp(-(x**2) / 2)
     white = max(0.0, severity - 0.3) if patient.texture == "b-lines" else 0.0
     strength = strength + 0.7 * white * np.clip(1 + 0.6 * ripple(rng, 10), 0, 3) + 0.35 * lesion
@@ -228,7 +228,7 @@ def _lesions(patient: Patient, severity: float, rng: np.random.Generator) -> tup
 
 def _bump(place: float, half_width: float, depth: float) -> Floats:
     """A lens of airless lung: (COLUMNS,) mm."""
-    return np.asarray(depth * np.sqrt(np.clip(1 - (away(place) / half_width) ** 2, 0, None)), np.float32)
+    return np.asarray(depth * np.sqrt(np.clip(1 - (signed_distance(place) / half_width) ** 2, 0, None)), np.float32)
 
 
 def _airless(depth: Floats, rows: int, patient: Patient, rng: np.random.Generator) -> Floats:
@@ -238,7 +238,7 @@ def _airless(depth: Floats, rows: int, patient: Patient, rng: np.random.Generato
     its bronchi stays bright (Lichtenstein & Meziere 2008, Chest 134:117).
     """
     d = (np.arange(rows) * ROW_MM)[:, None] - depth - 0.10 * depth * noise(rng, rows, 8, 3)
-    inside = soft(-d / 0.7)
+    inside = soft_step(-d / 0.7)
     tissue = rng.uniform(0.03, 0.1) * np.exp(0.3 * noise(rng, rows, 6, 4))
     if patient.texture == "consolidation":
         tissue = tissue + _bronchograms(depth, rows, patient.severity, rng)

@@ -142,5 +142,5 @@ def _example(length: int, size: int) -> Frames:
     """Frames of the phantom, as the import knows no clips: (1, length, size, size, 3) uint8."""
     from lus import phantom  # not part of a Bento
 
-    frames = phantom.examples(size)
+    frames = phantom.draw_examples(size)
     return np.asarray(frames[np.arange(length) % len(frames)][None], np.uint8)
