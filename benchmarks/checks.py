@@ -23,7 +23,7 @@ import numpy as np
 from lus import phantom
 from lus.checks import measures, near_duplicates, rules, survey
 from lus.clips import decode, sampling
-from lus.common import params
+from lus.common import params, params_file
 
 LENGTH, SIZE = 20, 299
 PARTS = (
@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch) / "phantom"
         if arguments.folder is None:
-            simulate = params.load().simulate
+            simulate = params_file.load_params().simulate
             phantom.simulate_cohort(simulate.model_copy(update={"patients": 8, "clips": 1}), folder)
         paths = survey.find_clips([folder])
         compare(paths, arguments.rounds)
@@ -52,7 +52,7 @@ def main() -> None:
 
 def compare(paths: list[Path], rounds: int) -> None:
     """Time the parts over all clips, in turn, and print medians over the rounds and their share of decoding."""
-    limits = params.load().limits
+    limits = params_file.load_params().limits
     counts = {path: decode.inspect(path, limits) for path in paths}
     totals = [
         [sum(column) for column in zip(*(one(path, info, limits) for path, info in counts.items()), strict=True)]

@@ -33,13 +33,13 @@ import numpy as np
 
 from lus.clips import frameset
 from lus.clips.frameset import FrameSet
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.features import backbones, featureset, openvino
 from lus.features.openvino import Run
 from lus.stages import features as stage
 
-SECTION = params.load(Path(__file__).parent.parent / "params.yaml").features.model_copy(
+SECTION = params_file.load_params(Path(__file__).parent.parent / "params.yaml").features.model_copy(
     update={"weights": "random", "seen": None}
 )
 CNNS = [one.name for one in backbones.BACKBONES.values() if not one.lus]

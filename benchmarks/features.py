@@ -41,7 +41,7 @@ from lus import phantom
 from lus.checks import survey
 from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
-from lus.common import params
+from lus.common import params_file
 from lus.features import backbones, openvino
 from lus.stages import features as stage
 
@@ -49,7 +49,7 @@ SIZE, LENGTH, BATCH = 299, 20, 20
 GFLOP = 16.8
 """Of Xception, for a frame of 299 x 299 pixels."""
 ROADS = ("model.predict a clip", "keras", "openvino")
-ALL = params.load(Path(__file__).parent.parent / "params.yaml")
+ALL = params_file.load_params(Path(__file__).parent.parent / "params.yaml")
 Road = Callable[[Path], np.ndarray]
 
 

@@ -31,7 +31,7 @@ import optuna
 import pandas as pd
 
 from features import matrix_rate
-from lus.common import params
+from lus.common import params_file
 from lus.common.params import Search
 from lus.features import featureset
 from lus.features.featureset import FeatureSet, Info
@@ -43,7 +43,7 @@ from lus.splits.folds import Part
 from lus.tracking import client
 
 FOLDS, LENGTH, DIM = 5, 20, 2048
-ALL = params.load(Path(__file__).parent.parent / "params.yaml")
+ALL = params_file.load_params(Path(__file__).parent.parent / "params.yaml")
 RULE = protocols.make_protocol(ALL.folds)
 
 

@@ -250,12 +250,12 @@ def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Pr
 
 def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
     """What the registered version of which the image is says of the clips."""
-    from lus.common import params, quiet
+    from lus.common import params_file, quiet
     from lus.registry import models
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = models.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
+    version = models.get_version(params_file.load_params().register_.name, chosen.labels(image).get(VERSION, ""))
     with models.load(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 

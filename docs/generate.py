@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from lus.common import params
+from lus.common import params, params_file
 
 ROOT = Path(__file__).parent.parent
 PROJECT_FILE = ROOT / "pyproject.toml"
@@ -33,7 +33,7 @@ def parameters(file: Path) -> str:
         "# Parameters",
         "",
         "Every parameter of `params.yaml`, section by section, with the value that the file has. Made by `make docs`",
-        "from `src/lus/common/params.py`, which reads the file and refuses what is not as it stands here. `dvc repro`",
+        "from `src/lus/common/params.py`; a file in which anything is not as it stands here is refused. `dvc repro`",
         "rebuilds what depends on a changed one; `lus use` sets the four that say which clips, weights and protocol.",
     ]
     for section, reference in schema["properties"].items():
@@ -136,7 +136,7 @@ def pipeline() -> str:
         )
         for name in ("dvc.yaml", "params.yaml"):
             (place / name).write_bytes((ROOT / name).read_bytes())
-        params.change({"cohort.folder": "phantom"}, place / "params.yaml")
+        params_file.change_params({"cohort.folder": "phantom"}, place / "params.yaml")
         drawn = subprocess.run(
             [Path(sys.executable).with_name("dvc"), "dag", "--dot"],
             cwd=place,

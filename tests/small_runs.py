@@ -12,7 +12,7 @@ import pandas as pd
 from mlflow.entities import Run
 
 from lus.clips import cohort, frameset
-from lus.common import hashing, params
+from lus.common import hashing, params, params_file
 from lus.features import backbones, featureset
 from lus.features.featureset import Info
 from lus.search import trials, trials_file
@@ -22,7 +22,7 @@ from tests.feature_files import write_features
 
 SIZE, LENGTH = 71, 4
 NAMES = [f"xception-{LENGTH}"]
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 SEARCH = ALL.search.model_copy(
     update={
         "trials": 2,

@@ -24,7 +24,7 @@ from mlflow.exceptions import MlflowException
 from typer.testing import CliRunner
 
 from lus.cli import main
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.registry import journal, models, promotion
 from lus.service import api_keys
@@ -216,7 +216,7 @@ def _may_write_the_journal(server: str) -> None:
 
 def _promote(version: str, on_judged: Callable[[object], None] = lambda _: None) -> None:
     """Promote a version that carries no evaluation, for a reason."""
-    loaded = params.load(ROOT / "params.yaml")
+    loaded = params_file.load_params(ROOT / "params.yaml")
     new, champion = promotion.candidate(NAME, version)
     promotion.promote(new, champion, loaded.promote, loaded.package.engine, "a test's", on_judged=on_judged)
 

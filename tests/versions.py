@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lus.common import params
+from lus.common import params_file
 from lus.heads.model import HeadParams, build_head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
@@ -92,7 +92,7 @@ def add(
     """Register a version that is wrong on so many of 40 patients, as the stage `register` does; returns its number."""
     import mlflow
 
-    limits = params.load(ROOT / "params.yaml").limits
+    limits = params_file.load_params(ROOT / "params.yaml").limits
     metadata = ModelMetadata(LABELS, LENGTH, SIZE, limits, f"xception-{LENGTH}", collect_lineage({}))
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, one) for one in range(2)])
     tags = {"protocol": "nested-patient", "clips_sha256": "c" * 64} | metadata.lineage

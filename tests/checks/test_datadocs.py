@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from lus.checks import datadocs, expectations, rules
-from lus.common import params
+from lus.common import params_file
 from tests.conftest import ROOT
 
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 RULES = rules.make_rules(ALL.limits, 20)
 HOSTILE = """own/<img src=x onerror="alert(1)">{{ 7 * 7 }}$path&'.avi"""
 FULL = {"frames": 24, "side": 104, "pixels": 12480, "clip_pixels": 299520, "fps": 20, "coverage": 0.9, "extent": 1}

@@ -13,10 +13,10 @@ from lus.checks import measures, rules
 from lus.clips import decode
 from lus.clips.decode import ClipInfo
 from lus.clips.sampling import Sample
-from lus.common import params
+from lus.common import params_file
 from tests.conftest import ROOT, draw_frames, write_video
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 RULES = rules.make_rules(LIMITS, 20)
 GOOD = ClipInfo(frames=24, fps=20, width=120, height=104)
 

@@ -10,12 +10,12 @@ import pytest
 
 from lus.checks import near_duplicates
 from lus.clips import layouts, sampling
-from lus.common import params, workers
+from lus.common import params_file, workers
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan_patients
 from tests.conftest import ROOT, draw_frames, write_video
 
-PARAMS = params.load(ROOT / "params.yaml")
+PARAMS = params_file.load_params(ROOT / "params.yaml")
 Frames = np.ndarray
 Row = tuple[str, str, str]
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pytest
 
 from lus import phantom
-from lus.common import params
+from lus.common import params_file
 from lus.common.params import Params
 from lus.stages import cohort as cohort_stage
 from lus.stages import frames as frames_stage
 from tests.conftest import ROOT
 
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 Array = np.ndarray
 
 

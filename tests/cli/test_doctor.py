@@ -11,7 +11,7 @@ import pytest
 
 from lus.cli import doctor, doctor_tables
 from lus.cli.doctor import Place, Result
-from lus.common import params
+from lus.common import params_file
 from tests.conftest import ROOT, make_cohort
 from tests.servers import answering, free_port, postgres
 
@@ -127,7 +127,7 @@ def test_a_database_that_answers_is_found() -> None:
 def test_weights_of_imagenet_are_looked_for_where_keras_keeps_them(backbone: str, file: str, project: Path) -> None:
     text = (project / "params.yaml").read_text().replace("backbones: [xception]", f"backbones: [{backbone}]")
     (project / "params.yaml").write_text(text)
-    params.change({"features.weights": "imagenet"})
+    params_file.change_params({"features.weights": "imagenet"})
     place = Place(project, {"KERAS_HOME": str(project / "keras")})
     absent = _only(doctor.weights(place))
     assert absent.state == "note"
@@ -140,7 +140,7 @@ def test_weights_of_imagenet_are_looked_for_where_keras_keeps_them(backbone: str
 
 
 def test_a_weight_file_that_is_not_there_is_missing(project: Path) -> None:
-    params.change({"features.weights": "weights/own.h5"})
+    params_file.change_params({"features.weights": "weights/own.h5"})
     assert _only(doctor.weights(Place(project, {}))).found == "no weights/own.h5"
     (project / "weights").mkdir()
     (project / "weights/own.h5").touch()
@@ -150,9 +150,9 @@ def test_a_weight_file_that_is_not_there_is_missing(project: Path) -> None:
 def test_the_cohorts_folder_must_hold_clips_unless_the_pipeline_makes_it(project: Path) -> None:
     place = Place(project, {})
     assert _only(doctor.cohort(place)).state == "ok"
-    params.change({"cohort.folder": "data"})
+    params_file.change_params({"cohort.folder": "data"})
     assert _only(doctor.cohort(place)).advice == "make data fetches them"
-    params.change({"cohort.folder": "own"})
+    params_file.change_params({"cohort.folder": "own"})
     assert _only(doctor.cohort(place)).found == "no folder own"
     (project / "own").mkdir()
     (project / "own/notes.txt").touch()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.evaluation import results
 from lus.stages import evaluate, register
@@ -91,7 +91,7 @@ def test_a_slip_in_the_parameters_is_named_with_its_key(project: Path, before: s
     file = project / "params.yaml"
     file.write_text(file.read_text().replace(f"  {before}", f"  {after}"))
     with pytest.raises(BadInput) as refused:
-        params.load(file)
+        params_file.load_params(file)
     assert str(refused.value).startswith(f"{file}: {said}")
     assert str(refused.value).endswith("; see docs/parameters.md")
 
@@ -100,10 +100,10 @@ def test_parameters_that_are_no_text_or_empty_are_said_in_a_sentence(project: Pa
     file = project / "params.yaml"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match=r"is no text in UTF-8; mend the file, or `git checkout params\.yaml`"):
-        params.load(file)
+        params_file.load_params(file)
     file.write_text("")
     with pytest.raises(BadInput, match="no sections were found in it"):
-        params.load(file)
+        params_file.load_params(file)
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
@@ -141,7 +141,7 @@ def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
     stage: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    loaded, build = params.load(), project / "build"
+    loaded, build = params_file.load_params(), project / "build"
     (build / "evaluation").mkdir(parents=True)
     for name in results.IDENTIFYING:
         (build / "evaluation" / name).write_text("{}")

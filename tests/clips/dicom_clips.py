@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from lus.clips import decode
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import Unusable
 from tests.conftest import ROOT, draw_frames
 
-PARAMS = params.load(ROOT / "params.yaml")
+PARAMS = params_file.load_params(ROOT / "params.yaml")
 LIMITS = PARAMS.limits
 WIDTH, HEIGHT, COUNT = 160, 120, 24
 

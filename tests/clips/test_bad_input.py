@@ -11,12 +11,12 @@ import pytest
 
 from lus.checks import rules, survey
 from lus.clips import layouts
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput, Unusable
 from tests.clips.bad_input import CLIPS, COHORTS, LABELS, USABLE, Case, render
 from tests.conftest import ROOT
 
-PARAMS = params.load(ROOT / "params.yaml")
+PARAMS = params_file.load_params(ROOT / "params.yaml")
 NOBODY = 65534
 
 

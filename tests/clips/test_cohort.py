@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from lus.clips import cohort, layouts
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput, Unusable
 from lus.stages import cohort as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
-LIMITS = params.load(ROOT / "params.yaml").limits
-RULE = params.load(ROOT / "params.yaml").cohort.model_copy(update={"min_patients": 1})
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
+RULE = params_file.load_params(ROOT / "params.yaml").cohort.model_copy(update={"min_patients": 1})
 LOOSE = RULE.model_copy(update={"max_unusable": 0.9})
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from lus.clips import decode, sampling
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import Unusable
 from tests.conftest import ROOT, draw_frames, write_video
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 
 NAMES = [
     "plain.avi",
@@ -51,8 +51,8 @@ def test_identity_follows_content_and_not_name(make_clip: Callable[..., Path]) -
 def _peak(limits: str) -> int:
     """Greatest resident memory, in MiB, of a process that meets a clip of 16384 x 2048 pixels."""
     code = (
-        "import pathlib, re, cv2; from lus.clips import decode; from lus.common import errors, params\n"
-        f"limits = params.load(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
+        "import pathlib, re, cv2; from lus.clips import decode; from lus.common import errors, params_file\n"
+        f"limits = params_file.load_params(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
         f"limits = limits.model_copy(update=dict({limits}))\n"
         "try: decode.inspect(pathlib.Path('huge.avi'), limits)\n"
         "except errors.Unusable: pass\n"

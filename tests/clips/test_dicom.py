@@ -254,8 +254,8 @@ def test_the_container_of_a_clip_is_the_ending_of_its_name() -> None:
 
 def test_pydicom_is_loaded_only_where_a_dicom_file_is_read(make_clip: Callable[..., Path]) -> None:
     code = (
-        "import pathlib, sys; from lus.clips import decode; from lus.common import params\n"
-        f"limits = params.load(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
+        "import pathlib, sys; from lus.clips import decode; from lus.common import params_file\n"
+        f"limits = params_file.load_params(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
         f"decode.inspect(pathlib.Path({str(make_clip('a.avi'))!r}), limits)\n"
         "assert 'pydicom' not in sys.modules"
     )

@@ -202,8 +202,8 @@ def test_memory_is_that_of_a_frame(tmp_path: Path) -> None:
         file.write(header[:-4] + struct.pack("<L", 3 * side * side * count))
         file.truncate(len(header) + 3 * side * side * count)
     code = (
-        "import pathlib, resource; from lus.clips import decode; from lus.common import params\n"
-        f"limits = params.load(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
+        "import pathlib, resource; from lus.clips import decode; from lus.common import params_file\n"
+        f"limits = params_file.load_params(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "import pydicom, pydicom.pixels; before = peak()\n"
         f"assert decode.inspect(pathlib.Path({str(path)!r}), limits).frames == {count}\n"

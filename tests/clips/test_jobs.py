@@ -12,11 +12,11 @@ from lus.checks import survey
 from lus.clips import cohort
 from lus.clips.jobs import ClipJob
 from lus.clips.layouts import ListedClip
-from lus.common import params, workers
+from lus.common import params_file, workers
 from lus.common.errors import Finding, Unusable
 from tests.conftest import ROOT
 
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 
 
 def _work(name: str) -> str:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lus.clips import sampling
-from lus.common import params
+from lus.common import params_file
 from tests.conftest import ROOT, write_video
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 
 
 @given(length=st.integers(1, 64), extra=st.integers(0, 4000))

@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from lus.common import params, quiet
+from lus.common import params_file, quiet
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import clip_name, plan_patients, write_video
 from tests.clips import dicom_files
@@ -66,7 +66,9 @@ def make_wholes(folder: Path, upstream: Path | None = None) -> list[Path]:
         upstream: a mirror of the public repositories by owner/name, as `LUS_UPSTREAM` names it.
     """
     # More frames than the checks ask for, so that a clip with its end cut off may still be usable.
-    simulate = params.load(ROOT / "params.yaml").simulate.model_copy(update={"patients": 4, "clips": 1, "frames": 36})
+    simulate = params_file.load_params(ROOT / "params.yaml").simulate.model_copy(
+        update={"patients": 4, "clips": 1, "frames": 36}
+    )
     # The smallest picture comes last and is the one that is written in the other containers.
     patients = {patient.device.name: patient for patient in plan_patients(simulate)}.values()
     # OpenCV writes notices on codec tags.

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 
 from lus.checks import rules
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import Unusable
 from lus.common.params import Limits
 from lus.common.progress import bar
@@ -62,7 +62,7 @@ class Outcome:
 
 @cache
 def _limits() -> Limits:
-    return params.load(ROOT / "params.yaml").limits
+    return params_file.load_params(ROOT / "params.yaml").limits
 
 
 def examine(path: Path) -> list[str]:

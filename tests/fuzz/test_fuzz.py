@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lus.clips import decode
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import Finding, Unusable
 from tests.conftest import ROOT
 from tests.fuzz import corpus, mutations
 from tests.fuzz import run as fuzz
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 DIES, HANGS, RAISES, TOO_LARGE = "00002-", "00005-", "00007-", "00011-"
 MAGIC = (
     b"",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lus.checks import rules
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.params import Limits
 from lus.inference.metadata import NEUTRAL_LIMITS, SCHEMA, ModelMetadata
@@ -43,7 +43,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _today() -> ModelMetadata:
-    limits = params.load(ROOT / "params.yaml").limits
+    limits = params_file.load_params(ROOT / "params.yaml").limits
     return ModelMetadata(("a", "b"), 20, 64, limits, "xception-20", {"git_commit": "abc"}, "lus-classifier", "7")
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import Unusable
 from lus.inference.metadata import ModelMetadata
 from lus.inference.reader import Reader
 from tests.conftest import ROOT, draw_frames, write_video
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 METADATA = ModelMetadata(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-classifier", "7")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lus.common import params
+from lus.common import params_file
 from lus.inference.compiled import Parity
 from lus.inference.metadata import ModelMetadata
 from lus.registry import gate
@@ -13,7 +13,7 @@ from lus.registry.gate import Facts
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, predictions
 
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 METADATA = ModelMetadata(LABELS, 2, 32, ALL.limits, "xception-2", {})
 GOOD = Facts(
     {"protocol": "nested-patient", "leaking": False, "why": ""},

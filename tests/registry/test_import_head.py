@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lus.cli import main
-from lus.common import hashing, params
+from lus.common import hashing, params_file
 from lus.common.errors import BadInput
 from lus.heads import legacy
 from lus.inference.metadata import ModelMetadata
@@ -57,7 +57,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     with pytest.raises(BadInput, match="no challenger"):
         models.get_version_by_alias("lus-classifier", models.CHALLENGER)
 
-    found = promotion.conditions(version, None, params.load().promote, "openvino")
+    found = promotion.conditions(version, None, params_file.load_params().promote, "openvino")
     assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
         "audit": False,
         "protocol": False,
@@ -65,7 +65,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
         "parity": True,
     }
     with pytest.raises(BadInput, match="protocol: the evaluation carries no figures"):
-        promotion.promote(version, None, params.load().promote, "openvino")
+        promotion.promote(version, None, params_file.load_params().promote, "openvino")
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
     with models.load(version) as classifier:
@@ -74,7 +74,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
         frames = np.random.default_rng(0).integers(0, 255, (2, LENGTH, 96, 96, 3), np.uint8)
         given = classifier.probabilities(frames)
     assert list(answer.probabilities) == LABELS.split(",")
-    section = params.load().features
+    section = params_file.load_params().features
     cnn = import_head.backbones.build("mobilenetv2", 96, "random", seen=96, seed=section.seed)
     seen = cnn.predict(frames.reshape(-1, 96, 96, 3), verbose=0).reshape(2, LENGTH, 1280)
     np.testing.assert_allclose(given, answers(PUBLISHED, draw_weights(PUBLISHED, 1280), seen), atol=1e-4)
@@ -85,7 +85,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
     model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)
-    metadata = ModelMetadata(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
+    metadata = ModelMetadata(("a", "b"), 2, 8, params_file.load_params().limits, "xception-2", {})
     models.tracking.connect()
     first = models.register("lus-classifier", model, metadata, {}, example)
     models.register("lus-classifier", model, metadata, {}, example, challenger=False)
@@ -103,7 +103,7 @@ def test_a_head_that_does_not_fit_the_backbone_is_refused_with_those_that_do(sma
 
 
 def test_weights_trained_here_never_stand_in_for_those_of_an_imported_head(small: Path) -> None:
-    params.change({"features.weights": "lus"})
+    params_file.change_params({"features.weights": "lus"})
     with pytest.raises(BadInput, match=r"features\.weights is lus: a head needs the very weights of mobilenetv2"):
         _lus("head.h5", "--labels", LABELS, "--backbone", "mobilenetv2")
 

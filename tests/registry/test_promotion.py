@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.progress import Report
 from lus.heads.numpy_head import NumpyHead
@@ -22,7 +22,7 @@ from lus.tracking import client
 from tests.conftest import ROOT
 from tests.versions import LEAK, NAME, add
 
-PROMOTE = params.load(ROOT / "params.yaml").promote
+PROMOTE = params_file.load_params(ROOT / "params.yaml").promote
 ENGINE = "openvino-f32"
 
 

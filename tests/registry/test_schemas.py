@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.inference import metadata
 from lus.inference.metadata import ModelMetadata
@@ -19,7 +19,7 @@ from tests.conftest import ROOT, draw_frames, write_video
 from tests.schemas import NEXT, know_more
 from tests.versions import LABELS, NAME, add
 
-PROMOTE = params.load(ROOT / "params.yaml").promote
+PROMOTE = params_file.load_params(ROOT / "params.yaml").promote
 
 
 def _without_schema(self: ModelMetadata) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.params import Package
 from lus.inference.metadata import ModelMetadata
@@ -86,7 +86,7 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     folder = write_evaluation(tmp_path, predictions(wrong=10), [LEAK])
     metrics, audit = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
     clips = predictions(0).assign(source="a|b", licence="", probe="convex")
-    limits = params.load(ROOT / "params.yaml").limits
+    limits = params_file.load_params(ROOT / "params.yaml").limits
     text = model_card.write(
         ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), metrics, audit, clips
     )

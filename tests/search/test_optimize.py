@@ -18,7 +18,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from lus.common import params
+from lus.common import params, params_file
 from lus.common.params import Search
 from lus.features.featureset import Info
 from lus.heads import training
@@ -31,7 +31,7 @@ from tests.small_runs import made_clips
 
 CLIPS, LENGTH, DIM = 24, 4, 16
 CUT = params.Folds(seed=11, outer=2, inner=2)
-SPACE = params.load(ROOT / "params.yaml").search.model_copy(
+SPACE = params_file.load_params(ROOT / "params.yaml").search.model_copy(
     update={"trials": 10, "epochs": 3, "units": (4, 8), "dense": (4, 8), "max_dense_layers": 2, "batch": (4, 8)}
 )
 NAME = f"xception-{LENGTH}"

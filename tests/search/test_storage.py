@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from lus.clips import cohort
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.features.featureset import Info
 from lus.heads.model import HeadParams
@@ -27,7 +27,7 @@ from lus.tracking import processes
 from tests.conftest import ROOT
 from tests.feature_files import write_features
 
-SPACE = params.load(ROOT / "params.yaml").search
+SPACE = params_file.load_params(ROOT / "params.yaml").search
 PUBLISHED = HeadParams()
 
 
@@ -211,12 +211,12 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
 NAME = """
 import sys
 from pathlib import Path
-from lus.common import params
+from lus.common import params, params_file
 from lus.features import featureset
 from lus.search import optimize, run_search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
-section = params.load(Path(sys.argv[2])).search
+section = params_file.load_params(Path(sys.argv[2])).search
 print(optimize.study_name(data, part, run_search.study_data(data, part), section, None))
 """
 NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "trials_file")

@@ -10,14 +10,14 @@ import pytest
 
 from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
-from lus.common import params
+from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.features import backbones, featureset, openvino
 from lus.stages import features as stage
 from tests.conftest import ROOT, draw_frames
 
 SIZE, LENGTH = 64, 4
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def _run(
     place: Path, weights: str = "weights/1.weights.h5", seen: int | None = SIZE, engine: str = "keras"
 ) -> tuple[np.ndarray, str]:
     changes = {"weights": weights, "seen": seen, "engine": engine}
-    section = params.load(ROOT / "params.yaml").features.model_copy(update=changes)
+    section = params_file.load_params(ROOT / "params.yaml").features.model_copy(update=changes)
     out = place / f"features/mobilenetv2-{LENGTH}"
     said = stage.run(place / "frames", place / "pretrain", out, section)
     return featureset.read(out).features, said.rpartition("; ")[2]
@@ -103,7 +103,7 @@ def test_frames_are_never_enlarged(place: Path, seen: int | None) -> None:
 
 def test_a_run_that_was_ended_goes_on_where_it_stopped(place: Path) -> None:
     _frames(place, 5)
-    section = params.load(ROOT / "params.yaml").features.model_copy(
+    section = params_file.load_params(ROOT / "params.yaml").features.model_copy(
         update={"weights": "weights/1.weights.h5", "seen": SIZE}
     )
 
@@ -186,7 +186,7 @@ def test_a_run_that_fails_leaves_the_earlier_feature_set_as_it_was(place: Path) 
 def test_a_length_that_no_frames_were_sampled_for_is_refused_and_nothing_is_kept(place: Path) -> None:
     _frames(place, 3)
     changes = {"weights": "weights/1.weights.h5", "seen": SIZE}
-    section = params.load(ROOT / "params.yaml").features.model_copy(update=changes)
+    section = params_file.load_params(ROOT / "params.yaml").features.model_copy(update=changes)
     out = place / "features/mobilenetv2-2"
     expected = "frames: has frames for sequences of 4, not of 2; add 2 to frames.lengths in params.yaml"
     with pytest.raises(BadInput, match=expected):

@@ -15,7 +15,7 @@ import pytest
 from lus.checks import cohort_frames, expectations, quarantine, rules
 from lus.clips import frameset
 from lus.clips.jobs import ClipJob
-from lus.common import params, workers
+from lus.common import params_file, workers
 from lus.common.errors import BadInput
 from lus.common.params import Params
 from lus.phantom.clip import simulate_clip
@@ -24,7 +24,7 @@ from lus.stages import cohort as cohort_stage
 from lus.stages import frames as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
 
-ALL = params.load(ROOT / "params.yaml")
+ALL = params_file.load_params(ROOT / "params.yaml")
 PARAMS = ALL.model_copy(
     update={
         "frames": ALL.frames.model_copy(update={"side": 72}),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
-from lus.common import params
+from lus.common import params, params_file
 from lus.common.errors import BadInput
 from lus.common.params import Params
 from lus.features import backbones, featureset, pretraining
@@ -60,7 +60,7 @@ def place(project: Path) -> Path:
         for number in range(PATIENTS)
     ]
     clips = pd.DataFrame(rows, columns=list(cohort.COLUMNS)).fillna("unknown")
-    frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, params.load().limits))
+    frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, params_file.load_params().limits))
     for number in range(PATIENTS):
         _write_frames(folder, number, number)
     return project
@@ -72,7 +72,7 @@ def _write_frames(folder: Path, number: int, seed: int) -> None:
 
 
 def _params(weights: str = "lus", **pretrain: object) -> Params:
-    loaded = params.load()
+    loaded = params_file.load_params()
     changes = {
         "features": loaded.features.model_copy(update={"weights": weights, "seen": SIZE}),
         "pretrain": loaded.pretrain.model_copy(update=PRETRAIN | pretrain),
@@ -190,7 +190,7 @@ def test_only_the_last_layers_change_where_so_many_are_to_be_trained() -> None:
     cnn = backbones.cnn_of(backbone)
     before = {layer.name: layer.get_weights() for layer in cnn.layers}
     shots = _shots(8)
-    section = params.load(ROOT / "params.yaml").pretrain.model_copy(update=PRETRAIN | {"layers": 3})
+    section = params_file.load_params(ROOT / "params.yaml").pretrain.model_copy(update=PRETRAIN | {"layers": 3})
     pretraining.train(backbone, 2, shots, shots, section)
     changed = {
         name
@@ -213,7 +213,7 @@ def _shots(count: int, seed: int = 0) -> pretraining.Shots:
 
 def test_a_cnn_learns_to_tell_frames_apart_and_keeps_the_weights_of_its_best_epoch() -> None:
     backbone = backbones.build("small", SIZE, "random", seed=3)
-    section = params.load(ROOT / "params.yaml").pretrain.model_copy(
+    section = params_file.load_params(ROOT / "params.yaml").pretrain.model_copy(
         update={"epochs": 12, "patience": 12, "batch": 16, "learning_rate": 0.01}
     )
     kept_out = _shots(32, 500)

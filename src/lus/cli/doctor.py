@@ -21,7 +21,8 @@ import psutil
 from lus.clips import formats, layouts
 from lus.common import workers
 from lus.common.errors import BadInput
-from lus.common.params import Params, load
+from lus.common.params import Params
+from lus.common.params_file import load_params
 from lus.common.ports import explain_taken
 from lus.features import backbones, openvino
 from lus.tracking import client
@@ -67,7 +68,7 @@ class Place:
     def params(self) -> Params | None:
         """The parameters; None where they cannot be read (which is a check of its own)."""
         try:
-            return load(self.folder / "params.yaml")
+            return load_params(self.folder / "params.yaml")
         except BadInput:
             return None
 
@@ -111,7 +112,7 @@ def dvc(place: Place) -> list[Result]:
 def parameters(place: Place) -> list[Result]:
     """The parameters' file."""
     try:
-        load(place.folder / "params.yaml")
+        load_params(place.folder / "params.yaml")
     except BadInput as error:
         return _needed("params.yaml", False, str(error), "parameters that can be read", "see docs/parameters.md")
     return _needed("params.yaml", True, "read", "parameters that can be read", "")

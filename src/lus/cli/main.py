@@ -142,7 +142,7 @@ def use(
 
         lus use ~/my-clips --weights imagenet
     """
-    from lus.common import params
+    from lus.common import params_file
 
     if folder is not None and ".." in folder.parts:
         folder = folder.resolve()  # the clone may be moved, and is cloned anew by `lus reproduce`
@@ -154,7 +154,7 @@ def use(
         "pretrain.start": start,
         "folds.protocol": protocol,
     }
-    now = params.change({key: value for key, value in wanted.items() if value is not None})
+    now = params_file.change_params({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
     trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
     weights_now = f"{now.features.weights}{trained}"
@@ -181,9 +181,9 @@ def check(
     """
     from lus.checks import survey
     from lus.cli import tables
-    from lus.common import params, progress
+    from lus.common import params_file, progress
 
-    loaded = params.load()
+    loaded = params_file.load_params()
     found = progress.with_bar("check", lambda report: survey.survey_clips(clips, loaded, report))
     tables.survey_json(found) if as_json else tables.survey_tables(found)
     if found.refused:

@@ -27,10 +27,10 @@ def models(
         lus models --log
     """
     from lus.cli import registry_tables
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.registry import journal, versions
 
-    name = params.load().register_.name
+    name = params_file.load_params().register_.name
     with progress.steps() as step:
         step("asking MLflow")
         found = versions.listed(name)
@@ -54,10 +54,10 @@ def show(
         lus show champion --json
     """
     from lus.cli import registry_tables
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.registry import versions
 
-    name = params.load().register_.name
+    name = params_file.load_params().register_.name
     found = progress.with_bar("asking MLflow", lambda _: versions.lineage(name, version))
     registry_tables.lineage_json(found, name) if as_json else registry_tables.lineage(found, name)
 
@@ -82,10 +82,10 @@ def promote(
     Exit status: 0; 2 where the gate refuses, and then nothing is changed.
     """
     from lus.cli import registry_tables
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.registry import promotion
 
-    loaded = params.load()
+    loaded = params_file.load_params()
     with progress.steps() as step:
         step("asking MLflow")
         new, champion = promotion.candidate(loaded.register_.name, version)
@@ -115,10 +115,10 @@ def rollback(
 
         lus rollback --why "too slow"
     """
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.registry import promotion
 
-    name = params.load().register_.name
+    name = params_file.load_params().register_.name
     act = progress.with_bar("moving the aliases", lambda _: promotion.rollback(name, why))
     print(f"{name} version {act.version} is the champion again, version {act.champion} stepped back")
 
@@ -145,7 +145,7 @@ def import_legacy(
 
         lus import-legacy HEAD.h5 --labels covid-19,pneumonia,healthy
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.heads import legacy
     from lus.registry import import_head
 
@@ -155,7 +155,7 @@ def import_legacy(
         raise BadInput("--no-register leaves nothing to do; name a .keras file to write with --out")
     head = legacy.read(file, length)
     named = import_head.labels_of(labels, head) if registered else ()
-    loaded = params.load() if registered else None
+    loaded = params_file.load_params() if registered else None
     with progress.steps() as step:
         quiet.import_tensorflow(step)
         model = head.build()
@@ -194,11 +194,11 @@ def reproduce(
     import tempfile
 
     from lus.cli import registry_tables
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.registry.reproduce import TOLERANCE
     from lus.registry.reproduce import run as rebuild
 
-    name = params.load().register_.name
+    name = params_file.load_params().register_.name
     with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch, progress.steps() as step:
         found = rebuild(name, version, folder or Path(scratch) / "project", step)
     if as_json:

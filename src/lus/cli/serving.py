@@ -36,10 +36,10 @@ def classify(
     """
     from lus.checks import survey
     from lus.cli import tables
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.registry import models
 
-    name = params.load().register_.name
+    name = params_file.load_params().register_.name
     files = survey.find_clips(clips)
     missing = [str(one) for one in files if not one.is_file()]
     if missing:

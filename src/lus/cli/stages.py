@@ -22,11 +22,11 @@ def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path(
 
         lus simulate phantom
     """
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.stages import simulate as stage
 
     with changed_inputs.refuse_changed_inputs():
-        section = params.load().simulate
+        section = params_file.load_params().simulate
         said = progress.with_bar("simulate", lambda report: stage.run(out, section, report))
     print(said)
 
@@ -46,11 +46,11 @@ def cohort(
 
     Exit status: 0; 2 when a label has too few patients, or too many clips cannot be read.
     """
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.stages import cohort as stage
 
     with changed_inputs.refuse_changed_inputs():
-        loaded = params.load()
+        loaded = params_file.load_params()
         clips = folder or Path(loaded.cohort.folder)
         said = progress.with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report))
     print(said)
@@ -71,11 +71,11 @@ def frames(
 
     Exit status: 0; 2 when a label or more than frames.max_quarantined of the clips is lost.
     """
-    from lus.common import params, progress
+    from lus.common import params_file, progress
     from lus.stages import frames as stage
 
     with changed_inputs.refuse_changed_inputs():
-        loaded = params.load()
+        loaded = params_file.load_params()
         said = progress.with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick))
     print(said)
 
@@ -92,12 +92,12 @@ def pretrain(
 
         lus pretrain build/pretrain/mobilenetv2
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.features import backbones
     from lus.stages import pretrain as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
-        loaded = params.load()
+        loaded = params_file.load_params()
         if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
             quiet.import_tensorflow(step)
         said = stage.run(sampled, out, loaded, step(f"pretrain {out.name}"))
@@ -116,11 +116,11 @@ def features(
 
         lus features build/features/xception-20   # of Xception, for sequences of 20 frames
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.stages import features as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
-        section = params.load().features
+        section = params_file.load_params().features
         quiet.import_tensorflow(step)
         said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
     print(said)
@@ -138,11 +138,11 @@ def search(
 
         lus search build/features/xception-20 build/search/xception-20
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.stages import search as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
-        loaded = params.load()
+        loaded = params_file.load_params()
         quiet.import_tensorflow(step)
         said = stage.run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
     print(said)
@@ -157,12 +157,12 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
         lus evaluate
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.features import featureset
     from lus.stages import evaluate as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
-        loaded = params.load()
+        loaded = params_file.load_params()
         names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
         quiet.import_tensorflow(step)
         said = stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
@@ -185,11 +185,11 @@ def register(
         lus register
         lus register --anew
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.stages import register as stage
 
     refuse_changes = changed_inputs.begin()
-    section = params.load().register_
+    section = params_file.load_params().register_
     with progress.steps() as step:
         quiet.import_tensorflow(step)
         # Before it registers: a version stays, whatever DVC records.
@@ -215,11 +215,11 @@ def package(
 
     Exit status: 0; 2 when no version bears the alias, or it answers otherwise.
     """
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.stages import package as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
-        loaded = params.load()
+        loaded = params_file.load_params()
         section = loaded.package
         chosen = section.model_copy(update={"alias": alias}) if alias else section
         quiet.import_tensorflow(step)
