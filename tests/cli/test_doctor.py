@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lus.cli import doctor, doctor_tables
-from lus.cli.doctor import Place, Result
+from lus.cli.doctor import CheckResult, Place
 from lus.common import params_file
 from tests.conftest import ROOT, make_cohort
 from tests.servers import answering, free_port, postgres
@@ -21,7 +21,7 @@ def _lus(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
 
 
-def _only(results: list[Result]) -> Result:
+def _only(results: list[CheckResult]) -> CheckResult:
     (result,) = results
     return result
 
@@ -54,28 +54,30 @@ def test_the_table_fits_a_terminal_of_eighty_columns_and_says_what_to_do(
 
 def test_a_port_that_is_taken_is_noted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taker:
-        taken = _only(doctor.port_is_free(taker.getsockname()[1], "lus ui"))
+        taken = _only(doctor.check_port(taker.getsockname()[1], "lus ui"))
     assert (taken.state, taken.found, taken.advice) == ("note", "taken", "lus ui --port names another")
-    assert _only(doctor.port_is_free(free_port(), "lus ui")).state == "ok"
+    assert _only(doctor.check_port(free_port(), "lus ui")).state == "ok"
 
 
 def test_a_tracking_server_must_answer() -> None:
     with answering(200) as uri:
-        assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": f"{uri}/"}))).state == "ok"
+        assert _only(doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": f"{uri}/"}))).state == "ok"
     with answering(503) as uri:
-        ill = _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri})))
+        ill = _only(doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri})))
     assert ill.state == "missing"
     assert ill.found.endswith(" answers 503")
-    gone = _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": f"http://me:secret@127.0.0.1:{free_port()}"})))
+    gone = _only(
+        doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": f"http://me:secret@127.0.0.1:{free_port()}"}))
+    )
     assert gone.state == "missing"
     assert "does not answer" in gone.found
     assert "secret" not in gone.found
-    assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://a:b"}))).state == "missing"
+    assert _only(doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://a:b"}))).state == "missing"
 
 
 def test_a_tracking_server_that_asks_for_a_password_is_there() -> None:
     with answering(401) as uri:
-        assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri}))).state == "ok"
+        assert _only(doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": uri}))).state == "ok"
 
 
 def test_a_tracking_server_is_asked_by_way_of_the_proxy_that_the_environment_names(
@@ -86,28 +88,33 @@ def test_a_tracking_server_is_asked_by_way_of_the_proxy_that_the_environment_nam
         monkeypatch.setenv("http_proxy", proxy.removesuffix("/base"))
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        assert _only(doctor.mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://mlflow.invalid"}))).state == "ok"
+        assert (
+            _only(doctor.check_mlflow(Place(environment={"MLFLOW_TRACKING_URI": "http://mlflow.invalid"}))).state
+            == "ok"
+        )
 
 
 def test_the_searches_database_must_answer_and_its_password_is_not_shown() -> None:
     place = f"127.0.0.1:{free_port()}/optuna"
     url = f"postgresql://me:secret@{place}"
-    gone = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": url})))
+    gone = _only(doctor.check_optuna(Place(environment={"OPTUNA_STORAGE": url})))
     assert gone.state == "missing"
     assert f"{place} cannot be used" in gone.found
     assert "secret" not in gone.found
-    own = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": "mysql://me:secret@host/x"})))
+    own = _only(doctor.check_optuna(Place(environment={"OPTUNA_STORAGE": "mysql://me:secret@host/x"})))
     assert own.found == "mysql of yours"
-    odd = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": "postgresql://me:se/cret@127.0.0.1:1/optuna"})))
+    odd = _only(
+        doctor.check_optuna(Place(environment={"OPTUNA_STORAGE": "postgresql://me:se/cret@127.0.0.1:1/optuna"}))
+    )
     assert odd.found.startswith("127.0.0.1:1/optuna cannot be used")
 
 
 def test_a_database_that_answers_is_found() -> None:
     with postgres() as address:
         for url in (f"{address}/postgres", f"{address}/postgres".replace("postgresql:", "postgresql+psycopg:")):
-            found = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": url}))).found
+            found = _only(doctor.check_optuna(Place(environment={"OPTUNA_STORAGE": url}))).found
             assert found == f"{address.rpartition('@')[2]}/postgres answers"
-        nothing = _only(doctor.optuna(Place(environment={"OPTUNA_STORAGE": f"{address}/nothing"})))
+        nothing = _only(doctor.check_optuna(Place(environment={"OPTUNA_STORAGE": f"{address}/nothing"})))
     assert nothing.state == "missing"
     assert "does not exist" in nothing.found
 
@@ -129,37 +136,37 @@ def test_weights_of_imagenet_are_looked_for_where_keras_keeps_them(backbone: str
     (project / "params.yaml").write_text(text)
     params_file.change_params({"features.weights": "imagenet"})
     place = Place(project, {"KERAS_HOME": str(project / "keras")})
-    absent = _only(doctor.weights(place))
+    absent = _only(doctor.check_weights(place))
     assert absent.state == "note"
     assert "without a network" in absent.advice
     (project / "keras/models").mkdir(parents=True)
     (project / "keras/models" / file.replace("notop", "top").replace("no_top", "top")).touch()
-    assert _only(doctor.weights(place)).state == "note"
+    assert _only(doctor.check_weights(place)).state == "note"
     (project / "keras/models" / file).touch()
-    assert _only(doctor.weights(place)).state == "ok"
+    assert _only(doctor.check_weights(place)).state == "ok"
 
 
 def test_a_weight_file_that_is_not_there_is_missing(project: Path) -> None:
     params_file.change_params({"features.weights": "weights/own.h5"})
-    assert _only(doctor.weights(Place(project, {}))).found == "no weights/own.h5"
+    assert _only(doctor.check_weights(Place(project, {}))).found == "no weights/own.h5"
     (project / "weights").mkdir()
     (project / "weights/own.h5").touch()
-    assert _only(doctor.weights(Place(project, {}))).state == "ok"
+    assert _only(doctor.check_weights(Place(project, {}))).state == "ok"
 
 
 def test_the_cohorts_folder_must_hold_clips_unless_the_pipeline_makes_it(project: Path) -> None:
     place = Place(project, {})
-    assert _only(doctor.cohort(place)).state == "ok"
+    assert _only(doctor.check_cohort(place)).state == "ok"
     params_file.change_params({"cohort.folder": "data"})
-    assert _only(doctor.cohort(place)).advice == "make data fetches them"
+    assert _only(doctor.check_cohort(place)).advice == "make data fetches them"
     params_file.change_params({"cohort.folder": "own"})
-    assert _only(doctor.cohort(place)).found == "no folder own"
+    assert _only(doctor.check_cohort(place)).found == "no folder own"
     (project / "own").mkdir()
     (project / "own/notes.txt").touch()
-    assert _only(doctor.cohort(place)).state == "missing"
+    assert _only(doctor.check_cohort(place)).state == "missing"
     shutil.rmtree(project / "own")
     make_cohort(project / "own", ["a", "b"], patients=1, clips=1)
-    assert _only(doctor.cohort(place)).found == "2 clips in own"
+    assert _only(doctor.check_cohort(place)).found == "2 clips in own"
 
 
 def test_a_docker_whose_daemon_does_not_answer_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +174,7 @@ def test_a_docker_whose_daemon_does_not_answer_is_no_engine(tmp_path: Path, monk
     docker.write_text("#!/bin/sh\nexit 1\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = {one.name: one for one in doctor.programs(Place())}["container"]
+    found = {one.name: one for one in doctor.check_programs(Place())}["container"]
     assert (found.state, found.found) == ("note", "docker, whose daemon does not answer")
     assert found.advice == "start docker's daemon, or install podman"
 
@@ -176,11 +183,11 @@ def test_a_machine_that_has_all_is_told_so_and_the_table_fits_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    doctor_tables.results(
-        [Result("git", "ok", "commit 1234567", "a git clone"), Result("GPU", "note", "x " * 60, "none")]
+    doctor_tables.print_results(
+        [CheckResult("git", "ok", "commit 1234567", "a git clone"), CheckResult("GPU", "note", "x " * 60, "none")]
     )
     shown = capsys.readouterr().out.splitlines()
     assert shown[-1] == "all that the project needs is here; a note concerns one job alone"
     assert all(len(line) <= 80 for line in shown)
-    doctor_tables.results([Result("git", "missing", "no git", "a git clone", "install git")])
+    doctor_tables.print_results([CheckResult("git", "missing", "no git", "a git clone", "install git")])
     assert "all that the project needs" not in capsys.readouterr().out

@@ -34,11 +34,11 @@ TRIALS = [
 
 
 def _versions() -> None:
-    registry_tables.versions(VERSIONS, "lus-classifier")
+    registry_tables.print_versions(VERSIONS, "lus-classifier")
 
 
 def _trials() -> None:
-    tables.best_table(TRIALS)
+    tables.print_best(TRIALS)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,9 @@ def test_a_narrow_terminal_gets_fewer_columns_unbroken_and_is_told_which_are_lef
 
 
 def test_figures_that_one_side_lacks_are_null_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    registry_tables.figures_json([Figure("accuracy", 0.5, 0.5), Figure("brier", None, 0.1)], "lus-classifier", "7")
+    registry_tables.print_metrics_json(
+        [Figure("accuracy", 0.5, 0.5), Figure("brier", None, 0.1)], "lus-classifier", "7"
+    )
     said = json.loads(capsys.readouterr().out)
     assert [one["difference"] for one in said["figures"]] == [0.0, None]
 

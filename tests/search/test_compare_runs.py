@@ -40,11 +40,11 @@ def test_the_best_finished_trial_of_each_feature_sets_newest_search_is_shown(
     _search("bbb-5", [0.001, 0.002, 0.003], part="fold-0")
     found = compare_runs.best()
     assert [one.run_id for one in found] == [second[0], first[1]]
-    tables.best_table(found)
+    tables.print_best(found)
     printed = capsys.readouterr().out
     assert second[0][:8] in printed
     assert printed.index("bbb-5") < printed.index("aaa-20")
-    tables.runs_json(found)
+    tables.print_runs_json(found)
     assert [one["metrics"]["loss"] for one in json.loads(capsys.readouterr().out)] == [0.4, 0.5]
 
 
@@ -79,13 +79,13 @@ def test_what_differs_stands_apart_from_what_is_shared(
     monkeypatch.setenv("COLUMNS", "200")
     client.connect()
     first, second, _ = _search("aaa-20", [0.9, float("inf"), 0.1])
-    tables.runs_table(compare_runs.runs([first, second]))
+    tables.print_runs(compare_runs.runs([first, second]))
     differs, shared = capsys.readouterr().out.split("What they share")
     assert "metrics.loss" in differs
     assert "params.number" in differs
     assert "params.units" not in differs
     assert "params.units" in shared
-    tables.runs_json(compare_runs.runs([second]))
+    tables.print_runs_json(compare_runs.runs([second]))
     assert json.loads(capsys.readouterr().out)[0]["metrics"]["loss"] is None
 
 

@@ -41,7 +41,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass(frozen=True)
-class Result:
+class CheckResult:
     """What a check found.
 
     Attributes:
@@ -73,26 +73,26 @@ class Place:
             return None
 
 
-def run_checks(place: Place) -> list[Result]:
+def run_checks(place: Place) -> list[CheckResult]:
     """Every check, in turn."""
     return [result for check in CHECKS for result in check(place)]
 
 
-def _needed(name: str, good: bool, found: str, expected: str, advice: str) -> list[Result]:
-    return [Result(name, "ok" if good else "missing", found, expected, "" if good else advice)]
+def _needed(name: str, good: bool, found: str, expected: str, advice: str) -> list[CheckResult]:
+    return [CheckResult(name, "ok" if good else "missing", found, expected, "" if good else advice)]
 
 
-def _noted(name: str, good: bool, found: str, expected: str, advice: str) -> list[Result]:
-    return [Result(name, "ok" if good else "note", found, expected, "" if good else advice)]
+def _noted(name: str, good: bool, found: str, expected: str, advice: str) -> list[CheckResult]:
+    return [CheckResult(name, "ok" if good else "note", found, expected, "" if good else advice)]
 
 
-def python(_: Place) -> list[Result]:
+def check_python(_: Place) -> list[CheckResult]:
     """The interpreter's version."""
     found = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return _needed("Python", sys.version_info[:2] in PYTHONS, found, "3.11 or 3.12", "make PYTHON=python3.11 setup")
 
 
-def git(place: Place) -> list[Result]:
+def check_git(place: Place) -> list[CheckResult]:
     """A git clone: DVC and the versions' lineage need one."""
     if shutil.which("git") is None:
         return _needed("git", False, "no git on the path", "git and a clone", "install Debian's package git")
@@ -102,14 +102,14 @@ def git(place: Place) -> list[Result]:
     return _needed("git", done.returncode == 0, found, "a git clone", "clone the repository, or git init and commit")
 
 
-def dvc(place: Place) -> list[Result]:
+def check_dvc(place: Place) -> list[CheckResult]:
     """DVC's folder and its file of stages."""
     lacking = [name for name in (".dvc/config", "dvc.yaml") if not (place.folder / name).is_file()]
     found = f"no {' and no '.join(lacking)}" if lacking else "initialised"
     return _needed("DVC", not lacking, found, "initialised, with stages", "run this in the project's top folder")
 
 
-def parameters(place: Place) -> list[Result]:
+def check_parameters(place: Place) -> list[CheckResult]:
     """The parameters' file."""
     try:
         load_params(place.folder / "params.yaml")
@@ -118,14 +118,14 @@ def parameters(place: Place) -> list[Result]:
     return _needed("params.yaml", True, "read", "parameters that can be read", "")
 
 
-def disk(place: Place) -> list[Result]:
+def check_disk(place: Place) -> list[CheckResult]:
     """Room for what the pipeline makes."""
     free = shutil.disk_usage(place.folder).free
     advice = "free some, or clone to another disk"
     return _needed("disk", free >= DISK, f"{_gib(free)} free", f"about {_gib(DISK)} for a small cohort", advice)
 
 
-def memory(_: Place) -> list[Result]:
+def check_memory(_: Place) -> list[CheckResult]:
     """Room for a CNN and a decoder."""
     total = psutil.virtual_memory().total
     advice = "lower features.batch, take a smaller backbone, or another machine"
@@ -136,7 +136,7 @@ def _gib(size: int) -> str:
     return f"{size / (1 << 30):.1f} GiB"
 
 
-def processors(_: Place) -> list[Result]:
+def check_processors(_: Place) -> list[CheckResult]:
     """Cores, and whether OpenVINO would compute in bf16 on them."""
     count, engine = workers.count_processors(), openvino.exact("openvino")
     bf16 = engine == "openvino-bf16"
@@ -144,7 +144,7 @@ def processors(_: Place) -> list[Result]:
     return _noted("processors", bf16, found, "any; bf16 for features.engine: openvino", "openvino computes in f32 here")
 
 
-def gpu(_: Place) -> list[Result]:
+def check_gpu(_: Place) -> list[CheckResult]:
     """NVIDIA's device files, and a TensorFlow that could use them."""
     devices = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
     if not devices:
@@ -156,7 +156,7 @@ def gpu(_: Place) -> list[Result]:
     return _noted("GPU", usable, found, "a TensorFlow that uses it", advice)
 
 
-def weights(place: Place) -> list[Result]:
+def check_weights(place: Place) -> list[CheckResult]:
     """The backbones' weights: those of ImageNet need a network unless Keras has fetched them before."""
     params = place.params()
     if params is None:
@@ -184,7 +184,7 @@ def _kind_of_weights(name: str, params: Params) -> str:
     return params.pretrain.start if kind == backbones.TRAINED else kind
 
 
-def _imagenet(name: str, place: Place) -> list[Result]:
+def _imagenet(name: str, place: Place) -> list[CheckResult]:
     home = Path(place.environment.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     # Keras names its files in many ways: "NASNet-mobile-no-top.h5", "resnet152v2_weights_tf_..._notop.h5".
     wanted = _letters(backbones.get(name).application)
@@ -198,7 +198,7 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def mlflow(place: Place) -> list[Result]:
+def check_mlflow(place: Place) -> list[CheckResult]:
     """The tracking server, where one is named."""
     uri = place.environment.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(("http://", "https://")):
@@ -211,7 +211,7 @@ def mlflow(place: Place) -> list[Result]:
     return _needed("MLflow", not wrong, found, "the server at MLFLOW_TRACKING_URI", advice)
 
 
-def optuna(place: Place) -> list[Result]:
+def check_optuna(place: Place) -> list[CheckResult]:
     """The searches' database, where one is named."""
     url = place.environment.get("OPTUNA_STORAGE", "")
     scheme, _, rest = url.partition("://")
@@ -233,7 +233,7 @@ def _reason(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()[:120]
 
 
-def programs(_: Place) -> list[Result]:
+def check_programs(_: Place) -> list[CheckResult]:
     """Programs that some jobs call."""
     usable = {name: name != "docker" or _docker_answers() for name in ("docker", "podman") if shutil.which(name)}
     containers = [name if answers else f"{name}, whose daemon does not answer" for name, answers in usable.items()]
@@ -263,7 +263,7 @@ def _either(found: Sequence[str]) -> str:
     return ", ".join(found) or "none"
 
 
-def cohort(place: Place) -> list[Result]:
+def check_cohort(place: Place) -> list[CheckResult]:
     """The folder of clips."""
     params = place.params()
     if params is None:
@@ -282,19 +282,19 @@ def cohort(place: Place) -> list[Result]:
     return _needed("clips", count > 0, f"{count} clips in {name}", "at least one", "lus use FOLDER names another")
 
 
-def ports(_: Place) -> list[Result]:
+def check_ports(_: Place) -> list[CheckResult]:
     """The ports that pages and service listen on."""
-    return [result for port, verb in PORTS.items() for result in port_is_free(port, verb)]
+    return [result for port, verb in PORTS.items() for result in check_port(port, verb)]
 
 
-def port_is_free(port: int, verb: str) -> list[Result]:
+def check_port(port: int, verb: str) -> list[CheckResult]:
     """Whether a port of loopback can be listened on."""
     free = not explain_taken("127.0.0.1", port)
     found = "free" if free else "taken"
     return _noted(f"port {port}", free, found, f"free, for {verb}", f"{verb} --port names another")
 
 
-CHECKS: tuple[Callable[[Place], list[Result]], ...] = (
-    *(python, git, dvc, parameters, disk, memory, processors, gpu),
-    *(weights, cohort, mlflow, optuna, programs, ports),
+CHECKS: tuple[Callable[[Place], list[CheckResult]], ...] = (
+    *(check_python, check_git, check_dvc, check_parameters, check_disk, check_memory, check_processors, check_gpu),
+    *(check_weights, check_cohort, check_mlflow, check_optuna, check_programs, check_ports),
 )

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lus.cli.doctor import Result
+from lus.cli.doctor import CheckResult
 from lus.cli.tables import print_json
 
 COLOURS = {"ok": "green", "missing": "red", "note": "yellow"}
 
 
-def results(found: Sequence[Result]) -> None:
+def print_results(found: Sequence[CheckResult]) -> None:
     """Print the results, a row each, with the advice under what was found."""
     table = Table("", "", Column("found", overflow="fold"), Column("expected", overflow="fold"), title="This machine")
     for one in found:
@@ -28,6 +28,6 @@ def results(found: Sequence[Result]) -> None:
         console.print("all that the project needs is here; a note concerns one job alone", highlight=False)
 
 
-def results_json(found: Sequence[Result]) -> None:
+def print_results_json(found: Sequence[CheckResult]) -> None:
     """Print the results as one JSON object."""
     print_json({"ready": all(one.state != "missing" for one in found), "checks": [asdict(one) for one in found]})

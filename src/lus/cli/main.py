@@ -99,7 +99,7 @@ def doctor(
     from lus.common import progress
 
     found = progress.with_bar("looking at this machine", lambda _: run_checks(Place()))
-    doctor_tables.results_json(found) if as_json else doctor_tables.results(found)
+    doctor_tables.print_results_json(found) if as_json else doctor_tables.print_results(found)
     missing = [one.name for one in found if one.state == "missing"]
     if missing:
         raise BadInput(f"needed and missing: {', '.join(missing)}; each has what to do beside it")
@@ -185,7 +185,7 @@ def check(
 
     loaded = params_file.load_params()
     found = progress.with_bar("check", lambda report: survey.survey_clips(clips, loaded, report))
-    tables.survey_json(found) if as_json else tables.survey_tables(found)
+    tables.print_survey_json(found) if as_json else tables.print_survey(found)
     if found.refused:
         raise BadInput(f"not usable: {len(found.refused)} of {len(found.clips)} clips; each is listed with what to do")
 
@@ -225,14 +225,14 @@ def audit(
         from lus.audit.table import read as read_published
 
         verdict = audit_published(read_published(table, folds), clips, patients)
-        tables.verdict_json(verdict) if as_json else tables.verdict_table(verdict, table.name)
+        tables.print_verdict_json(verdict) if as_json else tables.print_verdict(verdict, table.name)
         if verdict.leaking:
             raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")
         return
     from lus.audit import checks, stored
 
     found = progress.with_bar("looking at the evaluation", lambda _: checks.run(stored.read(BUILD)))
-    tables.audit_json(found) if as_json else tables.audit_table(found)
+    tables.print_audit_json(found) if as_json else tables.print_audit(found)
     if found.leaking:
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")
 
@@ -260,7 +260,7 @@ def compare(
     from lus.search import compare_runs
 
     found = progress.with_bar("asking MLflow", lambda _: compare_runs.runs(runs) if runs else compare_runs.leading())
-    tables.runs_json(found) if as_json else tables.runs_table(found)
+    tables.print_runs_json(found) if as_json else tables.print_runs(found)
 
 
 @app.command(rich_help_panel=COMPARE)
@@ -279,7 +279,7 @@ def best(
     from lus.search import compare_runs
 
     found = progress.with_bar("asking MLflow", lambda _: compare_runs.best())
-    tables.runs_json(found) if as_json else tables.best_table(found)
+    tables.print_runs_json(found) if as_json else tables.print_best(found)
 
 
 # Not as groups of their own, which would come last in the help; a panel's verbs are in the order of their files.

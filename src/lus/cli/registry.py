@@ -36,9 +36,9 @@ def models(
         found = versions.listed(name)
         acts = journal.acts(name) if log else []
     if log:
-        registry_tables.acts_json(acts, name) if as_json else registry_tables.acts(acts)
+        registry_tables.print_journal_json(acts, name) if as_json else registry_tables.print_journal(acts)
         return
-    registry_tables.versions_json(found, name) if as_json else registry_tables.versions(found, name)
+    registry_tables.print_versions_json(found, name) if as_json else registry_tables.print_versions(found, name)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -59,7 +59,7 @@ def show(
 
     name = params_file.load_params().register_.name
     found = progress.with_bar("asking MLflow", lambda _: versions.lineage(name, version))
-    registry_tables.lineage_json(found, name) if as_json else registry_tables.lineage(found, name)
+    registry_tables.print_lineage_json(found, name) if as_json else registry_tables.print_lineage(found, name)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -90,7 +90,7 @@ def promote(
         step("asking MLflow")
         new, champion = promotion.candidate(loaded.register_.name, version)
         quiet.import_tensorflow(step)
-        show = registry_tables.conditions_json if as_json else registry_tables.conditions
+        show = registry_tables.print_conditions_json if as_json else registry_tables.print_conditions
         act = promotion.promote(
             new,
             champion,
@@ -202,9 +202,9 @@ def reproduce(
     with tempfile.TemporaryDirectory(prefix="lus-reproduce-") as scratch, progress.steps() as step:
         found = rebuild(name, version, folder or Path(scratch) / "project", step)
     if as_json:
-        registry_tables.figures_json(found, name, version)
+        registry_tables.print_metrics_json(found, name, version)
     else:
-        registry_tables.figures(found, f"{name} {version}: figures as stored, and as rebuilt")
+        registry_tables.print_metrics(found, f"{name} {version}: figures as stored, and as rebuilt")
     far = [one for one in found if one.difference > TOLERANCE]
     exact = sum(one.difference == 0 for one in found)
     if far:

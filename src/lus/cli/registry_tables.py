@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def conditions(found: Sequence[Condition], new: ModelVersion, _champion: ModelVersion | None) -> None:
+def print_conditions(found: Sequence[Condition], new: ModelVersion, _champion: ModelVersion | None) -> None:
     """Print the conditions of the gate for a new version, a row each."""
     title = f"{new.name} version {new.version} at the gate"
     table = Table("condition", "", Column("found", overflow="fold"), Column("expected", overflow="fold"), title=title)
@@ -31,7 +31,7 @@ def conditions(found: Sequence[Condition], new: ModelVersion, _champion: ModelVe
     Console().print(table)
 
 
-def conditions_json(found: Sequence[Condition], new: ModelVersion, champion: ModelVersion | None) -> None:
+def print_conditions_json(found: Sequence[Condition], new: ModelVersion, champion: ModelVersion | None) -> None:
     """Print the conditions of the gate for a new version, judged against the champion, as one JSON object."""
     print_json(
         {
@@ -44,7 +44,7 @@ def conditions_json(found: Sequence[Condition], new: ModelVersion, champion: Mod
     )
 
 
-def versions(found: Sequence[VersionRow], name: str) -> None:
+def print_versions(found: Sequence[VersionRow], name: str) -> None:
     """Print the versions, a row each."""
     rows = [
         {
@@ -64,12 +64,12 @@ def versions(found: Sequence[VersionRow], name: str) -> None:
     print_fitting(rows, ("data", "balanced", "commit", "protocol", "lineage"), f"Versions of {name}")
 
 
-def versions_json(found: Sequence[VersionRow], name: str) -> None:
+def print_versions_json(found: Sequence[VersionRow], name: str) -> None:
     """Print the versions as one JSON object."""
     print_json({"name": name, "versions": [asdict(one) for one in found]})
 
 
-def acts(found: Sequence[AliasChange]) -> None:
+def print_journal(found: Sequence[AliasChange]) -> None:
     """Print the journal, the oldest first."""
     console = Console()
     for one in found:
@@ -79,12 +79,12 @@ def acts(found: Sequence[AliasChange]) -> None:
         console.print("nothing was promoted yet", highlight=False)
 
 
-def acts_json(found: Sequence[AliasChange], name: str) -> None:
+def print_journal_json(found: Sequence[AliasChange], name: str) -> None:
     """Print the journal as one JSON object."""
     print_json({"name": name, "acts": [asdict(one) for one in found]})
 
 
-def lineage(one: Lineage, name: str) -> None:
+def print_lineage(one: Lineage, name: str) -> None:
     """Print all that a version comes from."""
     console = Console()
     about = {"aliases": ", ".join(one.row.aliases) or "none", "made": one.row.made, "lineage": one.row.lineage}
@@ -98,15 +98,15 @@ def lineage(one: Lineage, name: str) -> None:
         colour = COLOURS[finding["level"]]
         said = f"{finding['check']}: {finding['sentence']}"
         console.print(f"[{colour}]{finding['level']}[/] {escape(said)}", highlight=False)
-    acts(one.acts)
+    print_journal(one.acts)
 
 
-def lineage_json(one: Lineage, name: str) -> None:
+def print_lineage_json(one: Lineage, name: str) -> None:
     """Print all that a version comes from as one JSON object."""
     print_json({"name": name} | asdict(one))
 
 
-def figures(found: Sequence[Figure], title: str) -> None:
+def print_metrics(found: Sequence[Figure], title: str) -> None:
     """Print the figures that differ, a row each."""
     table = Table("figure", "stored", "rebuilt", "difference", title=escape(title))
     for one in (one for one in found if one.difference):
@@ -115,7 +115,7 @@ def figures(found: Sequence[Figure], title: str) -> None:
         Console().print(table)
 
 
-def figures_json(found: Sequence[Figure], name: str, version: str) -> None:
+def print_metrics_json(found: Sequence[Figure], name: str, version: str) -> None:
     """Print all figures as one JSON object, those that do not differ too; a difference is null where one is missing."""
     rows = [asdict(one) | {"difference": finite(one.difference)} for one in found]
     print_json({"name": name, "version": version, "tolerance": TOLERANCE, "figures": rows})

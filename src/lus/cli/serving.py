@@ -58,7 +58,7 @@ def classify(
                 found.append(one)
                 report(len(found), len(files))
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    tables.answers_json(found) if as_json else tables.answers(found, classifier.metadata.labels, title)
+    tables.print_answers_json(found) if as_json else tables.print_answers(found, classifier.metadata.labels, title)
     refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]
     if refused:
         raise BadInput("; ".join(refused))

@@ -30,7 +30,7 @@ Answered = Sequence[tuple[Path, "Prediction | Unusable"]]
 """Clips, each with its answer or its refusal."""
 
 
-def answers(found: Answered, labels: Sequence[str], title: str) -> None:
+def print_answers(found: Answered, labels: Sequence[str], title: str) -> None:
     """Print a table of the answers, where there are any."""
     table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
     for clip, answer in found:
@@ -41,7 +41,7 @@ def answers(found: Answered, labels: Sequence[str], title: str) -> None:
         Console().print(table)
 
 
-def answers_json(found: Answered) -> None:
+def print_answers_json(found: Answered) -> None:
     """Print answers and refusals as a JSON array."""
     rows: list[dict[str, object]] = []
     for clip, answer in found:
@@ -52,7 +52,7 @@ def answers_json(found: Answered) -> None:
     print_json(rows)
 
 
-def survey_tables(found: Survey) -> None:
+def print_survey(found: Survey) -> None:
     """Print what the guards say: a row a clip, then what concerns the clips together."""
     console = Console()
     console.print(_clips(found.clips))
@@ -93,7 +93,7 @@ def _frame(title: str, rows: pd.DataFrame) -> Table:
     return table
 
 
-def survey_json(found: Survey) -> None:
+def print_survey_json(found: Survey) -> None:
     """Print what the guards say as one JSON object."""
     clips = [
         {
@@ -120,7 +120,7 @@ def survey_json(found: Survey) -> None:
 COLOURS = {"leak": "red", "warning": "yellow", "note": "cyan"}
 
 
-def audit_table(found: Audit) -> None:
+def print_audit(found: Audit) -> None:
     """Print the findings of an audit, what passed and what could not be looked at."""
     console = Console()
     if found.findings:
@@ -133,14 +133,14 @@ def audit_table(found: Audit) -> None:
         console.print(f"not known, so not looked at: {', '.join(found.unknown)}", style="yellow", highlight=False)
 
 
-def audit_json(found: Audit) -> None:
+def print_audit_json(found: Audit) -> None:
     """Print an audit as one JSON object."""
     from lus.audit import stored
 
     print_json(stored.as_json(found))
 
 
-def verdict_table(found: Verdict, name: str) -> None:
+def print_verdict(found: Verdict, name: str) -> None:
     """Print the rows of a published table that are suspect, with the folds they must have had."""
     console = Console()
     if found.suspects:
@@ -161,7 +161,7 @@ def verdict_table(found: Verdict, name: str) -> None:
         )
 
 
-def verdict_json(found: Verdict) -> None:
+def print_verdict_json(found: Verdict) -> None:
     """Print what was found in a published table as one JSON object."""
     body = {
         "findings": [one.to_json() for one in found.findings],
@@ -179,7 +179,7 @@ def print_json(body: dict[str, object] | list[dict[str, object]]) -> None:
     sys.stdout.write("\n")
 
 
-def runs_table(found: Sequence[RunSummary]) -> None:
+def print_runs(found: Sequence[RunSummary]) -> None:
     """Print runs side by side, a column each: what differs first and highlighted, then what they share."""
     heads = [Column(f"{escape(one.name)}\n{one.run_id[:8]}", overflow="fold") for one in found]
     table = Table("", *heads, title="What differs" if len(found) > 1 else None)
@@ -204,7 +204,7 @@ def runs_table(found: Sequence[RunSummary]) -> None:
         console.print(same)
 
 
-def best_table(found: Sequence[RunSummary]) -> None:
+def print_best(found: Sequence[RunSummary]) -> None:
     """Print the best trial of each feature set, a row each."""
     rows = [
         {
@@ -249,7 +249,7 @@ def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title
     console.print(table)
 
 
-def runs_json(found: Sequence[RunSummary]) -> None:
+def print_runs_json(found: Sequence[RunSummary]) -> None:
     """Print runs as a JSON array."""
     # A loss may be infinite where a training diverged: JSON knows no such number.
     body: list[dict[str, object]] = [
