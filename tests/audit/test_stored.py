@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus.audit import checks, stored
+from lus.audit import stored
+from lus.audit.checks import run_audit
 from lus.audit.record import LEAK, Evaluation
 from lus.common.errors import BadInput
 from lus.splits import folds
@@ -54,7 +55,7 @@ def test_what_is_written_is_read_and_passes_every_check(build: Path) -> None:
         assert record.chosen_on["the head"].tolist() == before.chosen_on["the head"].tolist()
     assert one.probabilities == pytest.approx(clean.probabilities, abs=1e-5)
     assert one.clips["source"].tolist() == clean.clips["source"].tolist()
-    found = checks.run(one)
+    found = run_audit(one)
     assert (found.findings, found.unknown) == ([], [])
 
 
@@ -70,8 +71,8 @@ WRITTEN = [case for case in planted.CASES if _written(case)]
 @pytest.mark.parametrize("case", WRITTEN, ids=lambda case: case.name)
 def test_every_planted_leak_is_found_in_the_files_too(tmp_path: Path, case: planted.Case) -> None:
     leaky = case.leak(planted.clean())
-    direct = checks.run(leaky)
-    found = checks.run(stored.read(_write(tmp_path / "build", leaky)))
+    direct = run_audit(leaky)
+    found = run_audit(stored.read(_write(tmp_path / "build", leaky)))
     assert [one.check for one in found.findings] == [one.check for one in direct.findings]
 
 
@@ -85,7 +86,7 @@ def test_a_clip_that_no_fold_tests_is_known_and_has_no_answer(tmp_path: Path) ->
 
 def test_without_the_guards_their_check_is_not_made(build: Path) -> None:
     (build / stored.NEAR_DUPLICATES).unlink()
-    assert "near-duplicates" in checks.run(stored.read(build)).unknown
+    assert "near-duplicates" in run_audit(stored.read(build)).unknown
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_copy_that_was_left_out_makes_its_patient_and_the_originals_one(tmp_pa
     copy = planted.pairs(clean.clips, (row, row)).assign(
         other_path="copy.mp4", patient=patients[row], other_patient="07", distance=0.0
     )
-    found = checks.run(stored.read(_write(tmp_path / "build", replace(named, near_duplicates=copy))))
+    found = run_audit(stored.read(_write(tmp_path / "build", replace(named, near_duplicates=copy))))
     assert {one.check for one in found.findings if one.level == LEAK} == {"patients"}
     (finding,) = (one for one in found.findings if one.check == "patients")
     assert finding.evidence["folds"]["fold 0"]["patients"] == [f"07 + {patients[row]}"]  # type: ignore[index]

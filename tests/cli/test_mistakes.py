@@ -14,7 +14,7 @@ import pytest
 
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.evaluation import results
+from lus.evaluation import files
 from lus.stages import evaluate, register
 from lus.tracking import client
 from tests.conftest import draw_frames, make_cohort, write_video
@@ -143,7 +143,7 @@ def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     loaded, build = params_file.load_params(), project / "build"
     (build / "evaluation").mkdir(parents=True)
-    for name in results.IDENTIFYING:
+    for name in files.IDENTIFYING:
         (build / "evaluation" / name).write_text("{}")
     run = {
         "evaluate": lambda: evaluate.run(build, ["x-20"], build / "evaluation", loaded.evaluate, loaded.folds),
@@ -152,7 +152,7 @@ def test_a_stage_that_ends_in_mlflow_asks_for_it_before_it_works(
     with pytest.raises(BadInput, match="does not answer"):
         run[stage]()
     # And what an earlier day has left is still there.
-    assert (build / "evaluation" / results.METRICS_FILE).is_file()
+    assert (build / "evaluation" / files.METRICS_FILE).is_file()
 
 
 def test_an_address_of_no_kind_that_is_known_is_said(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

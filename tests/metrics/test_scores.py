@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -10,15 +9,6 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from lus.metrics import scores
-
-
-@pytest.fixture
-def answers() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    targets = rng.integers(0, 3, 90)
-    probabilities = rng.dirichlet(np.ones(3), 90).astype(np.float32)
-    probabilities[np.arange(90), targets] += 0.4
-    return targets, probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def test_figures_equal_those_of_scikit_learn(answers: tuple[np.ndarray, np.ndarray]) -> None:
@@ -47,24 +37,6 @@ def test_certain_and_right_has_brier_score_zero_and_certain_and_wrong_two() -> N
     sure = np.array([[1.0, 0.0]], np.float32)
     assert scores.scores(np.array([0]), sure, ["a", "b"])["brier"] == 0
     assert scores.scores(np.array([1]), sure, ["a", "b"])["brier"] == 2
-
-
-def test_an_interval_holds_the_value_and_widens_when_clips_share_patients(
-    answers: tuple[np.ndarray, np.ndarray],
-) -> None:
-    targets, probabilities = answers
-    predicted = probabilities.argmax(axis=1)
-    accuracy = (targets == predicted).mean()
-    each = np.arange(90).astype(str).astype(object)
-    few = np.array([f"{right}-{n % 5}" for n, right in enumerate(targets == predicted)], object)
-
-    def interval(patients: np.ndarray) -> scores.Interval:
-        return scores.intervals(targets, probabilities, patients, ["a", "b", "c"], 2000, 0.95, 1)["accuracy"]
-
-    narrow, wide = interval(each), interval(few)
-    assert narrow.low < accuracy < narrow.high
-    assert wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
-    assert interval(each) == narrow
 
 
 NAMES = ["a", "b", "c"]
@@ -146,57 +118,6 @@ def test_no_clip_or_shapes_that_do_not_fit_are_an_error() -> None:
             scores.scores(targets, probabilities, ["a", "b"])
 
 
-def test_every_figure_has_an_interval_that_holds_most_repetitions_of_the_study() -> None:
-    rng = np.random.default_rng(3)
-
-    def study(patients: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        of_patient = rng.random(patients) < 0.5
-        targets = np.repeat(of_patient, 2).astype(np.int64)
-        # Both clips of a patient get nearly the same answer.
-        lean = np.repeat(rng.normal(0.8 * (2 * of_patient - 1), 1), 2) + 0.1 * rng.normal(size=2 * patients)
-        given = 1 / (1 + np.exp(-lean))
-        names = np.repeat([f"p{number}" for number in range(patients)], 2).astype(object)
-        return targets, np.stack([1 - given, given], axis=1).astype(np.float32), names
-
-    truth = scores.scores(*study(40_000)[:2], ["a", "b"])
-    held = dict.fromkeys(truth, 0)
-    for repetition in range(100):
-        targets, probabilities, names = study(40)
-        found = scores.intervals(targets, probabilities, names, ["a", "b"], 300, 0.95, repetition)
-        assert found.keys() == truth.keys()
-        for name, one in found.items():
-            held[name] += one.low <= truth[name] <= one.high
-    # Its own docstring says that the interval of the calibration error lies high.
-    assert min(count for name, count in held.items() if name != "calibration_error") >= 85, held
-
-
-def test_two_thousand_resamples_of_two_hundred_clips_take_about_a_second() -> None:
-    rng = np.random.default_rng(0)
-    targets, probabilities = rng.integers(0, 3, 200), rng.dirichlet(np.ones(3), 200).astype(np.float32)
-    names = np.repeat(np.arange(100), 2).astype(str).astype(object)
-    started = time.process_time()
-    scores.intervals(targets, probabilities, names, NAMES, 2000, 0.95, 0)
-    assert time.process_time() - started < 5  # 0.3 s on a quiet machine
-
-
-def test_resamples_without_a_clip_of_a_label_are_left_out() -> None:
-    targets = np.array([0, 0, 0, 1])
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]], np.float32)
-    names = np.array(["p", "q", "r", "s"], object)
-    found = scores.intervals(targets, probabilities, names, ["a", "b"], 4000, 0.95, 1)
-    # Patient s, who alone has the label, is missed by (3/4)^4 = 32 % of the resamples; a, by (1/4)^4.
-    assert (found["sensitivity.b"].low, found["sensitivity.b"].high) == (1, 1)
-
-
-def test_one_patient_or_a_label_that_nobody_has_gives_no_interval() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]], np.float32)
-    one = scores.intervals(np.array([0, 0]), probabilities, np.array(["p", "p"], object), ["a", "b"], 100, 0.95, 1)
-    assert math.isnan(one["accuracy"].low)
-    two = scores.intervals(np.array([0, 0]), probabilities, np.array(["p", "q"], object), ["a", "b"], 100, 0.95, 1)
-    assert two["accuracy"].low == 0
-    assert math.isnan(two["sensitivity.b"].high)
-
-
 def test_a_fold_that_does_not_define_a_figure_is_left_out_of_its_mean() -> None:
     nan = float("nan")
     found = scores.over_folds([{"a": 0.5, "b": nan, "c": nan}, {"a": 1.0, "b": 0.25, "c": nan}])
@@ -225,21 +146,3 @@ def test_the_most_wrong_clips_are_those_whose_true_label_is_least_probable() -> 
     probabilities = np.array([[0.4, 0.6], [0.9, 0.1], [0.99, 0.01], [0.7, 0.3]], np.float32)
     assert scores.most_wrong(targets, probabilities, 10).tolist() == [2, 3, 0]
     assert scores.most_wrong(targets, probabilities, 1).tolist() == [2]
-
-
-def test_the_interval_of_a_mean_over_folds_holds_it_and_is_that_of_all_clips_for_a_single_fold(
-    answers: tuple[np.ndarray, np.ndarray],
-) -> None:
-    targets, probabilities = answers
-    names = np.repeat(np.arange(45), 2).astype(str).astype(object)
-    # Folds of unequal size, the small one all wrong, so that the mean over folds is not that over clips.
-    fold_of = (np.arange(90) >= 80).astype(np.int64)
-    targets = np.where(fold_of == 1, (probabilities.argmax(axis=1) + 1) % 3, targets)
-    found = scores.intervals_of_fold_means(targets, probabilities, names, fold_of, NAMES, 500, 0.95, 1)
-    folds = [scores.scores(targets[fold_of == f], probabilities[fold_of == f], NAMES) for f in (0, 1)]
-    mean = scores.over_folds(folds)["accuracy"].mean
-    assert (
-        found["accuracy"].low < mean < found["accuracy"].high < scores.scores(targets, probabilities, NAMES)["accuracy"]
-    )
-    single = scores.intervals_of_fold_means(targets, probabilities, names, fold_of * 0, NAMES, 500, 0.95, 1)
-    assert single == scores.intervals(targets, probabilities, names, NAMES, 500, 0.95, 1)

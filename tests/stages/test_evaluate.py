@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lus.audit import checks, stored
+from lus.audit import stored
+from lus.audit.checks import run_audit
 from lus.clips import cohort
 from lus.common import params
 from lus.common.errors import BadInput
-from lus.evaluation import cross_validation, results, selection
+from lus.evaluation import files, mlflow_run, selection
+from lus.evaluation.methods import METHODS
 from lus.evaluation.selection import Candidate
 from lus.features import featureset
 from lus.features.featureset import Info
@@ -51,7 +53,7 @@ def test_the_same_seed_gives_the_same_bytes_twice(project: Path, monkeypatch: py
 def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(searched: Path) -> None:
     out = searched / "evaluation"
     sentence = evaluate.run(searched, NAMES, out, EVALUATE, CUT)
-    summary = json.loads((out / results.METRICS_FILE).read_text())
+    summary = json.loads((out / files.METRICS_FILE).read_text())
     assert summary["protocol"] == "nested-patient"
     assert summary["accuracy"] > 0.8
     assert f"accuracy {summary['accuracy']:.2f}" in sentence
@@ -62,7 +64,7 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     assert table.groupby("patient")["fold"].nunique().max() == 1
     assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
     found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
-    choices = json.loads((out / results.CHOICE_FILE).read_text())["folds"]
+    choices = json.loads((out / files.CHOICE_FILE).read_text())["folds"]
     for choice in choices:
         losses = [trial.loss for trial in found.of(f"fold-{choice['fold']}").trials]
         assert choice["trial"] == int(np.argmin(losses))
@@ -89,10 +91,10 @@ def test_nothing_of_a_fold_is_trained_on_its_test_clips(searched: Path, monkeypa
 
 def test_the_figures_say_what_is_reached_without_the_model(searched: Path) -> None:
     evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
-    details = json.loads((searched / "evaluation" / results.FIGURES_FILE).read_text())
+    details = json.loads((searched / "evaluation" / files.FIGURES_FILE).read_text())
     ways = details["ways"]
     # All clips are of one source, so that it says nothing.
-    assert set(ways) == set(cross_validation.METHODS) - {"source"}
+    assert set(ways) == set(METHODS) - {"source"}
     assert ways["majority"]["accuracy"] == pytest.approx(0.5, abs=0.1)
     assert ways["frame-mean"]["accuracy"] > 0.8
     better = ways["majority"]["model_better_by"]
@@ -112,7 +114,7 @@ def test_a_fair_evaluation_passes_every_check_of_its_audit(searched: Path) -> No
     found = json.loads((searched / "evaluation" / stored.AUDIT).read_text())
     assert not found["leaking"]
     assert {"protocol", "patients", "weights", "memory", "statistics", "selection", "figures"} <= set(found["passed"])
-    again = checks.run(stored.read(searched))
+    again = run_audit(stored.read(searched))
     assert stored.as_json(again) == found
     (run,) = runs_with(kind="evaluation")
     assert run.data.tags["lus.leaking"] == "false"
@@ -144,7 +146,7 @@ def test_the_published_protocol_carries_one_head_through_the_folds_and_its_figur
         search.run(folder, build / "search" / NAMES[0], space, cut)
         assert [part.part for part in trials_file.read(build / "search" / NAMES[0]).parts] == ["all"]
         sentence = evaluate.run(build, NAMES, build / "evaluation", EVALUATE, cut)
-        summary = json.loads((build / "evaluation" / results.METRICS_FILE).read_text())
+        summary = json.loads((build / "evaluation" / files.METRICS_FILE).read_text())
         assert (summary["protocol"], summary["leaking"]) == (protocol, True)
         assert f"protocol {protocol}, which leaks" in sentence
         audit = json.loads((build / "evaluation" / stored.AUDIT).read_text())
@@ -154,7 +156,7 @@ def test_the_published_protocol_carries_one_head_through_the_folds_and_its_figur
         (run,) = runs_with(kind="evaluation", protocol=protocol)
         assert run.info.run_name.endswith(f"{protocol} (leaks)")
         assert "It leaks" in run.data.tags["mlflow.note.content"]
-        folds_ = json.loads((build / "evaluation" / results.FIGURES_FILE).read_text())["folds"]
+        folds_ = json.loads((build / "evaluation" / files.FIGURES_FILE).read_text())["folds"]
         accuracies[protocol] = [fold["accuracy"] for fold in folds_]
     assert accuracies["published"][0] == accuracies["published-fresh"][0]
     assert min(accuracies["published"][1:]) > max(accuracies["published-fresh"])
@@ -173,7 +175,7 @@ def test_sources_left_out_are_tested_by_heads_that_never_saw_them(project: Path)
     sources = table["clip_id"].map(clips.set_index("clip_id")["source"])
     assert set(zip(table["fold"], sources, strict=True)) == {(0, "north"), (1, "south")}
     assert not json.loads((build / "evaluation" / stored.AUDIT).read_text())["leaking"]
-    ways = json.loads((build / "evaluation" / results.FIGURES_FILE).read_text())["ways"]
+    ways = json.loads((build / "evaluation" / files.FIGURES_FILE).read_text())["ways"]
     assert "source" in ways
 
 
@@ -184,13 +186,13 @@ def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     np.save(folder / featureset.FEATURES_FILE, rng.normal(0, 1, (36, LENGTH, 2048)).astype(np.float32))
     run_search(build)
     evaluate.run(build, NAMES, build / "evaluation", EVALUATE, CUT)
-    summary = json.loads((build / "evaluation" / results.METRICS_FILE).read_text())
+    summary = json.loads((build / "evaluation" / files.METRICS_FILE).read_text())
     assert 0.2 < summary["accuracy"] < 0.8
 
 
 def test_any_label_can_be_logged() -> None:
     figures = {"accuracy": 0.5, "f1.covid (severe), A+B/C": 1.0, "interval": {}}
-    assert results._flat(figures) == {"accuracy": 0.5, "f1.covid _severe__ A_B_C": 1.0}
+    assert mlflow_run._as_metrics(figures) == {"accuracy": 0.5, "f1.covid _severe__ A_B_C": 1.0}
 
 
 def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
@@ -202,7 +204,7 @@ def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
         run_search(build, name)
     both = [f"aaa-{LENGTH}", *NAMES]
     evaluate.run(build, both, build / "evaluation", EVALUATE, CUT)
-    choice = json.loads((build / "evaluation" / results.CHOICE_FILE).read_text())
+    choice = json.loads((build / "evaluation" / files.CHOICE_FILE).read_text())
     assert choice["feature_set"] == f"xception-{LENGTH}"
 
 

@@ -16,7 +16,7 @@ from lus.cli import main
 from lus.clips import cohort
 from lus.common import hashing
 from lus.common.errors import BadInput
-from lus.evaluation import results
+from lus.evaluation import files
 from lus.features import backbones, featureset
 from lus.heads import training
 from lus.heads.model import HeadParams
@@ -102,9 +102,9 @@ def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_sam
     evaluation = searched / "evaluation"
     evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
     before = runs.find_run(kind="evaluation")
-    audit = json.loads((evaluation / results.AUDIT_FILE).read_text())
+    audit = json.loads((evaluation / files.AUDIT_FILE).read_text())
     audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
-    (evaluation / results.AUDIT_FILE).write_text(json.dumps(audit))
+    (evaluation / files.AUDIT_FILE).write_text(json.dumps(audit))
     register.run(searched, searched / "register.json", ALL.register_)
     version = models.get_version_by_alias("lus-classifier", "challenger")
     shown = versions.lineage("lus-classifier", "challenger")
@@ -134,7 +134,7 @@ def test_one_result_gives_one_version_however_often_it_is_registered(
     evaluation, out = searched / "evaluation", searched / "register.json"
     evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
     assert "version 1 registered, alias challenger" in _said()
-    first, audit = out.read_text(), (evaluation / results.AUDIT_FILE).read_text()
+    first, audit = out.read_text(), (evaluation / files.AUDIT_FILE).read_text()
     out.unlink()
     # As it is made again, from another commit, on another machine.
     evaluate.run(searched, NAMES, evaluation, EVALUATE, CUT)
@@ -147,10 +147,10 @@ def test_one_result_gives_one_version_however_often_it_is_registered(
     # Another evaluation is another version; the first one again is the first version again.
     found = json.loads(audit)
     found["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
-    (evaluation / results.AUDIT_FILE).write_text(json.dumps(found))
+    (evaluation / files.AUDIT_FILE).write_text(json.dumps(found))
     assert "version 2 registered" in _said()
     assert _registered() == ([1, 2], "2")
-    (evaluation / results.AUDIT_FILE).write_text(audit)
+    (evaluation / files.AUDIT_FILE).write_text(audit)
     assert "version 1 is of the same evaluation" in _said()
     assert _registered() == ([1, 2], "1")
     # Whoever wants another one all the same says so; it then stands for the result.

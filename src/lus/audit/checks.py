@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
 """Every check by its name."""
 
 
-def run(evaluation: Evaluation) -> Audit:
+def run_audit(evaluation: Evaluation) -> Audit:
     """Make every check of `CHECKS` that the evaluation allows."""
     results = {name: check(evaluation) for name, check in CHECKS.items()}
     findings = [finding for found in results.values() for finding in found or ()]

@@ -151,6 +151,6 @@ def distinct(where: Mapping[str, Evidence], key: str) -> list[str]:
     return sorted({one for evidence in where.values() for one in cast(Sequence[str], evidence[key])})
 
 
-def number(things: Sequence[object] | IntArray | Mapping[str, object], word: str) -> str:
+def count(things: Sequence[object] | IntArray | Mapping[str, object], word: str) -> str:
     """As in "1 clip", "2 clips"."""
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"

@@ -10,9 +10,9 @@ from lus.audit.record import (
     AuditFinding,
     Evaluation,
     Evidence,
+    count,
     distinct,
     in_folds,
-    number,
     of_patients,
     tested,
 )
@@ -36,7 +36,7 @@ def clips_on_both_sides(evaluation: Evaluation) -> list[AuditFinding]:
             where[fold.name] = {"clips": evaluation.names(both)}
     if not where:
         return []
-    known = number(distinct(where, "clips"), "clip")
+    known = count(distinct(where, "clips"), "clip")
     sentence = f"{in_folds(evaluation, where)} {known} stood both in the training and in the test: nothing was asked."
     return [AuditFinding("clips", LEAK, sentence, {"folds": where})]
 
@@ -51,7 +51,7 @@ def patients_on_both_sides(evaluation: Evaluation) -> list[AuditFinding]:
     if not where:
         return []
     sentence = (
-        f"{in_folds(evaluation, where)} {number(distinct(where, 'patients'), 'patient')} with "
+        f"{in_folds(evaluation, where)} {count(distinct(where, 'patients'), 'patient')} with "
         f"{len(distinct(where, 'clips'))} of {tested(evaluation, where)} test clips had other clips in the training: "
         "the model may have recognised the patient and not the disease."
     )
@@ -70,7 +70,7 @@ def same_content(evaluation: Evaluation) -> list[AuditFinding]:
             where[fold.name] = {"clips": evaluation.names(copies), "same_as": evaluation.names(originals)}
     if not where:
         return []
-    copied = number(distinct(where, "clips"), "test clip")
+    copied = count(distinct(where, "clips"), "test clip")
     sentence = f"{in_folds(evaluation, where)} {copied} stood in the training too, under another name: it was known."
     return [AuditFinding("content", LEAK, sentence, {"folds": where})]
 
@@ -94,7 +94,7 @@ def near_duplicates(evaluation: Evaluation) -> list[AuditFinding] | None:
     if not where:
         return []
     sentence = (
-        f"{in_folds(evaluation, where)} {number(distinct(where, 'pairs'), 'pair')} of clips that show nearly the same "
+        f"{in_folds(evaluation, where)} {count(distinct(where, 'pairs'), 'pair')} of clips that show nearly the same "
         "pictures, under different patients or labels, stood on both sides: the training held what the test asked."
     )
     return [AuditFinding("near-duplicates", LEAK, sentence, {"folds": where})]
@@ -106,7 +106,7 @@ def patients_of_several_labels(evaluation: Evaluation) -> list[AuditFinding]:
     if not several:
         return []
     sentence = (
-        f"{number(several, 'patient')} had clips under more than one diagnosis: a label is wrong, two patients were "
+        f"{count(several, 'patient')} had clips under more than one diagnosis: a label is wrong, two patients were "
         "given one name, or a patient had more than one disease."
     )
     return [AuditFinding("labels", WARNING, sentence, {"patients": several})]
@@ -118,5 +118,5 @@ def tested_once(evaluation: Evaluation) -> list[AuditFinding]:
     again = rows[counts > 1]
     if not len(again):
         return []
-    sentence = f"More than one fold tested {number(again, 'clip')}: what was answered there counts more than once."
+    sentence = f"More than one fold tested {count(again, 'clip')}: what was answered there counts more than once."
     return [AuditFinding("tested", WARNING, sentence, {"clips": evaluation.names(again)})]

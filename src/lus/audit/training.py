@@ -12,9 +12,9 @@ from lus.audit.record import (
     AuditFinding,
     Evaluation,
     Evidence,
+    count,
     distinct,
     in_folds,
-    number,
     of_patients,
     tested,
 )
@@ -143,7 +143,7 @@ def _looked_at(
             which = (
                 f"{len(clips)} of {tested(evaluation, where)} test clips"
                 if clips
-                else f"other clips of {number(patients_, 'test patient')}"
+                else f"other clips of {count(patients_, 'test patient')}"
             )
             sentence = f"{in_folds(evaluation, where)} {what} {how} {which}: {so}."
             found.append(AuditFinding(check, LEAK, sentence, {"what": what, "folds": where}))

@@ -229,9 +229,10 @@ def audit(
         if verdict.leaking:
             raise BadInput(f"{table}: chance cannot have made {len(verdict.suspects)} of {verdict.rows} results")
         return
-    from lus.audit import checks, stored
+    from lus.audit import stored
+    from lus.audit.checks import run_audit
 
-    found = progress.with_bar("looking at the evaluation", lambda _: checks.run(stored.read(BUILD)))
+    found = progress.with_bar("looking at the evaluation", lambda _: run_audit(stored.read(BUILD)))
     tables.print_audit_json(found) if as_json else tables.print_audit(found)
     if found.leaking:
         raise BadInput("the evaluation leaks: its number is not that of new patients; each leak is listed")

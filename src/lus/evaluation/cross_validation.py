@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from lus.common import workers
 from lus.common.arrays import FloatArray, IntArray
 from lus.common.params import Folds
 from lus.evaluation import selection
+from lus.evaluation.methods import METHODS, MODEL
 from lus.evaluation.selection import Candidate, Choice
 from lus.heads import training
 from lus.heads.training import TrainedHead
@@ -23,33 +24,17 @@ from lus.splits import folds
 from lus.splits.folds import Part
 from lus.splits.protocols import EvaluationProtocol, LeaveSourceOut
 
-MODEL = "lstm"
-"""The classifier that is evaluated; the other ways are there to be compared with it."""
-METHODS = {
-    MODEL: "the chosen LSTM",
-    "lstm-shuffled-test": "the same LSTM, frames of the test clips shuffled",
-    "lstm-shuffled": "an LSTM trained and tested on shuffled frames",
-    "frame-mean": "single frames, linear, probabilities averaged",
-    "frame-vote": "single frames, linear, majority vote",
-    "averaged-features": "mean features of a clip, linear",
-    "source": "the source alone",
-    "container": "the file's container alone",
-    "majority": "the most frequent label",
-}
-"""Every way of answering, and what it is."""
-SPATIAL = ("frame-mean", "frame-vote", "averaged-features")
-"""Those that see the frames but not their order, and are no LSTM."""
-
 
 @dataclass(frozen=True)
 class CrossValidationResult:
     """What the folds gave.
 
     Attributes:
-        answers: way -> probabilities (n, labels) of each clip from the fold that tests it; not numbers where none does.
+        answers: method -> probabilities (n, labels) of each clip from the fold that tests it; not numbers where none
+            does.
         uncalibrated: those of the model before its temperature.
         fold_of: (n,) the number of that fold; -1 where none.
-        records: of each fold, for an audit; without its accuracy.
+        records: of each fold, for an audit.
         choices: of each fold, plain values.
     """
 
@@ -163,16 +148,22 @@ def cross_validate(
         one = _train(found, part, seed + number, carried)
         carried = one.after.weights if rule.carries_weights else None
         uncalibrated[part.test] = one.after.predict(one.features[part.test])
-        for way, given in (one.model(uncalibrated[part.test]) | one.baselines(clips)).items():
-            of_all = answers.setdefault(way, np.full((len(clips), labels), np.nan, np.float32))
+        for method, given in (one.model(uncalibrated[part.test]) | one.baselines(clips)).items():
+            of_all = answers.setdefault(method, np.full((len(clips), labels), np.nan, np.float32))
             of_all[part.test] = given
         fold_of[part.test] = number
         records.append(one.record())
         choices.append(_plain(number, found))
         if progress:
             progress(number + 1, len(parts))
+    # At the end: a clip that several folds test counts with its last answer in all of them.
+    right = answers[MODEL].argmax(axis=1) == folds.targets(clips)
     return CrossValidationResult(
-        {way: answers[way] for way in METHODS if way in answers}, uncalibrated, fold_of, records, choices
+        {method: answers[method] for method in METHODS if method in answers},
+        uncalibrated,
+        fold_of,
+        [replace(record, accuracy=float(right[record.test].mean())) for record in records],
+        choices,
     )
 
 

@@ -1,106 +1,230 @@
-"""What an evaluation is shown as: its files of figures, and its MLflow run."""
+"""What an evaluation says of the tested clips: its figures, overall, by fold and by method, and its predictions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from lus.audit import stored
-from lus.common import hashing
-from lus.search import trials_file
-from lus.tracking import client, processes, runs
-from lus.tracking.lineage import collect_lineage
+from lus.common.arrays import FloatArray, IntArray
+from lus.common.params import Evaluate
+from lus.evaluation import files, selection
+from lus.evaluation.cross_validation import CrossValidationResult
+from lus.evaluation.methods import METHODS, MODEL
+from lus.evaluation.selection import Candidate
+from lus.metrics import comparisons, intervals
+from lus.metrics.scores import over_folds, scores
+from lus.splits import folds
+from lus.splits.protocols import EvaluationProtocol
 
-METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
-AUDIT_FILE = stored.AUDIT
-IDENTIFYING = (METRICS_FILE, CHOICE_FILE, AUDIT_FILE, stored.RECORD, stored.PREDICTIONS)
-"""Files that tell an evaluation from all others: two of them may well have the same figures."""
+
+@dataclass(frozen=True)
+class TestedClips:
+    """The clips that a fold tests, and what the model answered.
+
+    Attributes:
+        clips: their rows of the cohort.
+        rows: (n,) the numbers of these.
+        names: of the labels.
+        targets: (n,) numbers of the true labels.
+        patients: (n,) names, those one that stand on one side of every cut.
+        given: (n, labels) the model's probabilities.
+    """
+
+    clips: pd.DataFrame
+    rows: IntArray
+    names: list[str]
+    targets: IntArray
+    patients: NDArray[np.object_]
+    given: FloatArray
 
 
-def identity(evaluation: Path) -> dict[str, str]:
-    """The tag that tells an evaluation from all others, as a digest of its identifying files' hashes.
+@dataclass(frozen=True)
+class EvaluationResults:
+    """What an evaluation found, as its files hold it.
+
+    Attributes:
+        summary: the headline, `metrics.json`.
+        details: by fold, by method, calibration: `figures.json`.
+        choice: what to register, and what each fold chose: `choice.json`.
+        predictions: the tested clips in the order of the cohort, a row each: `predictions.csv`.
+    """
+
+    summary: dict[str, Any]
+    details: dict[str, Any]
+    choice: dict[str, Any]
+    predictions: pd.DataFrame
+
+
+def make_results(
+    tried: list[Candidate],
+    found: CrossValidationResult,
+    tested: TestedClips,
+    rule: EvaluationProtocol,
+    params: Evaluate,
+) -> EvaluationResults:
+    """The results of a cross-validation.
 
     Args:
-        evaluation: the folder that the stage `evaluate` wrote.
+        tried: the feature sets that were chosen from.
+        found: what the folds gave.
+        tested: the clips that they test.
+        rule: the protocol.
+        params: level and resamples of the intervals.
     """
-    content = "".join(f"{name} {hashing.sha256(evaluation / name)}\n" for name in IDENTIFYING)
-    return {"evaluation_sha256": hashlib.sha256(content.encode()).hexdigest()}
+    clips = tried[0].data.clips
+    summary = _summarise(tested, rule, params)
+    details = _by_fold(clips, found, tested, params) | {
+        "ways": _methods(found, tested, params),
+        "calibration": _calibration(found, tested),
+    }
+    spread = details["over_folds"]["accuracy"]
+    summary |= {"accuracy_folds_mean": spread["mean"], "accuracy_folds_std": spread["std"]}
+    choice = _final_choice(tried) | {"folds": found.choices}
+    return EvaluationResults(summary, details, choice, _predictions(found, tested))
 
 
-def write_json(path: Path, values: object) -> None:
-    """Write figures; what is not a number becomes null."""
-    path.write_text(json.dumps(_without_nan(values), indent=2) + "\n")
+def select_tested(clips: pd.DataFrame, found: CrossValidationResult) -> TestedClips:
+    """The clips that a fold tests, and what the model answered."""
+    rows, names = found.tested, folds.label_names(clips)
+    own, given = clips.iloc[rows], found.answers[MODEL][rows]
+    return TestedClips(own, rows, names, folds.targets(clips)[rows], folds.groups(own), given)
 
 
-def _without_nan(value: Any) -> Any:
-    """The same figures with None for what is not a number: JSON knows none."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def between(bounds: Mapping[str, float | None], digits: int) -> str:
-    """An interval in words, as in "0.71 to 0.93"; one patient alone does not define it."""
-    low, high = bounds["low"], bounds["high"]
-    if low is None or high is None or not np.isfinite([low, high]).all():
-        return "not defined"
-    return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among the figures, as MLflow takes them: not nested."""
-    flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-    for name, bounds in values["interval"].items():
-        flat |= {f"{name}_low": bounds["low"], f"{name}_high": bounds["high"]}
-    # A label may hold what MLflow takes in no metric's name.
-    return {re.sub(r"[^\w.\- :]", "_", name): value for name, value in flat.items() if value is not None}
-
-
-def log(build: Path, evaluation: Path) -> str:
-    """Log an evaluation as a run of its own, with its figures and files.
+def write_results(folder: Path, found: EvaluationResults) -> None:
+    """Write what an evaluation found: `metrics.json`, `figures.json`, `choice.json`, `predictions.csv`.
 
     Args:
-        build: the folder of the stages' results.
-        evaluation: the folder that the stage `evaluate` wrote.
-
-    Returns:
-        The run's identity.
+        folder: made afresh.
+        found: by the evaluation.
     """
-    import mlflow
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, values in (
+        (files.METRICS_FILE, found.summary),
+        (files.FIGURES_FILE, found.details),
+        (files.CHOICE_FILE, found.choice),
+    ):
+        files.write_json(folder / name, values)
+    found.predictions.to_csv(folder / files.PREDICTIONS_FILE, index=False)
 
-    summary, details, choice, audit = (
-        json.loads((evaluation / name).read_text()) for name in (METRICS_FILE, FIGURES_FILE, CHOICE_FILE, AUDIT_FILE)
+
+def _summarise(tested: TestedClips, rule: EvaluationProtocol, params: Evaluate) -> dict[str, Any]:
+    """The figures of the model over all tested clips, with their intervals."""
+    bounds = intervals.intervals(
+        tested.targets, tested.given, tested.patients, tested.names, params.bootstrap, params.confidence, params.seed
     )
-    client.connect()
-    runs.kill_orphaned_runs()
-    found = collect_lineage({"trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE})
-    leaks = str(summary["leaking"] or audit["leaking"]).lower()
-    tags = {"kind": "evaluation", "protocol": summary["protocol"], "leaking": leaks, "owner": processes.owner()}
-    marked = f" · {summary['protocol']}{' (leaks)' if summary['leaking'] else ''}"
-    named = runs.prefix_tags(tags | identity(evaluation) | found) | {"mlflow.note.content": _note(summary, audit)}
-    with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}{marked}", tags=named) as run_:
-        mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
-        accuracies = {f"accuracy_of.{way}": one["accuracy"] for way, one in details["ways"].items()}
-        mlflow.log_metrics(_flat(summary | accuracies))
-        mlflow.log_artifacts(str(evaluation), "evaluation")
-    return str(run_.info.run_id)
+    return {
+        "protocol": rule.name,
+        "leaking": rule.leaking,
+        "why": rule.why,
+        "clips": len(tested.rows),
+        "patients": int(tested.clips["patient"].nunique()),
+        **scores(tested.targets, tested.given, tested.names),
+        "interval": {name: {"low": one.low, "high": one.high} for name, one in bounds.items()},
+    }
 
 
-def _note(summary: dict[str, Any], audit: dict[str, Any]) -> str:
-    """The description of the run: the figure as it may be quoted, and what the audit found."""
-    interval = between(summary["interval"]["accuracy"], 2)
-    lines = [
-        f"Accuracy {summary['accuracy']:.2f} (interval {interval}) on {summary['clips']} clips of "
-        f"{summary['patients']} patients, protocol {summary['protocol']}.",
-        f"**It leaks: {summary['why']}.**" if summary["leaking"] else "",
-        *(f"- {one['level']}: {one['sentence']}" for one in audit["findings"]),
-    ]
-    return "\n\n".join(line for line in lines if line)
+def _by_fold(
+    clips: pd.DataFrame, found: CrossValidationResult, tested: TestedClips, params: Evaluate
+) -> dict[str, Any]:
+    """The figures of each fold, and their mean, standard deviation and interval of the mean."""
+    targets, given = folds.targets(clips), found.answers[MODEL]
+    of_folds = []
+    for number, record in enumerate(found.records):
+        own = scores(targets[record.test], given[record.test], tested.names)
+        of_folds.append({"fold": number, "name": record.name, "clips": len(record.test), **own})
+    spreads = over_folds([{name: value for name, value in one.items() if isinstance(value, float)} for one in of_folds])
+    bounds = intervals.intervals_of_fold_means(
+        tested.targets,
+        tested.given,
+        tested.patients,
+        found.fold_of[tested.rows],
+        tested.names,
+        params.bootstrap,
+        params.confidence,
+        params.seed,
+    )
+    over = {
+        name: vars(spread) | {"low": bounds[name].low, "high": bounds[name].high} for name, spread in spreads.items()
+    }
+    return {"folds": of_folds, "over_folds": over}
+
+
+def _methods(found: CrossValidationResult, tested: TestedClips, params: Evaluate) -> dict[str, Any]:
+    """Every method: its accuracy with interval, and what the model is better by, in pairs over patients."""
+    rows, targets, patients = tested.rows, tested.targets, tested.patients
+    said = {method: given[rows].argmax(axis=1).astype(np.int64) for method, given in found.answers.items()}
+    weights = intervals.resampled(patients, params.bootstrap, params.seed)
+    compared = {}
+    for method, given in found.answers.items():
+        own = scores(targets, given[rows], tested.names)
+        right = (weights @ (said[method] == targets)) / weights.sum(axis=1)
+        bounds = intervals.percentiles(right, patients, params.confidence)
+        compared[method] = {
+            "what": METHODS[method],
+            "accuracy": own["accuracy"],
+            "low": bounds.low,
+            "high": bounds.high,
+            "balanced_accuracy": own["balanced_accuracy"],
+        }
+        if method != MODEL:
+            pair = comparisons.paired(
+                targets,
+                said[MODEL],
+                said[method],
+                patients,
+                params.seed,
+                0.0,
+                params.bootstrap,
+                level=params.confidence,
+            )
+            compared[method]["model_better_by"] = {
+                "difference": pair.difference,
+                "low": pair.low,
+                "high": pair.high,
+                "p_better": pair.p_better,
+                "p": pair.p,
+            }
+    return compared
+
+
+def _calibration(found: CrossValidationResult, tested: TestedClips) -> dict[str, Any]:
+    """What the temperatures changed, over all tested clips."""
+    both = {"as_trained": found.uncalibrated[tested.rows], "with_temperature": tested.given}
+    both_scores = {name: scores(tested.targets, given, tested.names) for name, given in both.items()}
+    kept = ("brier", "calibration_error")
+    return {
+        "temperatures": [choice["temperature"] for choice in found.choices],
+        **{name: {key: own[key] for key in kept} for name, own in both_scores.items()},
+    }
+
+
+def _predictions(found: CrossValidationResult, tested: TestedClips) -> pd.DataFrame:
+    """The tested clips in the order of the cohort, a row each."""
+    table = tested.clips[["clip_id", "path", "patient", "label"]].copy()
+    table["predicted"] = [tested.names[number] for number in tested.given.argmax(axis=1)]
+    table["fold"] = found.fold_of[tested.rows]
+    for number, name in enumerate(tested.names):
+        table[f"p_{name}"] = tested.given[:, number].round(6)
+    return table
+
+
+def _final_choice(tried: list[Candidate]) -> dict[str, Any]:
+    """What to register: chosen among the searches of the whole cohort."""
+    found = selection.choose(tried, folds.ALL)
+    data, trial = found.candidate.data, found.trial
+    return {
+        "feature_set": data.name,
+        "length": data.info.length,
+        "trial": trial.number,
+        "head": trial.head.to_dict(),
+        "epochs": trial.epochs,
+        "temperature": found.temperature,
+        "labels": folds.label_names(data.clips),
+    }

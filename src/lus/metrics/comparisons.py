@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lus.common.arrays import IntArray
-from lus.metrics import scores
+from lus.metrics.intervals import percentiles, resampled
 
 EXACT = 14
 """Up to so many patients on whom the two differ all their signs are gone through: 16,384 orders."""
@@ -78,8 +78,8 @@ def paired(
     if not len(targets) or not len(targets) == len(first) == len(second) == len(patients):
         raise ValueError(f"{len(targets)}, {len(first)}, {len(second)} and {len(patients)} values for the same clips")
     gains = (first == targets).astype(np.float64) - (second == targets)
-    weights = scores.resampled(patients, resamples, seed)
-    bounds = scores.percentiles((weights @ gains) / weights.sum(axis=1), patients, level)
+    weights = resampled(patients, resamples, seed)
+    bounds = percentiles((weights @ gains) / weights.sum(axis=1), patients, level)
     number = np.unique(patients.astype(str), return_inverse=True)[1]
     per_patient: NDArray[np.float64] = np.bincount(number, gains).astype(np.float64)
     sizes = np.bincount(number)

@@ -228,7 +228,7 @@ def most_wrong(
     _save(figure, path)
 
 
-def ways(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def methods(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Draw the accuracy of every way of answering, with its interval.
 
     Args:

@@ -16,7 +16,9 @@ from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.common.params import Register
 from lus.common.progress import Steps, no_progress
-from lus.evaluation import results
+from lus.evaluation import files
+from lus.evaluation.mlflow_run import log_run
+from lus.evaluation.report import format_interval
 from lus.features import featureset
 from lus.features.featureset import FeatureSet
 from lus.inference.metadata import ModelMetadata
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 LEVELS = ("leak", "warning", "note")
-READ = (results.CHOICE_FILE, results.METRICS_FILE, results.AUDIT_FILE)
+READ = (files.CHOICE_FILE, files.METRICS_FILE, files.AUDIT_FILE)
 """Files of an evaluation."""
 
 
@@ -42,7 +44,7 @@ def _tags(summary: dict[str, Any], audit: dict[str, Any], lineage: dict[str, str
         "protocol": summary["protocol"],
         "leaking": str(summary["leaking"]).lower(),
         "accuracy": f"{summary['accuracy']:.4f}",
-        "accuracy_interval": results.between(summary["interval"]["accuracy"], 4),
+        "accuracy_interval": format_interval(summary["interval"]["accuracy"], 4),
         "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
         "patients": str(summary["patients"]),
     } | lineage
@@ -60,7 +62,7 @@ def _lineage(build: Path, folder: Path, feature_set: str) -> dict[str, str]:
             "dvc_lock": Path("dvc.lock"),
             "environment": Path("requirements/pipeline.txt"),
         }
-    ) | results.identity(build / "evaluation")
+    ) | files.identity_tag(build / "evaluation")
 
 
 def _example(sampled: FrameSet, length: int) -> Frames:
@@ -92,7 +94,7 @@ class _Result:
 
 def _read(build: Path, seed: int) -> _Result:
     evaluation = build / "evaluation"
-    lacking = [one for one in results.IDENTIFYING if not (evaluation / one).is_file()]
+    lacking = [one for one in files.IDENTIFYING if not (evaluation / one).is_file()]
     if lacking:
         raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
     choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
@@ -165,7 +167,7 @@ def _register(
     # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
     # tracking store may never have seen that run: then it is logged from the evaluation's files.
     known = runs.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
-    run_id = known.info.run_id if known else results.log(build, build / "evaluation")
+    run_id = known.info.run_id if known else log_run(build, build / "evaluation")
     with mlflow.start_run(run_id=run_id):
         mlflow.set_tags(runs.prefix_tags(lineage))
         return models.register(
