@@ -173,7 +173,7 @@ def frame_set(folder: Path, count: int) -> None:
     ids = [f"{number:064x}" for number in range(count)]
     (folder / "frames").mkdir(parents=True, exist_ok=True)
     for number, clip_id in enumerate(ids):
-        file = frameset.file_of(folder, clip_id)
+        file = frameset.frames_file(folder, clip_id)
         if not file.exists():
             np.save(file, np.roll(examples, number + 1, axis=2))
     rows = {"clip_id": ids, "path": [f"{one}.avi" for one in ids], "label": ["ab"[n % 2] for n in range(count)]}

@@ -79,14 +79,14 @@ def main() -> None:
 
     def bare(number: int) -> tuple[float, float]:
         started = time.perf_counter()
-        examined = rules.examine(found[number % len(found)], [metadata.length], metadata.size, metadata.limits)
+        examined = rules.examine_clip(found[number % len(found)], [metadata.length], metadata.size, metadata.limits)
         answer = made.probabilities(examined.sample.frames[None])[0]
         return time.perf_counter() - started, float(answer.max())
 
     files = [one.read_bytes() for one in found]
     bodies = []
     for one in found[:4]:
-        frames = rules.examine(one, [metadata.length], metadata.size, metadata.limits).sample.frames
+        frames = rules.examine_clip(one, [metadata.length], metadata.size, metadata.limits).sample.frames
         bodies.append(json.dumps({"inputs": frames[None].tolist()}).encode())
     ports = free_port(), free_port()
     mlflow = [program("mlflow"), "models", "serve", "--env-manager", "local", "--host", "127.0.0.1"]

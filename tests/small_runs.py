@@ -81,7 +81,7 @@ def feature_set(build: Path, name: str = "xception", seed: int = 0) -> Path:
     frameset.write(sampled)
     (build / "frames" / "frames").mkdir(exist_ok=True)
     for clip_id in clips["clip_id"]:
-        np.save(frameset.file_of(sampled.folder, clip_id), np.zeros((LENGTH, SIZE, SIZE, 3), np.uint8))
+        np.save(frameset.frames_file(sampled.folder, clip_id), np.zeros((LENGTH, SIZE, SIZE, 3), np.uint8))
     return folder
 
 

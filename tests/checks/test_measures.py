@@ -199,7 +199,7 @@ def test_a_number_that_is_none_breaks_its_rule() -> None:
 
 def test_measuring_costs_a_fraction_of_decoding(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", draw_frames(60, 640, 480, 0))
-    seconds = [rules.examine(path, [20], 299, LIMITS).seconds for _ in range(5)]
+    seconds = [rules.examine_clip(path, [20], 299, LIMITS).seconds for _ in range(5)]
     # The published figure is 15 % and is measured by benchmarks/checks.py; this catches a slip by a factor.
     assert min(one["check"] / one["decode"] for one in seconds) < 0.3
 
@@ -207,4 +207,4 @@ def test_measuring_costs_a_fraction_of_decoding(tmp_path: Path) -> None:
 def test_examining_short_clips_stops_before_they_are_read(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.avi", draw_frames(9, 120, 104, 0))
     with pytest.raises(rules.Unusable, match=r"a\.avi: the number of frames is 9, at least 20 is expected"):
-        rules.examine(path, [5, 20], 64, LIMITS, decode.inspect(path, LIMITS))
+        rules.examine_clip(path, [5, 20], 64, LIMITS, decode.inspect(path, LIMITS))

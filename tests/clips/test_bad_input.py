@@ -46,7 +46,7 @@ def _said(case: Case, path: Path) -> str:
     limits = PARAMS.limits.model_copy(update=dict(case.limits))
     try:
         with _ordinary_user(path.parent):
-            examined = rules.examine(path, [20], 299, limits)
+            examined = rules.examine_clip(path, [20], 299, limits)
     except BadInput as error:
         return str(error)
     return str(Unusable(path.name, examined.findings)) if examined.findings else USABLE
@@ -71,7 +71,7 @@ def test_a_file_of_a_folder_that_may_not_be_read_is_named_with_its_reason(folder
     with _ordinary_user(folder):
         (found,) = survey.find_clips([folder])
         with pytest.raises(Unusable) as caught:
-            rules.examine(found, [20], 299, PARAMS.limits)
+            rules.examine_clip(found, [20], 299, PARAMS.limits)
     assert str(caught.value).startswith("IM_0001: a file that this user may not read")
 
 

@@ -171,7 +171,7 @@ def test_what_a_header_says_wrongly_is_refused_in_a_sentence(
 def test_a_single_picture_has_too_few_frames(tmp_path: Path) -> None:
     path = save(dataset(FRAMES[:1], NumberOfFrames=None), tmp_path / "a.dcm")
     with pytest.raises(Unusable, match="the number of frames is 1, at least 20 is expected"):
-        rules.examine(path, (20,), 299, LIMITS)
+        rules.examine_clip(path, (20,), 299, LIMITS)
 
 
 @given(cut=st.integers(132, 2000), place=st.integers(132, 1400), value=st.integers(0, 0xFFFFFFFF))

@@ -67,7 +67,7 @@ def _limits() -> Limits:
 
 def examine(path: Path) -> list[str]:
     """Look at a clip as the pipeline and the service do."""
-    return [finding.check for finding in rules.examine(path, (20,), 299, _limits()).findings]
+    return [finding.check for finding in rules.examine_clip(path, (20,), 299, _limits()).findings]
 
 
 def attempt(case: Case, folder: Path, look: Look) -> Outcome:

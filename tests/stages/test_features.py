@@ -44,7 +44,7 @@ def _frames(place: Path, count: int, labels: str = "ab") -> None:
     frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, LIMITS))
     kept = len(sampling.union_indices(24, (LENGTH,)))
     for number in range(count):
-        np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, number))
+        np.save(frameset.frames_file(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, number))
 
 
 def _run(
@@ -176,7 +176,7 @@ def test_a_run_that_fails_leaves_the_earlier_feature_set_as_it_was(place: Path) 
     _frames(place, 4)
     before, _ = _run(place)
     _frames(place, 5)
-    frameset.file_of(place / "frames", f"{4:064x}").unlink()
+    frameset.frames_file(place / "frames", f"{4:064x}").unlink()
     with pytest.raises(FileNotFoundError):
         _run(place)
     assert [folder.name for folder in (place / "features").iterdir()] == [f"mobilenetv2-{LENGTH}"]

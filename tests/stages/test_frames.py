@@ -302,4 +302,4 @@ def test_the_public_clips_pass_but_for_two_with_cuts(upstream: Path) -> None:
 
 
 def _findings(path: Path) -> list[str]:
-    return [finding.check for finding in rules.examine(path, [20], 299, ALL.limits).findings]
+    return [finding.check for finding in rules.examine_clip(path, [20], 299, ALL.limits).findings]

@@ -68,7 +68,9 @@ def place(project: Path) -> Path:
 
 def _write_frames(folder: Path, number: int, seed: int) -> None:
     kept = len(sampling.union_indices(24, (LENGTH,)))
-    np.save(frameset.file_of(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, seed, stripes=3 * (number % 2)))
+    np.save(
+        frameset.frames_file(folder, f"{number:064x}"), draw_frames(kept, SIZE, SIZE, seed, stripes=3 * (number % 2))
+    )
 
 
 def _params(weights: str = "lus", **pretrain: object) -> Params:

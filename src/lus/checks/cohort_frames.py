@@ -105,9 +105,9 @@ def sample_clip(row: Row, out: Path, params: Params) -> SampledClip:
     path, section = _path(row), params.frames
     _refuse_changed(path, str(row["clip_id"]))
     spread = near_duplicates.SPREAD
-    examined = rules.examine(path, section.lengths, section.side, params.limits, _info(row), spread)
+    examined = rules.examine_clip(path, section.lengths, section.side, params.limits, _info(row), spread)
     if not examined.findings:
-        np.save(frameset.file_of(out, str(row["clip_id"])), examined.sample.frames)
+        np.save(frameset.frames_file(out, str(row["clip_id"])), examined.sample.frames)
     frames = pd.DataFrame({"path": str(row["path"]), "frame": examined.sample.indices} | examined.frames)
     fingerprint = near_duplicates.hash_frames(examined.sample.spread)
     return SampledClip(examined.values, frames, examined.findings, examined.reported, fingerprint)

@@ -127,7 +127,7 @@ def find_broken(values: Mapping[str, float], table: Sequence[Rule], *, reports: 
 
 
 @dataclass(frozen=True)
-class Examined:
+class ExaminedClip:
     """A clip that could be decoded, with all that was measured on it.
 
     Attributes:
@@ -147,9 +147,9 @@ class Examined:
     seconds: dict[str, float]
 
 
-def examine(
+def examine_clip(
     path: Path, lengths: Sequence[int], size: int, limits: Limits, info: ClipInfo | None = None, spread: int = 0
-) -> Examined:
+) -> ExaminedClip:
     """Decode a clip, measure it and hold it to the rules.
 
     Args:
@@ -175,4 +175,4 @@ def examine(
     values = measures.measure_clip(sample, frames, find_blank(frames, limits))
     broken, reported = find_broken(values, table), find_broken(values, table, reports=True)
     seconds = {"decode": decoded - started, "check": time.perf_counter() - decoded}
-    return Examined(sample, frames, values, broken, reported, seconds)
+    return ExaminedClip(sample, frames, values, broken, reported, seconds)

@@ -96,7 +96,7 @@ def check_clip(listed: ListedClip, params: Params) -> CheckedClip:
     info = ClipInfo(*(row[name] for name in ("frames", "fps", "width", "height")))  # type: ignore[arg-type]
     try:
         section, limits = params.frames, params.limits
-        examined = rules.examine(listed.path, section.lengths, section.side, limits, info, near_duplicates.SPREAD)
+        examined = rules.examine_clip(listed.path, section.lengths, section.side, limits, info, near_duplicates.SPREAD)
     except Unusable as error:
         return CheckedClip(row, info, error.findings)
     fingerprint = near_duplicates.hash_frames(examined.sample.spread)

@@ -28,12 +28,12 @@ def refuse_changed_inputs() -> Iterator[None]:
     Raises:
         BadInput: something changed, or dvc.yaml has no such stage any more.
     """
-    refuse_changes = begin()
+    refuse_changes = record_inputs()
     yield
     refuse_changes()
 
 
-def begin() -> Callable[[], None]:
+def record_inputs() -> Callable[[], None]:
     """Look at what the stage depends on; gives what raises BadInput where that is not as it was.
 
     Where DVC does not run this as a stage of the project in the current folder, nothing is recorded, and nothing is

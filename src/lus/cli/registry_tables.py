@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from lus.cli.tables import COLOURS, finite, print_fitting, print_json
+from lus.cli.tables import COLOURS, finite_or_none, print_fitting, print_json
 from lus.registry import gate
 from lus.registry.gate import Condition
 from lus.registry.journal import AliasChange
@@ -117,7 +117,7 @@ def print_metrics(found: Sequence[Figure], title: str) -> None:
 
 def print_metrics_json(found: Sequence[Figure], name: str, version: str) -> None:
     """Print all figures as one JSON object, those that do not differ too; a difference is null where one is missing."""
-    rows = [asdict(one) | {"difference": finite(one.difference)} for one in found]
+    rows = [asdict(one) | {"difference": finite_or_none(one.difference)} for one in found]
     print_json({"name": name, "version": version, "tolerance": TOLERANCE, "figures": rows})
 
 

@@ -188,7 +188,7 @@ def register(
     from lus.common import params_file, progress, quiet
     from lus.stages import register as stage
 
-    refuse_changes = changed_inputs.begin()
+    refuse_changes = changed_inputs.record_inputs()
     section = params_file.load_params().register_
     with progress.steps() as step:
         quiet.import_tensorflow(step)

@@ -253,11 +253,11 @@ def print_runs_json(found: Sequence[RunSummary]) -> None:
     """Print runs as a JSON array."""
     # A loss may be infinite where a training diverged: JSON knows no such number.
     body: list[dict[str, object]] = [
-        vars(one) | {"metrics": {name: finite(value) for name, value in one.metrics.items()}} for one in found
+        vars(one) | {"metrics": {name: finite_or_none(value) for name, value in one.metrics.items()}} for one in found
     ]
     print_json(body)
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
     """A number as JSON can hold it: None for what is not finite."""
     return value if math.isfinite(value) else None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lus.clips import dicom_header, dicom_pixels
-from lus.clips.dicom_header import RLE, UNCOMPRESSED, Header, damaged, quoting_nothing
+from lus.clips.dicom_header import RLE, UNCOMPRESSED, Header, damaged_dicom, hide_values
 from lus.common import quiet
 from lus.common.arrays import Frames
 
@@ -69,7 +69,7 @@ class Recording:
 
     def _compressed(self) -> Iterator[bytes]:
         apart = self._header.syntax == RLE
-        for extents in dicom_pixels.frames(self._file, self._header.start, self._header.end, apart=apart):
+        for extents in dicom_pixels.split_frames(self._file, self._header.start, self._header.end, apart=apart):
             yield b"".join(dicom_pixels.read(self._file, extent) for extent in extents)
 
     def read(self) -> tuple[bool, Frames]:
@@ -102,12 +102,12 @@ class Recording:
         from pydicom.uid import UID
 
         header, plugin = self._header, ""
-        with quoting_nothing(self._path, "a frame that cannot be decoded", "a frame as the header declares it"):
+        with hide_values(self._path, "a frame that cannot be decoded", "a frame as the header declares it"):
             if header.syntax not in UNCOMPRESSED:
                 # One decoder for each syntax: the service has no other, and decoders need not agree on each grey level.
                 plugin = "pydicom" if header.syntax == RLE else "gdcm"
                 if plugin == "gdcm":
-                    dicom_pixels.check(encoded, header.syntax, self.width, self.height, header.options)
+                    dicom_pixels.check_frame_header(encoded, header.syntax, self.width, self.height, header.options)
                 encoded = encapsulate([encoded], has_bot=False)
             decoder = get_decoder(UID(header.syntax))
             pixels, shown = decoder.as_array(encoded, index=0, raw=True, decoding_plugin=plugin, **header.options)
@@ -122,7 +122,7 @@ class Recording:
         height, width = frame.shape[:2]
         if (width, height) != (self.width, self.height):
             declared = f"{self.width} x {self.height} as the header declares"
-            raise damaged(self._path, f"a frame of {width} x {height} pixels", declared)
+            raise damaged_dicom(self._path, f"a frame of {width} x {height} pixels", declared)
         box = self._header.box
         return frame[box.top : box.bottom, box.left : box.right]
 
@@ -130,7 +130,7 @@ class Recording:
     def unwrapped(self) -> Iterator[str]:
         """The video stream as a file for FFmpeg, which has no name and is gone with this process at the latest."""
         with tempfile.TemporaryFile() as stream:
-            for extent in dicom_pixels.fragments(self._file, self._header.start, self._header.end):
+            for extent in dicom_pixels.split_fragments(self._file, self._header.start, self._header.end):
                 self._file.seek(extent.start)
                 shutil.copyfileobj(dicom_pixels.FilePart(self._file, extent.length), stream)
             stream.seek(0)

@@ -113,25 +113,25 @@ class Header:
         return int(self.width * self.height * samples * self.options["bits_allocated"] // 8)
 
 
-def refusal(path: Path, check: str, found: str, expected: str, advice: str) -> Unusable:
+def unusable_dicom(path: Path, check: str, found: str, expected: str, advice: str) -> Unusable:
     """What a file is refused with."""
     return Unusable(path.name, [Finding(check, found, expected, advice)])
 
 
-def damaged(path: Path, found: str, expected: str) -> Unusable:
+def damaged_dicom(path: Path, found: str, expected: str) -> Unusable:
     """The refusal of a file that is not as its header, or the standard, says."""
-    return refusal(path, "decode", found, expected, "fetch or export it again")
+    return unusable_dicom(path, "decode", found, expected, "fetch or export it again")
 
 
 @contextmanager
-def quoting_nothing(path: Path, found: str, expected: str) -> Iterator[None]:
+def hide_values(path: Path, found: str, expected: str) -> Iterator[None]:
     """What goes wrong in pydicom, in whatever way, is a refusal in words of our own."""
     try:
         yield
     except (Unusable, MemoryError):
         raise
     except Exception:
-        raise damaged(path, found, expected) from None
+        raise damaged_dicom(path, found, expected) from None
 
 
 def read(path: Path, file: BinaryIO) -> Header:
@@ -140,10 +140,10 @@ def read(path: Path, file: BinaryIO) -> Header:
     Raises:
         Unusable: it is no ultrasound, cannot be read, or says nothing sensible of what it shows.
     """
-    with quoting_nothing(path, "a DICOM header that cannot be read", "a whole one"):
+    with hide_values(path, "a DICOM header that cannot be read", "a whole one"):
         syntax, elements, place = _read(path, file)
         if str(elements.get("Modality", "")) != "US":
-            raise refusal(
+            raise unusable_dicom(
                 path, "modality", "a DICOM file of another modality", "ultrasound (US)", "take an ultrasound clip"
             )
         start, length, representation = _find_pixels(path, file, place, syntax)
@@ -198,7 +198,7 @@ def _refuse_syntax(path: Path, syntax: str) -> None:
     name = UID(syntax).name
     found = "an unknown transfer syntax" if name == syntax else f"the transfer syntax {name}"
     expected = "an uncompressed, RLE, JPEG, JPEG-LS, JPEG 2000 or MPEG one"
-    raise refusal(path, "decode", found, expected, "export it in another")
+    raise unusable_dicom(path, "decode", found, expected, "export it in another")
 
 
 def _number(elements: Dataset, keyword: str) -> float | None:
@@ -214,7 +214,7 @@ def _number(elements: Dataset, keyword: str) -> float | None:
 def _whole(path: Path, elements: Dataset, keyword: str, allowed: range = range(1, 1 << 16)) -> int:
     number = _number(elements, keyword)
     if number is None or number not in allowed:
-        raise damaged(path, f"a DICOM header without a usable {keyword}", "one that describes its pixels")
+        raise damaged_dicom(path, f"a DICOM header without a usable {keyword}", "one that describes its pixels")
     return int(number)
 
 
@@ -240,7 +240,7 @@ def _tissue(path: Path, elements: Dataset, width: int, height: int) -> Box:
     listed = elements.get("SequenceOfUltrasoundRegions") or []
     regions = [region for region in listed if any(corner in region for corner in CORNERS)]
     if not regions and str(elements.get("BurnedInAnnotation", "")).strip().upper() == "YES":
-        raise refusal(
+        raise unusable_dicom(
             path,
             "burnt_in",
             "text burnt into the picture and no ultrasound region to cut it to",
@@ -255,7 +255,7 @@ def _tissue(path: Path, elements: Dataset, width: int, height: int) -> Box:
         if _number(region, "RegionSpatialFormat") == TISSUE_2D and _number(region, "RegionDataType") == TISSUE_2D
     ]
     if not tissue:
-        raise refusal(
+        raise unusable_dicom(
             path,
             "region",
             "ultrasound regions of which none shows tissue in two dimensions",
@@ -264,7 +264,7 @@ def _tissue(path: Path, elements: Dataset, width: int, height: int) -> Box:
         )
     box = max((_box(region, width, height) for region in tissue), key=lambda one: one.area)
     if not box.area:
-        raise refusal(
+        raise unusable_dicom(
             path,
             "region",
             "an ultrasound region that is empty or outside of the picture",
@@ -294,13 +294,13 @@ def _find_pixels(path: Path, file: BinaryIO, place: int, syntax: str) -> tuple[i
     file.seek(place)
     head = file.read(8)
     if head[:4] != struct.pack(f"{order}HH", 0x7FE0, 0x0010) or len(head) < 8:
-        raise damaged(path, "a DICOM file without pixels", "an ultrasound clip")
+        raise damaged_dicom(path, "a DICOM file without pixels", "an ultrasound clip")
     explicit = head[4:6] in (b"OB", b"OW", b"UN")
     (length,) = struct.unpack(f"{order}L", file.read(4) if explicit else head[4:])
     start = file.tell()
     rest = file.seek(0, 2) - start
     if length == UNDEFINED and syntax in UNCOMPRESSED:
-        raise damaged(path, "uncompressed pixels without a length", "one with its length")
+        raise damaged_dicom(path, "uncompressed pixels without a length", "one with its length")
     return start, min(length, rest), head[4:6].decode() if explicit else "OW"
 
 
@@ -310,9 +310,9 @@ def _options(path: Path, elements: Dataset) -> dict[str, Any]:
     allocated = _whole(path, elements, "BitsAllocated")
     interpretation = str(elements.get("PhotometricInterpretation", ""))
     if interpretation not in {1: GREY, 3: COLOUR}.get(samples, ()):
-        raise damaged(path, "pixels of another kind", "grey, palette, RGB or YBR ones")
+        raise damaged_dicom(path, "pixels of another kind", "grey, palette, RGB or YBR ones")
     if allocated not in (8, 16):
-        raise damaged(path, f"pixels of {allocated} bits", "8 or 16")
+        raise damaged_dicom(path, f"pixels of {allocated} bits", "8 or 16")
     return {
         "rows": _whole(path, elements, "Rows"),
         "columns": _whole(path, elements, "Columns"),
@@ -334,7 +334,7 @@ def _levels(path: Path, elements: Dataset, options: dict[str, Any]) -> NDArray[n
     values = np.arange(count)
     if options["pixel_representation"]:
         values[count // 2 :] -= count
-    with quoting_nothing(path, "grey levels or a palette that cannot be shown", "usable ones"):
+    with hide_values(path, "grey levels or a palette that cannot be shown", "usable ones"):
         if options["photometric_interpretation"] == "PALETTE COLOR":
             depth = int(elements.RedPaletteColorLookupTableDescriptor[2])
             return np.asarray(apply_color_lut(values, elements)[:, 2::-1] >> (depth - 8), np.uint8)

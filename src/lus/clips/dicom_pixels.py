@@ -70,14 +70,14 @@ def _items(file: BinaryIO, start: int, end: int) -> Iterator[Extent]:
         place += 8 + length
 
 
-def fragments(file: BinaryIO, start: int, end: int) -> Iterator[Extent]:
+def split_fragments(file: BinaryIO, start: int, end: int) -> Iterator[Extent]:
     """The parts in which code is stored; the first item, the table of offsets, is none of them."""
     items = _items(file, start, end)
     next(items, None)
     return (item for item in items if item.length)
 
 
-def frames(file: BinaryIO, start: int, end: int, *, apart: bool) -> Iterator[list[Extent]]:
+def split_frames(file: BinaryIO, start: int, end: int, *, apart: bool) -> Iterator[list[Extent]]:
     """The fragments of each frame that is wholly there.
 
     A frame begins with the fragment that begins as code does: within code these bytes do not occur. So neither the
@@ -89,7 +89,7 @@ def frames(file: BinaryIO, start: int, end: int, *, apart: bool) -> Iterator[lis
         apart: each fragment is a frame, as in RLE (PS3.5, A.4.2).
     """
     frame: list[Extent] = []
-    for part in fragments(file, start, end):
+    for part in split_fragments(file, start, end):
         begins = apart or read(file, Extent(part.start, len(SIZE_2000))).startswith((IMAGE, SIZE_2000))
         if begins and frame:
             yield frame
@@ -101,7 +101,7 @@ def frames(file: BinaryIO, start: int, end: int, *, apart: bool) -> Iterator[lis
         yield frame
 
 
-def check(code: bytes, syntax: str, width: int, height: int, options: Mapping[str, Any]) -> None:
+def check_frame_header(code: bytes, syntax: str, width: int, height: int, options: Mapping[str, Any]) -> None:
     """Hold a JPEG, JPEG-LS or JPEG 2000 frame to the header.
 
     A decoder takes memory for the size that the code says, and GDCM ends the process at a code of another kind.

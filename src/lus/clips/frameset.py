@@ -55,7 +55,7 @@ class FrameSet:
         return np.ascontiguousarray(self._stored(clip_id)[self._rows(count, length)[place]])
 
     def _stored(self, clip_id: str) -> Frames:
-        stored: Frames = np.load(file_of(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
+        stored: Frames = np.load(frames_file(self.folder, clip_id), mmap_mode="r", allow_pickle=False)
         return stored
 
     def _rows(self, count: int, length: int) -> IntArray:
@@ -67,7 +67,7 @@ class FrameSet:
         return np.searchsorted(sampling.union_indices(count, self.lengths), sampling.sample_indices(count, length))
 
 
-def file_of(folder: Path, clip_id: str) -> Path:
+def frames_file(folder: Path, clip_id: str) -> Path:
     """Where a clip's frames are: (n, size, size, 3) uint8 RGB, the union of all lengths."""
     return folder / "frames" / f"{clip_id}.npy"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from lus.checks.rules import Examined
+from lus.checks.rules import ExaminedClip
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import Finding, Unusable
 from lus.inference.metadata import ModelMetadata
@@ -66,7 +66,7 @@ class Classifier:
         """Start the processes that decode."""
         self._reader.warm_up()
 
-    def read(self, path: Path) -> Examined:
+    def read(self, path: Path) -> ExaminedClip:
         """Decode a clip and check it; what was waited for is among its seconds, as `read`.
 
         Raises:
@@ -102,14 +102,14 @@ class Classifier:
                 yield self._classified(replace(found, seconds=found.seconds | waited))
             started = time.perf_counter()
 
-    def _classified(self, examined: Examined) -> Prediction:
+    def _classified(self, examined: ExaminedClip) -> Prediction:
         started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
         return answer(self.metadata, examined, probabilities, {"classify": time.perf_counter() - started})
 
 
 def answer(
-    metadata: ModelMetadata, examined: Examined, probabilities: FloatArray, seconds: dict[str, float]
+    metadata: ModelMetadata, examined: ExaminedClip, probabilities: FloatArray, seconds: dict[str, float]
 ) -> Prediction:
     """What is answered to a clip.
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from lus.checks import rules
-from lus.checks.rules import Examined
+from lus.checks.rules import ExaminedClip
 from lus.clips.jobs import ClipJob
 from lus.common.errors import Unusable
 from lus.common.params import Limits
@@ -15,13 +15,13 @@ from lus.common.workers import WorkerPool
 from lus.inference.metadata import ModelMetadata
 
 
-def read_clip(path: Path, length: int, size: int, limits: Limits) -> Examined:
+def read_clip(path: Path, length: int, size: int, limits: Limits) -> ExaminedClip:
     """Decode a clip and hold it to the limits.
 
     Raises:
         Unusable: it cannot be decoded or breaks a limit.
     """
-    examined = rules.examine(path, [length], size, limits)
+    examined = rules.examine_clip(path, [length], size, limits)
     if examined.findings:
         raise Unusable(path.name, examined.findings)
     return examined
@@ -40,7 +40,7 @@ class Reader:
     def __init__(self, metadata: ModelMetadata, workers: int = 1) -> None:
         self._metadata, self._workers = metadata, WorkerPool(workers)
 
-    def read(self, path: Path) -> Examined:
+    def read(self, path: Path) -> ExaminedClip:
         """Decode a clip and hold it to the limits.
 
         Raises:
@@ -52,14 +52,14 @@ class Reader:
             raise found
         return found
 
-    def ahead(self, paths: Iterable[Path]) -> Iterator[Examined | Unusable]:
+    def ahead(self, paths: Iterable[Path]) -> Iterator[ExaminedClip | Unusable]:
         """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
         job = self._job()
         return self._workers.imap(job, paths, job.limits)
 
-    def _job(self) -> ClipJob[Path, Examined | Unusable]:
+    def _job(self) -> ClipJob[Path, ExaminedClip | Unusable]:
         metadata = self._metadata
-        work: Callable[[Path], Examined | Unusable] = partial(
+        work: Callable[[Path], ExaminedClip | Unusable] = partial(
             read_clip, length=metadata.length, size=metadata.size, limits=metadata.limits
         )
         return ClipJob(work, _refusal, Path, metadata.limits.max_seconds)
