@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from lus.checks import shortcuts, survey
-from lus.clips import decode, dicom, formats, layouts
+from lus.clips import decode, dicom, layouts
 from tests.clips import dicom_files
 from tests.clips.dicom_clips import COUNT, FRAMES, HEIGHT, LIMITS, WIDTH, decoded, refused, smooth
 from tests.clips.dicom_files import LOSSLESS, compressed, dataset, region, save
@@ -178,11 +178,6 @@ def test_a_folder_is_searched_for_dicom_files_of_any_name(tmp_path: Path, name: 
     refused = {one.path.name: one.refused for one in listed.values() if one.refused}
     assert refused.keys() == {"DICOMDIR", "notes.txt", "short", "pipe"}
     assert refused["DICOMDIR"] == "neither a DICOM clip nor named as a video is (no suffix)"
-
-
-@pytest.mark.parametrize("name", ["DICOMDIR", "dicomdir"])
-def test_the_index_of_a_disc_is_no_clip_in_letters_of_either_case(tmp_path: Path, name: str) -> None:
-    assert not formats.is_clip(save(dataset(FRAMES), tmp_path / name))
 
 
 def test_a_video_that_is_named_like_a_dicom_file_is_a_video(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The frames stage: guards, quarantine, Data Docs and leaks, on cohorts made on the spot."""
+"""The frames stage: checks, quarantine, Data Docs and leaks, on cohorts made on the spot."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a usable clip is: one table of rules, made from the limits in `params.yaml`.
 
-The same table guards the pipeline, where Great Expectations states it too (`suites`), `lus check`, and the
+The same table holds in the pipeline, where Great Expectations states it too (`expectations`), `lus check`, and the
 service, where it runs alone: importing Great Expectations costs seconds.
 """
 

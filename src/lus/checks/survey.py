@@ -1,4 +1,4 @@
-"""`lus check`: the pipeline's guards on any clips, without keeping anything."""
+"""`lus check`: the pipeline's checks on any clips, without keeping anything."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_COHORT = (
 
 @dataclass(frozen=True)
 class CheckedClip:
-    """What the guards say of one clip.
+    """What the checks say of one clip.
 
     Attributes:
         row: of the cohort table, or why the clip has none (`cohort.measure`).
@@ -64,7 +64,7 @@ class CheckedClip:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the guards say of clips, and what can be said of them together.
+    """What the checks say of clips, and what can be said of them together.
 
     Attributes:
         clips: one by one.
@@ -85,7 +85,7 @@ class Survey:
 
 
 def check_clip(listed: ListedClip, params: Params) -> CheckedClip:
-    """Run the guards on one clip.
+    """Run the checks on one clip.
 
     Raises:
         Unusable: it cannot be decoded.
@@ -108,7 +108,7 @@ def _refused(listed: ListedClip, error: Unusable) -> CheckedClip:
 
 
 def survey_clips(paths: Sequence[Path], params: Params, progress: workers.Progress | None = None) -> Survey:
-    """Run the guards on files and folders.
+    """Run the checks on files and folders.
 
     Args:
         paths: video files, folders with videos, or one folder in a cohort's layout: then the cohort's own

@@ -168,7 +168,7 @@ def check(
     clips: Annotated[list[Path], typer.Argument(help="video files, folders of them, or a cohort's folder")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
 ) -> None:
-    """Run the pipeline's guards on any clips, and say which are usable.
+    """Run the pipeline's checks on any clips, and say which are usable.
 
     Each clip is decoded and held to the `limits` of `params.yaml`; nothing is kept. In a cohort's folder (a clips.csv,
     or a folder of clips for each label) the cohort's own rules are looked at too, and what could give labels away:

@@ -53,7 +53,7 @@ def print_answers_json(found: Answered) -> None:
 
 
 def print_survey(found: Survey) -> None:
-    """Print what the guards say: a row a clip, then what concerns the clips together."""
+    """Print what the checks say: a row a clip, then what concerns the clips together."""
     console = Console()
     console.print(_clips(found.clips))
     if len(found.near_duplicates):
@@ -94,7 +94,7 @@ def _frame(title: str, rows: pd.DataFrame) -> Table:
 
 
 def print_survey_json(found: Survey) -> None:
-    """Print what the guards say as one JSON object."""
+    """Print what the checks say as one JSON object."""
     clips = [
         {
             "path": str(one.row["path"]),

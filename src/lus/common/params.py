@@ -55,7 +55,7 @@ class Cohort(Section):
 
 
 class Limits(Section):
-    """What a usable clip is; the same limits guard the pipeline and the service."""
+    """What a usable clip is; the same limits hold in the pipeline and in the service."""
 
     # A version keeps the limits that it was registered with: one that is added has a place in metadata.NEUTRAL_LIMITS.
 
