@@ -37,7 +37,7 @@ from lus.features import featureset
 from lus.features.featureset import FeatureSet, Info
 from lus.heads import train_step, training
 from lus.heads.model import PUBLISHED, HeadParams, build_head, feature_moments
-from lus.search import mlflow_runs, optimize, pruner, run_search, space, storage
+from lus.search import identity, mlflow_runs, optimize, pruner, run_search, space, storage
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
 from lus.tracking import client
@@ -129,12 +129,12 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = optimize.study_name(data, part, run_search.study_data(data, part), section, None)
+    name = identity.study_name(data, part, run_search.study_data(data, part), section, None)
     spec = optimize.StudySpec(name, part.name, optimize.Budget(len(tried)), section, None)
     run = mlflow_runs.open_search(name, data, part, section, RULE)
     study = storage.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
-    with mlflow_runs.active(run):
+    with mlflow_runs.activate_run(run):
         run_search.run_study(run_search.PartStudy(data, part, section, spec, run))
     return float(study.trials[-1].value)
 

@@ -6,7 +6,7 @@ import pytest
 
 from lus.features import openvino
 from lus.registry import registration
-from lus.search import optimize
+from lus.search import identity
 from lus.stages import features, pretrain
 from tests.imports import code_behind, dotted, file_of
 
@@ -23,7 +23,7 @@ WITHOUT_EFFECT = {
 }
 """Modules that no trial, feature or trained weight depends on, though what makes them imports them; and why not."""
 KEPT = {
-    "studies": (optimize.IDENTITY, ("search.objective", "search.pruner", "search.sampler", "search.space")),
+    "studies": (identity.IDENTITY, ("search.objective", "search.pruner", "search.sampler", "search.space")),
     "features": (
         [module.__name__ for module in (*features.CODE, openvino)],
         ("features.backbones", "clips.frameset", "features.openvino"),

@@ -40,7 +40,7 @@ def _spec(trials: int, seconds: float | None = None) -> StudySpec:
 
 
 def _heads(study: optuna.Study) -> list[HeadParams]:
-    return [space.suggest(one, SPACE) for one in storage.finished(study)]
+    return [space.suggest(one, SPACE) for one in storage.get_finished_trials(study)]
 
 
 def _ignore(study: optuna.Study) -> None:
@@ -103,7 +103,7 @@ def test_a_trial_that_was_killed_before_it_had_an_owner_leaves_its_number_to_the
     study.ask()
     optimize.optimize(_spec(3), _loss, _ignore)
     assert [one.state.name for one in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[trials.NUMBER] for one in storage.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in storage.get_finished_trials(study)] == [0, 1, 2]
     assert _heads(study)[0] == PUBLISHED
 
 
@@ -145,12 +145,12 @@ def test_a_trial_that_others_ended_as_that_of_the_dead_does_not_count_and_the_se
     optimize.optimize(_spec(3), objective, _ignore)
     study = storage.open_study("study")
     assert [one.state.name for one in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert [one.user_attrs[trials.NUMBER] for one in storage.finished(study)] == [0, 1, 2]
+    assert [one.user_attrs[trials.NUMBER] for one in storage.get_finished_trials(study)] == [0, 1, 2]
 
 
 def test_no_trial_is_begun_after_the_time_budget_but_one_is_always_finished(project: Path) -> None:
     optimize.optimize(_spec(50, seconds=1e-6), _loss, _ignore)
-    assert len(storage.finished(storage.open_study("study"))) == 1
+    assert len(storage.get_finished_trials(storage.open_study("study"))) == 1
 
 
 def test_a_storage_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_a_trial_that_falls_behind_is_pruned(project: Path) -> None:
         return loss
 
     optimize.optimize(_spec(6), objective, _ignore)
-    done = storage.finished(storage.open_study("study"))
+    done = storage.get_finished_trials(storage.open_study("study"))
     assert [one.state.name for one in done] == ["COMPLETE"] * 4 + ["PRUNED"] * 2
     assert max(done[5].intermediate_values) == 2  # in the first of its four folds
     assert [0 <= (storage.seconds_since_end(one) or -1) < 60 for one in done] == [True] * 6
@@ -213,13 +213,13 @@ import sys
 from pathlib import Path
 from lus.common import params, params_file
 from lus.features import featureset
-from lus.search import optimize, run_search
+from lus.search import identity, run_search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
 section = params_file.load_params(Path(sys.argv[2])).search
-print(optimize.study_name(data, part, run_search.study_data(data, part), section, None))
+print(identity.study_name(data, part, run_search.study_data(data, part), section, None))
 """
-NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "trials_file")
+NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "trial_run", "trials_file")
 """Modules of the search that change no trial."""
 
 

@@ -42,14 +42,14 @@ def test_what_is_written_is_read_and_the_same_bytes_come_out_twice(tmp_path: Pat
 
 
 def test_the_best_trial_has_the_lowest_mean_loss_and_one_that_diverged_never_is() -> None:
-    found = FOUND.of("fold-0")
+    found = FOUND.get_part("fold-0")
     assert found.best.number == 1
     assert found.trials[1].loss == pytest.approx(0.7)
     assert found.trials[1].epochs == 2
 
 
 def test_a_trial_that_was_pruned_is_never_the_best() -> None:
-    assert FOUND.of("all").best.number == 0
+    assert FOUND.get_part("all").best.number == 0
 
 
 def test_a_missing_search_says_what_makes_it(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
     choices = json.loads((out / files.CHOICE_FILE).read_text())["folds"]
     for choice in choices:
-        losses = [trial.loss for trial in found.of(f"fold-{choice['fold']}").trials]
+        losses = [trial.loss for trial in found.get_part(f"fold-{choice['fold']}").trials]
         assert choice["trial"] == int(np.argmin(losses))
 
 

@@ -85,11 +85,11 @@ def test_what_a_folds_test_clips_look_like_changes_neither_proposals_nor_scores_
     before = run_search(build, params_=space)
     features = np.load(folder / featureset.FEATURES_FILE)
     rng = np.random.default_rng(9)
-    test = before.of("fold-0").test
+    test = before.get_part("fold-0").test
     features[test] = rng.normal(5, 3, features[test].shape)
     np.save(folder / featureset.FEATURES_FILE, features)
     monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{project}/again.db")  # nothing is known from before
     after = run_search(build, params_=space)
-    assert after.of("fold-0").trials == before.of("fold-0").trials
+    assert after.get_part("fold-0").trials == before.get_part("fold-0").trials
     for part in ("fold-1", "all"):
-        assert after.of(part).trials != before.of(part).trials
+        assert after.get_part(part).trials != before.get_part(part).trials

@@ -81,11 +81,11 @@ def choose(candidates: Sequence[Candidate], part: str) -> Choice:
         candidates: to choose from.
         part: its name.
     """
-    best = [(one, one.tried.of(part).best) for one in candidates]
+    best = [(one, one.tried.get_part(part).best) for one in candidates]
     first_fold_alone = any(one.data.info.folds is not None for one in candidates)
     chosen, trial = min(best, key=lambda pair: pair[1].folds[0].loss if first_fold_alone else pair[1].loss)
     rows = np.concatenate([inner.test for inner in chosen.parts[part].inner])
-    given = np.array(chosen.tried.of(part).validation, np.float32)
+    given = np.array(chosen.tried.get_part(part).validation, np.float32)
     return Choice(chosen, trial, rows, _temperature(given, folds.targets(chosen.data.clips)[rows]))
 
 

@@ -1,26 +1,18 @@
-"""A study's trials, run by any number of processes together until its budget is spent.
-
-A study is named for all that its results depend on. So a search that was ended goes on where it stopped, a larger
-budget adds trials, other machines join in, and whatever is changed begins a study of its own.
-"""
+"""A study's trials, run by any number of processes together until its budget is spent."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lus.common import hashing, quiet
+from lus.common import quiet
 from lus.common.params import Search
-from lus.features.featureset import FeatureSet
 from lus.heads.model import HeadParams
 from lus.search import sampler, space, storage
-from lus.search.objective import StudyData
 from lus.search.storage import ERROR, OWNER
 from lus.search.trials import NUMBER
-from lus.splits.folds import Part
 from lus.tracking.processes import owner
 
 if TYPE_CHECKING:
@@ -28,15 +20,6 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 3
 """Trials in a row that may raise before the search gives up."""
-NO_RESULT = ("trials", "seconds", "workers")
-"""Parameters of the search that its trials do not depend on."""
-IDENTITY = (
-    *(f"lus.heads.{name}" for name in ("model", "train_step", "training")),
-    *(f"lus.search.{name}" for name in ("objective", "pruner", "sampler", "space", "trials")),
-)
-"""The modules that propose, train and score heads."""
-_LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
-"""That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
 
 
 @dataclass(frozen=True)
@@ -64,37 +47,6 @@ class StudySpec:
     first: HeadParams | None
 
 
-def study_name(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
-    """A study's name: feature set, part, and a digest of what its trials depend on.
-
-    That is the features, labels and patients of the part's own clips, its inner folds, the search space, seed and first
-    head, and the code and libraries that propose, train and score. The part's test clips are not in it.
-
-    Args:
-        data, part, params: what is searched, and how.
-        given: to the trials.
-        first: the head that is tried first.
-    """
-    from importlib.metadata import distributions
-
-    digest = hashlib.sha256(given.features[part.train].tobytes())
-    own = data.clips.iloc[part.train][["clip_id", "label", "patient"]]
-    libraries = [sorted({one.version for one in distributions(name=name)}) for name in _LIBRARIES]
-    content = (
-        given.features.shape[1:],
-        given.targets[part.train].tolist(),
-        given.labels,
-        [(inner.train.tolist(), inner.test.tolist()) for inner in given.inner],
-        own.to_csv(index=False),
-        sorted(params.model_dump(exclude=set(NO_RESULT)).items()),
-        first,
-        hashing.hash_modules(*IDENTITY),
-        libraries,
-    )
-    digest.update(repr(content).encode())
-    return f"{data.name}/{part.name}/{digest.hexdigest()[:16]}"
-
-
 Objective = Callable[["optuna.Trial", HeadParams], float]
 """Tries a head: the trial and the head -> the loss. May raise `optuna.TrialPruned`."""
 
@@ -120,7 +72,7 @@ def optimize(spec: StudySpec, objective: Objective, on_trial_end: Callable[[optu
     while True:
         storage.fail_stale_trials(study, seen)
         on_trial_end(study)
-        done = storage.finished(study)
+        done = storage.get_finished_trials(study)
         late = spec.budget.seconds is not None and time.monotonic() - started > spec.budget.seconds
         if len(done) >= spec.budget.trials or (late and any(one.state.name == "COMPLETE" for one in done)):
             return
@@ -183,7 +135,7 @@ def _offer(study: optuna.Study, spec: StudySpec) -> None:
     if spec.first is None:
         return
     wanted = space.as_suggestion(spec.first)
-    if not any(one.system_attrs.get("fixed_params") == wanted for one in storage.counting(study)):
+    if not any(one.system_attrs.get("fixed_params") == wanted for one in storage.get_counted_trials(study)):
         study.enqueue_trial(wanted)
 
 
@@ -195,7 +147,7 @@ def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int
     Raises:
         _NotNeeded: the budget, or the head to be tried first, was taken by trials that were begun before.
     """
-    counting = storage.counting(study)
+    counting = storage.get_counted_trials(study)
     earlier = [one for one in counting if one.number < trial.number]
     fixed = next(one for one in counting if one.number == trial.number).system_attrs.get("fixed_params")
     twice = fixed is not None and any(one.system_attrs.get("fixed_params") == fixed for one in earlier)
@@ -209,4 +161,6 @@ def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int
 
 def _begun(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that count for the budget, or may."""
-    return [one for one in storage.counting(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs]
+    return [
+        one for one in storage.get_counted_trials(study) if one.state.name != "WAITING" and ERROR not in one.user_attrs
+    ]

@@ -14,10 +14,12 @@ from lus.common.params import Folds, Search
 from lus.common.workers import Progress
 from lus.features.featureset import FeatureSet
 from lus.heads.model import HeadParams, get_published
-from lus.search import mlflow_runs, objective, optimize, space, storage
-from lus.search.mlflow_runs import SearchRun, TrialRun
+from lus.search import identity, mlflow_runs, objective, optimize, space, storage
+from lus.search.close_runs import close_finished_runs
+from lus.search.mlflow_runs import SearchRun
 from lus.search.objective import StudyData
 from lus.search.optimize import Budget, StudySpec
+from lus.search.trial_run import TrialRun
 from lus.search.trials import PartTrials, Trials
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
@@ -59,7 +61,7 @@ def open_studies(data: FeatureSet, params: Search, cut: Folds) -> list[PartStudy
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
             continue  # it takes the choice of the whole
-        name = optimize.study_name(data, part, study_data(data, part), params, first)
+        name = identity.study_name(data, part, study_data(data, part), params, first)
         spec = StudySpec(name, part.name, Budget(params.trials, params.seconds), params, first)
         studies.append(PartStudy(data, part, params, spec, mlflow_runs.open_search(name, data, part, params, rule)))
     return studies
@@ -88,7 +90,7 @@ def run_search(studies: Sequence[PartStudy], processes: int, progress: Progress 
         _run_studies_together(studies, processes, progress)
     finally:
         for study in studies:
-            mlflow_runs.cancel(study.run)
+            mlflow_runs.cancel_run(study.run)
     return Trials(studies[0].data.name, tuple(_result(study) for study in studies))
 
 
@@ -101,7 +103,7 @@ def log_results(studies: Sequence[PartStudy], found: Trials, written: Path) -> N
         written: the file with the trials of all.
     """
     for study, part in zip(studies, found.parts, strict=True):
-        mlflow_runs.finish(study.run, storage.open_study(study.spec.name), part.best, written)
+        mlflow_runs.log_findings(study.run, storage.open_study(study.spec.name), part.best, written)
 
 
 def _clear_up(studies: Sequence[PartStudy]) -> None:
@@ -112,7 +114,7 @@ def _clear_up(studies: Sequence[PartStudy]) -> None:
     for study in studies:
         stored = storage.open_study(study.spec.name)
         storage.fail_stale_trials(stored, {})
-        mlflow_runs.close_finished_runs(stored, study.run)
+        close_finished_runs(stored, study.run)
     runs.kill_orphaned_runs()
 
 
@@ -155,20 +157,20 @@ def _run_studies(studies: Sequence[PartStudy], progress: Progress | None) -> Non
     """Take part in every study, and wait until each is complete."""
     trials_of_all = sum(study.spec.budget.trials for study in studies)
     for number, study in enumerate(studies):
-        with mlflow_runs.active(study.run):
+        with mlflow_runs.activate_run(study.run):
             run_study(study, partial(_tell, progress, number * study.spec.budget.trials, trials_of_all))
 
 
 def _tell(progress: Progress | None, before: int, of_all: int, study: optuna.Study) -> None:
     if progress:
-        progress(before + len(storage.finished(study)), of_all)
+        progress(before + len(storage.get_finished_trials(study)), of_all)
 
 
 def run_study(study: PartStudy, told: Callable[[optuna.Study], None] | None = None) -> None:
     """Run trials of a part until its study is complete."""
 
     def on_trial_end(stored: optuna.Study) -> None:
-        mlflow_runs.close_finished_runs(stored, study.run)
+        close_finished_runs(stored, study.run)
         if told:
             told(stored)
 
@@ -182,5 +184,7 @@ def run_study(study: PartStudy, told: Callable[[optuna.Study], None] | None = No
 
 def _result(study: PartStudy) -> PartTrials:
     stored = storage.open_study(study.spec.name)
-    found = PartTrials(study.part.name, study.part.test, storage.result(stored, study.spec.budget.trials, study.params))
-    return replace(found, validation=storage.validation(stored, found.best.number))
+    found = PartTrials(
+        study.part.name, study.part.test, storage.read_trials(stored, study.spec.budget.trials, study.params)
+    )
+    return replace(found, validation=storage.read_validation(stored, found.best.number))

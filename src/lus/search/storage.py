@@ -80,14 +80,14 @@ def open_study(name: str) -> optuna.Study:
     return optuna.create_study(study_name=name, storage=get_storage(), load_if_exists=True, pruner=pruner.make_pruner())
 
 
-def counting(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def get_counted_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that were tried, or are being or about to be: all but those that were killed or not needed."""
     from optuna.trial import TrialState
 
     return [one for one in study.get_trials(deepcopy=False) if one.state != TrialState.FAIL or ERROR in one.user_attrs]
 
 
-def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def get_finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Trials that count for the budget: those that ran to their end and those that were pruned, by their numbers."""
     from optuna.trial import TrialState
 
@@ -128,14 +128,14 @@ def seconds_since_end(trial: optuna.trial.FrozenTrial) -> float | None:
     return None if ended is None else (datetime.now(UTC) - datetime.fromisoformat(ended)).total_seconds()
 
 
-def numbered(study: optuna.Study, number: int) -> optuna.trial.FrozenTrial:
+def get_trial(study: optuna.Study, number: int) -> optuna.trial.FrozenTrial:
     """The trial with this number in the search, which counts for the budget."""
-    return next(one for one in finished(study) if one.user_attrs[NUMBER] == number)
+    return next(one for one in get_finished_trials(study) if one.user_attrs[NUMBER] == number)
 
 
-def result(study: optuna.Study, budget: int, section: Search) -> tuple[Trial, ...]:
+def read_trials(study: optuna.Study, budget: int, section: Search) -> tuple[Trial, ...]:
     """The study's trials, as many as the budget says, by their numbers."""
-    return tuple(_as_trial(one, section) for one in finished(study)[:budget])
+    return tuple(_as_trial(one, section) for one in get_finished_trials(study)[:budget])
 
 
 def _as_trial(one: optuna.trial.FrozenTrial, section: Search) -> Trial:
@@ -144,6 +144,6 @@ def _as_trial(one: optuna.trial.FrozenTrial, section: Search) -> Trial:
     return Trial(int(one.user_attrs[NUMBER]), space.suggest(one, section), scores, one.state.name == "PRUNED")
 
 
-def validation(study: optuna.Study, number: int) -> tuple[tuple[float, ...], ...]:
+def read_validation(study: optuna.Study, number: int) -> tuple[tuple[float, ...], ...]:
     """The probabilities (labels) that the trial with this number gave each validation clip, fold after fold."""
-    return tuple(tuple(row) for row in numbered(study, number).user_attrs[VALIDATION])
+    return tuple(tuple(row) for row in get_trial(study, number).user_attrs[VALIDATION])

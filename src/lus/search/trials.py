@@ -85,6 +85,6 @@ class Trials:
     feature_set: str
     parts: tuple[PartTrials, ...]
 
-    def of(self, part: str) -> PartTrials:
+    def get_part(self, part: str) -> PartTrials:
         """The trials of a part."""
         return next(one for one in self.parts if one.part == part)

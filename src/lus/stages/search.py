@@ -40,7 +40,7 @@ def run(folder: Path, out: Path, params: Search, cut: Folds, progress: Progress 
 
 
 def _sentence(found: Trials, out: Path) -> str:
-    best, tried = found.of(folds.ALL).best, [trial for part in found.parts for trial in part.trials]
+    best, tried = found.get_part(folds.ALL).best, [trial for part in found.parts for trial in part.trials]
     return (
         f"{len(tried)} trials, {sum(trial.pruned for trial in tried)} of them pruned, for {len(found.parts)} parts in "
         f"{out}; best for all clips: trial {best.number}, validation loss {best.loss:.3f}, accuracy {best.accuracy:.2f}"

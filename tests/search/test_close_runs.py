@@ -12,7 +12,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from lus.search import mlflow_runs, plots, storage
+from lus.search import storage
+from lus.search.close_runs import close_finished_runs
+from lus.search.mlflow_log import create_run
 from lus.search.mlflow_runs import SearchRun
 from lus.tracking import client, processes, runs
 
@@ -27,7 +29,7 @@ def gone() -> str:
 
 def _nested(parent: str, trial: int, owner: str) -> str:
     tags = {"mlflow.parentRunId": parent, "lus.trial": str(trial), runs.OWNER_TAG: owner}
-    return mlflow_runs._create(f"trial {trial}", tags)
+    return create_run(f"trial {trial}", tags)
 
 
 def _status(run_id: str) -> tuple[str, str | None]:
@@ -58,12 +60,12 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
     failed.set_user_attr(storage.OWNER, own)
     failed.set_user_attr(storage.ERROR, "ValueError: no")
     study.tell(failed, state=TrialState.FAIL)
-    parent = mlflow_runs._create("search", {})
+    parent = create_run("search", {})
     of_trials = [_nested(parent, one.number, one.user_attrs[storage.OWNER]) for one in study.trials]
     # Of a study in another storage that is shown in the same place: the same number, another trial.
     foreign, twin = _nested(parent, 99, elsewhere), _nested(parent, 0, elsewhere)
     orphan = _nested(parent, 0, gone)
-    mlflow_runs.close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
     assert [_status(run_id) for run_id in of_trials] == [
         ("FINISHED", "finished"),
         ("RUNNING", None),
@@ -97,20 +99,8 @@ def test_the_run_of_a_trial_of_another_machine_is_ended_for_it_by_the_time_that_
             elif end == "by others":
                 study.tell(trial, state=TrialState.FAIL)
     time.tzset()
-    parent = mlflow_runs._create("search", {})
+    parent = create_run("search", {})
     of_trials = [_nested(parent, one.number, elsewhere) for one in study.trials]
-    mlflow_runs.close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
     found = dict(zip(ends, (_status(run_id)[0] for run_id in of_trials), strict=True))
     assert found == {"just now": "RUNNING", "long ago": "FINISHED", "by others": "KILLED", "not yet": "RUNNING"}
-
-
-def test_the_page_of_a_study_with_one_finished_trial_is_drawn_too(tmp_path: Path) -> None:
-    study = optuna.create_study()
-    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=1)
-    plots.study(study, "A <study>", tmp_path / "one.html")
-    page = (tmp_path / "one.html").read_text()
-    assert "A &lt;study&gt;" in page
-    assert "Importance of the parameters" not in page
-    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=2)
-    plots.study(study, "A study", tmp_path / "three.html")
-    assert "Importance of the parameters" in (tmp_path / "three.html").read_text()

@@ -1,4 +1,4 @@
-"""Plots of a study, to be looked at in a browser."""
+"""The page of a study: its plots, to be looked at in a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import optuna
 
 
-def study(study: optuna.Study, title: str, path: Path) -> None:
+def draw_study_page(study: optuna.Study, title: str, path: Path) -> None:
     """Draw how a study went: history, importance of the parameters, parallel coordinates, slices.
 
     All in one page that needs no network: the script that draws them is 4.5 MB and stands in it once, where four pages
