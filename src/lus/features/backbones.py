@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lus.common import hashing
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import BadInput
+from lus.features import imagenet
 
 if TYPE_CHECKING:
     import keras
@@ -135,7 +136,7 @@ def build(
     Args:
         name: of the backbone.
         size: pixels a side of a frame.
-        weights: `imagenet`, which Keras downloads; `random`; or the path of a weights file.
+        weights: `imagenet`, from Keras or the package index; `random`; or the path of a weights file.
         seen: pixels a side at which the CNN sees them, scaled within the model; by default as they are.
         seed: of random weights. Their batch-norm statistics are those of `phantom.draw_examples`, so that they are the
             same for every cohort, and no cohort's test patients have a part in them.
@@ -174,25 +175,14 @@ def _cnn(backbone: Backbone, seen: int, weights: str | Path) -> keras.Model:
     top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
     top |= {"pooling": None if backbone.flatten else "avg"}
     try:
-        cnn = _with_imagenet(application, backbone, top) if weights == "imagenet" else application(weights=None, **top)
+        imagenets = weights == "imagenet"
+        cnn = imagenet.load(application, backbone.name, top) if imagenets else application(weights=None, **top)
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{backbone.name} cannot see {seen} x {seen} pixels ({reason}); raise features.seen") from None
     if weights not in ("imagenet", "random"):
         _load_file(cnn, Path(weights), backbone)
     return cnn
-
-
-def _with_imagenet(application: Callable[..., keras.Model], backbone: Backbone, top: dict[str, object]) -> keras.Model:
-    try:
-        return application(weights="imagenet", **top)
-    except ValueError:
-        raise  # of the size, before anything is downloaded
-    except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
-        raise BadInput(
-            f"the ImageNet weights of {backbone.name} could not be had ({error}); connect this machine, or put a "
-            "downloaded file into weights/ and name it in features.weights of params.yaml (`random`: for trial runs)"
-        ) from None
 
 
 def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
@@ -231,11 +221,7 @@ def with_maps(model: keras.Model) -> keras.Model:
 
 def digest(model: keras.Model) -> str:
     """SHA-256 of a backbone's weights, whatever its layers are called: the bytes of a weights file hold their names."""
-    found = hashlib.sha256()
-    for array in model.get_weights():
-        found.update(str((array.shape, array.dtype)).encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+    return hashing.hash_arrays(model.get_weights())
 
 
 def calibrate(model: keras.Model, frames: Frames) -> None:

@@ -41,6 +41,7 @@ class Info:
         folds: how the patients were cut when the backbone was trained on the training clips of each part; none
             where one backbone is for all.
         parts: the names of these parts.
+        weights_from: which source gave them, in words; empty where `weights` alone says so.
     """
 
     backbone: str
@@ -53,6 +54,12 @@ class Info:
     engine: str = "keras"
     folds: dict[str, Any] | None = None
     parts: tuple[str, ...] = ()
+    weights_from: str = ""
+
+    @property
+    def lineage(self) -> dict[str, str]:
+        """What MLflow is told of where the weights came from; nothing where `weights` alone says so."""
+        return {"weights_from": self.weights_from} if self.weights_from else {}
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,8 @@ def parse_name(name: str) -> tuple[str, int]:
 def describe(folder: Path, clips: pd.DataFrame, info: Info) -> None:
     """Write what stands beside features and weights: the clips that they are of, and how they were made."""
     clips.to_csv(folder / CLIPS_FILE, index=False)
-    (folder / INFO_FILE).write_text(json.dumps(asdict(info), indent=2) + "\n")
+    known = {name: value for name, value in asdict(info).items() if name != "weights_from" or value}
+    (folder / INFO_FILE).write_text(json.dumps(known, indent=2) + "\n")
 
 
 def read(folder: Path) -> FeatureSet:

@@ -11,7 +11,7 @@ from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.common.params import Features, Params
 from lus.common.progress import Steps, no_progress
-from lus.features import backbones, featureset
+from lus.features import backbones, featureset, imagenet
 from lus.heads.legacy import Head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
@@ -81,6 +81,8 @@ def register(
         "backbone_weights": params.features.weights,
         "backbone_digest": backbones.digest(cnn),
     }
+    if came_from := imagenet.origin(backbone, params.features.weights):
+        lineage["weights_from"] = came_from
     name, size = featureset.name_of(backbone, head.length), params.frames.side
     metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
     client.connect()

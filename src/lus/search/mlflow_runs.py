@@ -71,6 +71,7 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: 
         "protocol": rule.name,
         "leaking": str(rule.leaking).lower(),
     } | collect_lineage({"features": features, "clips": clips})
+    shared |= data.info.lineage
     run_id = _find(study) or _make(study, data, part, params, rule, shared)
     log_to_run(run_id, tags={runs.OWNER_TAG: processes.owner()})
     return SearchRun(run_id, study, shared, data, part, params.seed)

@@ -16,7 +16,7 @@ from lus.clips.frameset import FrameSet
 from lus.common import hashing, workers
 from lus.common.arrays import Frames, IntArray
 from lus.common.params import Features
-from lus.features import backbones, featureset, openvino, pretrained
+from lus.features import backbones, featureset, imagenet, openvino, pretrained
 from lus.features.cache import Store
 from lus.features.openvino import Run
 from lus.splits import folds
@@ -70,8 +70,9 @@ def run(folder: Path, trained: Path, out: Path, params: Features, progress: work
         featureset.describe(partial, sampled.clips, replace(info, weights_sha256=digest, folds=cut, parts=parts))
     of_parts = "" if cut is None else f" for each of {len(weights)} parts"
     known = len(weights) * len(sampled.clips) - computed
+    named = f"{kind} weights" + (f" ({info.weights_from})" if info.weights_from else "")
     return (
-        f"features {(len(sampled.clips), length, info.dim)}{of_parts} with {kind} weights on {info.engine} in {out}; "
+        f"features {(len(sampled.clips), length, info.dim)}{of_parts} with {named} on {info.engine} in {out}; "
         f"{computed} clips computed, {known} known"
     )
 
@@ -93,7 +94,10 @@ def _whole(out: Path) -> Iterator[Path]:
 def _info(model: keras.Model, backbone: str, length: int, seen: int, weights: str, engine: str) -> featureset.Info:
     """What a feature set is computed with; the digest of its weights is known once they are written."""
     size, dim = model.input_shape[1], model.output_shape[-1]
-    return featureset.Info(backbone, length, dim, size, seen, weights, "", openvino.exact(engine))
+    came_from = imagenet.origin(backbone, weights)
+    return featureset.Info(
+        backbone, length, dim, size, seen, weights, "", openvino.exact(engine), weights_from=came_from
+    )
 
 
 def compute(

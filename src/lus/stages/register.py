@@ -100,7 +100,7 @@ def _read(build: Path, seed: int) -> _Result:
     choice, summary, audit = (json.loads((evaluation / name).read_text()) for name in READ)
     folder = build / "features" / choice["feature_set"]
     data, sampled = featureset.read(folder), frameset.read(build / "frames")
-    lineage = _lineage(build, folder, choice["feature_set"])
+    lineage = _lineage(build, folder, choice["feature_set"]) | data.info.lineage
     digest = registration.digest(data, lineage, sampled.limits, seed)
     return _Result(choice, summary, audit, data, sampled, lineage, digest)
 

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lus.features import imagenet
+from lus.features.known_weights import KNOWN
+
+
+def _lus(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name("lus"), "weights", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture(autouse=True)
+def _home(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(project / "keras"))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_known_weights_are_listed_with_digest_and_whether_they_are_here(project: Path) -> None:
+    (row,) = json.loads(_lus("--json").stdout)
+    assert row["digest"] == KNOWN["xception"].digest
+    assert (row["backbone"], row["from"], row["file"]) == ("xception", None, None)
+    kept = project / "keras/models" / KNOWN["xception"].kept_file
+    kept.parent.mkdir(parents=True)
+    with h5py.File(kept, "w") as file:
+        file.attrs[imagenet.ORIGIN] = "file stick.h5"
+    (row,) = json.loads(_lus("--json").stdout)
+    assert (row["from"], row["file"]) == ("file stick.h5", str(kept))
+    shown = _lus().stdout
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "file stick.h5" in shown
+    assert KNOWN["xception"].licence.partition(";")[0] in shown
+
+
+def test_a_file_of_other_weights_is_refused_in_one_sentence(project: Path) -> None:
+    with h5py.File(project / "other.h5", "w") as file:
+        file["layers/conv2d/vars/0"] = np.zeros((3, 3, 3, 32), np.float32)
+    for arguments, said in [
+        (("add",), "no file to add"),
+        (("add", "none.h5"), "none.h5: no such file"),
+        (("add", "other.h5", "--backbone", "vgg16"), "no digest of vgg16's ImageNet weights is known"),
+        (("add", "other.h5"), "other.h5: has no layer"),
+    ]:
+        done = _lus(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"lus: {said}")
+        assert done.stderr.count("\n") == 1
+    assert not (project / "keras/models").exists()
