@@ -39,7 +39,7 @@ def weights() -> None:
         table.add_row("from", escape(str(row["from"] or "not here: the first run that needs them fetches them")))
         table.add_row("file", escape(str(row["file"] or "none")))
         Console().print(table)
-    print("of other backbones `imagenet` is whatever Keras downloads: their digests are not known")
+    print("of other backbones `imagenet` is what Keras downloads, with no known digest")
 
 
 def weights_json() -> None:
