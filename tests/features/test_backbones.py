@@ -206,6 +206,7 @@ def weights_server(weights_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path
     # The published file's checksum cannot be met by another file; all else of the download is Keras's own.
     download = file_utils.get_file
     cache = str(tmp_path / "keras")
+    Path(cache).mkdir()  # or Keras takes a folder that all users share
     monkeypatch.setattr(
         file_utils,
         "get_file",

@@ -203,7 +203,7 @@ def _ask_keras(known: KnownWeights) -> str:
         try:
             getattr(keras.applications, known.application)(weights="imagenet", include_top=False)
         except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
-            return " ".join(str(error).split())[-160:]
+            return " ".join(str(error).split())[-160:] or type(error).__name__
     return ""
 
 
