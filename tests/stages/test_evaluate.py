@@ -14,16 +14,12 @@ from lus.audit.checks import run_audit
 from lus.clips import cohort
 from lus.common import params
 from lus.common.errors import BadInput
-from lus.evaluation import files, mlflow_run, selection
+from lus.evaluation import files
 from lus.evaluation.methods import METHODS
-from lus.evaluation.selection import Candidate
 from lus.features import featureset
-from lus.features.featureset import Info
 from lus.heads import training
 from lus.heads.model import HeadParams
 from lus.search import trials_file
-from lus.search.trials import FoldScore, PartTrials, Trial, Trials
-from lus.splits import folds
 from lus.stages import evaluate, search
 from tests.small_runs import (
     CUT,
@@ -31,9 +27,7 @@ from tests.small_runs import (
     LENGTH,
     NAMES,
     SEARCH,
-    SIZE,
     feature_set,
-    made_clips,
     run_search,
     runs_with,
 )
@@ -190,11 +184,6 @@ def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     assert 0.2 < summary["accuracy"] < 0.8
 
 
-def test_any_label_can_be_logged() -> None:
-    figures = {"accuracy": 0.5, "f1.covid (severe), A+B/C": 1.0, "interval": {}}
-    assert mlflow_run._as_metrics(figures) == {"accuracy": 0.5, "f1.covid _severe__ A_B_C": 1.0}
-
-
 def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     build = project / "build"
     noise = feature_set(build, "aaa")
@@ -206,25 +195,6 @@ def test_the_better_of_two_feature_sets_is_chosen(project: Path) -> None:
     evaluate.run(build, both, build / "evaluation", EVALUATE, CUT)
     choice = json.loads((build / "evaluation" / files.CHOICE_FILE).read_text())
     assert choice["feature_set"] == f"xception-{LENGTH}"
-
-
-def test_beside_backbones_trained_for_each_part_all_are_compared_on_the_fold_that_these_were_validated_on() -> None:
-    rows = np.arange(2)
-    part = folds.Part("all", rows, rows[:0], (folds.Fold(rows[:1], rows[1:]), folds.Fold(rows[1:], rows[:1])))
-
-    def candidate(name: str, losses: tuple[float, ...], cut: dict[str, int] | None) -> Candidate:
-        trial = Trial(0, HeadParams(), tuple(FoldScore(loss, 0.5, 1) for loss in losses))
-        info = Info(name, LENGTH, 8, SIZE, SIZE, "x", "", folds=cut)
-        data = featureset.FeatureSet(Path(name), np.zeros((2, LENGTH, 8), np.float32), made_clips(2), info)
-        return Candidate(data, Trials(name, (PartTrials("all", rows[:0], (trial,)),)), {"all": part})
-
-    def backbone(*among: Candidate) -> str:
-        return selection.choose(among, "all").candidate.data.info.backbone
-
-    others = candidate("even", (0.5, 0.5), None), candidate("easy-first", (0.3, 0.9), None)
-    assert backbone(*others) == "even"
-    trained = candidate("trained", (0.4,), CUT.model_dump())
-    assert backbone(*others, trained) == "easy-first"
 
 
 def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
@@ -242,11 +212,3 @@ def test_searches_with_other_folds_are_not_compared(project: Path) -> None:
         evaluate.run(build, [f"aaa-{LENGTH}", *NAMES], build / "evaluation", EVALUATE, CUT)
     # Named or not is what counts: what an earlier day left in the folder takes no part.
     evaluate.run(build, NAMES, build / "evaluation", EVALUATE, CUT)
-
-
-def test_what_is_missing_is_named(project: Path) -> None:
-    feature_set(project)
-    with pytest.raises(BadInput, match="`dvc repro search` makes it"):
-        selection.read(project, NAMES, CUT)
-    with pytest.raises(BadInput, match="`dvc repro features` makes it"):
-        featureset.read(project / "features" / "xception-9")
