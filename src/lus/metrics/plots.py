@@ -229,10 +229,10 @@ def most_wrong(
 
 
 def methods(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    """Draw the accuracy of every way of answering, with its interval.
+    """Draw the accuracy of every method of answering, with its interval.
 
     Args:
-        found: way -> what (a sentence), accuracy, low, high; the first one is the model.
+        found: method -> what (a sentence), accuracy, low, high; the first one is the model.
         path: a .png file.
     """
     from matplotlib.figure import Figure
