@@ -23,11 +23,11 @@ def simulate(out: Annotated[Path, typer.Argument(help="folder to make")] = Path(
         lus simulate phantom
     """
     from lus.common import params_file, progress
-    from lus.stages import simulate as stage
+    from lus.stages.simulate import run
 
     with changed_inputs.refuse_changed_inputs():
         section = params_file.load_params().simulate
-        said = progress.with_bar("simulate", lambda report: stage.run(out, section, report))
+        said = progress.with_bar("simulate", lambda report: run(out, section, report))
     print(said)
 
 
@@ -47,12 +47,12 @@ def cohort(
     Exit status: 0; 2 when a label has too few patients, or too many clips cannot be read.
     """
     from lus.common import params_file, progress
-    from lus.stages import cohort as stage
+    from lus.stages.cohort import run
 
     with changed_inputs.refuse_changed_inputs():
         loaded = params_file.load_params()
         clips = folder or Path(loaded.cohort.folder)
-        said = progress.with_bar("cohort", lambda report: stage.run(clips, out, loaded.cohort, loaded.limits, report))
+        said = progress.with_bar("cohort", lambda report: run(clips, out, loaded.cohort, loaded.limits, report))
     print(said)
 
 
@@ -72,11 +72,11 @@ def frames(
     Exit status: 0; 2 when a label or more than frames.max_quarantined of the clips is lost.
     """
     from lus.common import params_file, progress
-    from lus.stages import frames as stage
+    from lus.stages.frames import run
 
     with changed_inputs.refuse_changed_inputs():
         loaded = params_file.load_params()
-        said = progress.with_bar("frames", lambda tick: stage.run(table, out, report, loaded, tick))
+        said = progress.with_bar("frames", lambda tick: run(table, out, report, loaded, tick))
     print(said)
 
 
@@ -94,14 +94,14 @@ def pretrain(
     """
     from lus.common import params_file, progress, quiet
     from lus.features import backbones, imagenet
-    from lus.stages import pretrain as stage
+    from lus.stages.pretrain import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
         if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
             quiet.import_tensorflow(step)
             imagenet.provide_where_needed(out.name, loaded.pretrain.start, step)
-        said = stage.run(sampled, out, loaded, step(f"pretrain {out.name}"))
+        said = run(sampled, out, loaded, step(f"pretrain {out.name}"))
     print(said)
 
 
@@ -119,13 +119,13 @@ def features(
     """
     from lus.common import params_file, progress, quiet
     from lus.features import featureset, imagenet
-    from lus.stages import features as stage
+    from lus.stages.features import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         section = params_file.load_params().features
         quiet.import_tensorflow(step)
         imagenet.provide_where_needed(featureset.parse_name(out.name)[0], section.weights, step)
-        said = stage.run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
+        said = run(sampled, BUILD / "pretrain", out, section, step(f"features {out.name}"))
     print(said)
 
 
@@ -142,12 +142,12 @@ def search(
         lus search build/features/xception-20 build/search/xception-20
     """
     from lus.common import params_file, progress, quiet
-    from lus.stages import search as stage
+    from lus.stages.search import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
         quiet.import_tensorflow(step)
-        said = stage.run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
+        said = run(folder, out, loaded.search, loaded.folds, step(f"search {folder.name}"))
     print(said)
 
 
@@ -162,13 +162,13 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
     """
     from lus.common import params_file, progress, quiet
     from lus.features import featureset
-    from lus.stages import evaluate as stage
+    from lus.stages.evaluate import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
         names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
         quiet.import_tensorflow(step)
-        said = stage.run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
+        said = run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
     print(said)
 
 
@@ -189,14 +189,14 @@ def register(
         lus register --anew
     """
     from lus.common import params_file, progress, quiet
-    from lus.stages import register as stage
+    from lus.stages.register import run
 
     refuse_changes = changed_inputs.record_inputs()
     section = params_file.load_params().register_
     with progress.steps() as step:
         quiet.import_tensorflow(step)
         # Before it registers: a version stays, whatever DVC records.
-        said = stage.run(BUILD, out, section, step, refuse_changes, anew)
+        said = run(BUILD, out, section, step, refuse_changes, anew)
     print(said)
 
 
@@ -219,12 +219,12 @@ def package(
     Exit status: 0; 2 when no version bears the alias, or it answers otherwise.
     """
     from lus.common import params_file, progress, quiet
-    from lus.stages import package as stage
+    from lus.stages.package import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
         section = loaded.package
         chosen = section.model_copy(update={"alias": alias}) if alias else section
         quiet.import_tensorflow(step)
-        said = stage.run(loaded.register_.name, BUILD / "served", out, chosen, step)
+        said = run(loaded.register_.name, BUILD / "served", out, chosen, step)
     print(said)
