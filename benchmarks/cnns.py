@@ -5,8 +5,8 @@
     python benchmarks/cnns.py sets build/frames --engine openvino --cnns vgg16
 
 `parity` holds OpenVINO in bf16 and in f32 to Keras, by the pipeline's own gate on frames of the frame set. The engines
-take turns at eight frames, so that the ratios of their speeds can be compared on a busy machine. `sets` runs the
-features stage in a scratch folder, where no clip is known; `--clips` takes so many, spread evenly. Weights are random,
+take turns at eight frames, so that the ratios of their speeds can be compared on a busy machine. `sets` computes
+feature sets in a scratch folder, where no clip is known; `--clips` takes so many, spread evenly. Weights are random,
 those of `features.seed`.
 """
 
@@ -35,14 +35,14 @@ from lus.clips import frameset
 from lus.clips.frameset import FrameSet
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.features import backbones, featureset, openvino
-from lus.features.openvino import Run
-from lus.stages import features as stage
+from lus.features import backbones, compute, featureset, openvino, parity
+from lus.features.openvino import FeatureFunction
+from lus.features.parity import ParitySample
 
 SECTION = params_file.load_params(Path(__file__).parent.parent / "params.yaml").features.model_copy(
     update={"weights": "random", "seen": None}
 )
-CNNS = [one.name for one in backbones.BACKBONES.values() if not one.lus]
+CNNS = [one.name for one in backbones.BACKBONES.values() if not one.always_own]
 ENGINES = ("openvino-bf16", "openvino-f32")
 Result = TypeVar("Result")
 TURN = 8
@@ -78,7 +78,7 @@ class Cost(NamedTuple):
 
 def print_parity(name: str, sampled: FrameSet, length: int) -> None:
     """What the gate finds for each engine, what a clip costs, and how many times as fast as Keras that is."""
-    shown = stage.shown(sampled, length)
+    shown = parity.choose_sample(sampled, length)
     runs, built = timed(lambda: runs_of(name, sampled.size))
     features: dict[str, list[np.ndarray]] = {key: [] for key in runs}
     costs: dict[str, list[Cost]] = {key: [] for key in runs}
@@ -95,22 +95,22 @@ def print_parity(name: str, sampled: FrameSet, length: int) -> None:
     print(f"{name} keras: {clip['keras']}; built in {built.cpu:.0f} s of processors; load {os.getloadavg()[0]:.1f}")
     print(f"{name} keras: one clip less to learn from changes {one_clip_less(found['keras'], shown):.1f} predictions")
     for key in ENGINES:
-        parity = openvino.parity(found["keras"], found[key], shown.labels, shown.clips)
+        agreed = parity.compare_features(found["keras"], found[key], shown.labels, shown.clips)
         ratio = medians["keras"].wall / medians[key].wall
-        print(f"{name} {key} {'holds' if parity.holds else 'refused'}: {parity}; {clip[key]}; {ratio:.1f} times keras")
+        print(f"{name} {key} {'holds' if agreed.holds else 'refused'}: {agreed}; {clip[key]}; {ratio:.1f} times keras")
 
 
-def one_clip_less(features: np.ndarray, shown: stage.ParitySample) -> float:
+def one_clip_less(features: np.ndarray, shown: ParitySample) -> float:
     """How many predictions of all frames change where the linear head of the gate learns from one clip less: the mean.
 
     So many change between two cohorts that are all but the same; what an engine changes is to be seen beside it.
     """
     changed = []
-    for tested in openvino.halves(shown.labels, shown.clips):
-        called = openvino.linear_head(features[~tested], shown.labels[~tested])(features[tested])
+    for tested in parity.split_clips(shown.labels, shown.clips):
+        called = parity.fit_linear_head(features[~tested], shown.labels[~tested])(features[tested])
         for clip in np.unique(shown.clips[~tested]):
             known = ~tested & (shown.clips != clip)
-            less = openvino.linear_head(features[known], shown.labels[known])(features[tested])
+            less = parity.fit_linear_head(features[known], shown.labels[known])(features[tested])
             changed.append((less != called).mean())
     return float(np.mean(changed)) * len(features)
 
@@ -121,29 +121,32 @@ def timed(work: Callable[[], Result]) -> tuple[Result, Cost]:
     return result, Cost(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def runs_of(name: str, size: int) -> dict[str, Run]:
+def runs_of(name: str, size: int) -> dict[str, FeatureFunction]:
     """The CNN on Keras and on each engine of OpenVINO, converted once."""
-    seen = backbones.seen_by(name, size, None)
+    seen = backbones.resolve_input_size(name, size, None)
     model = backbones.build(name, size, "random", seen=seen, seed=SECTION.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        openvino.save(model, Path(scratch) / "cnn.xml")
-        compiled = {one: openvino.load(Path(scratch) / "cnn.xml", one) for one in ENGINES}
+        openvino.save_model(model, Path(scratch) / "cnn.xml")
+        compiled = {one: openvino.load_compiled(Path(scratch) / "cnn.xml", one) for one in ENGINES}
     # `load` gives a tuple of what the model gives, which is one thing here.
-    return {"keras": backbones.traced(model)} | {
+    return {"keras": backbones.trace(model)} | {
         key: lambda frames, run=run: run(frames)[0] for key, run in compiled.items()
     }
 
 
 def print_set(name: str, sampled: FrameSet, length: int, engine: str) -> None:
-    """What the features stage costs where no clip is known."""
+    """What a feature set costs where no clip is known."""
     section = SECTION.model_copy(update={"engine": engine})
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         # Frames are read where they are; the table of clips is the scratch folder's own.
         Path("set").mkdir()
         Path("set/frames").symlink_to(sampled.folder / "frames")
         frameset.write(replace(sampled, folder=Path("set")))
-        out = Path(featureset.name_of(name, length))
-        said, cost = timed(lambda: stage.run(Path("set"), Path("pretrain"), out, section))
+        out = Path(featureset.format_name(name, length))
+        made, cost = timed(
+            lambda: compute.compute_feature_set(frameset.read(Path("set")), Path("pretrain"), out, section)
+        )
+    said = f"{made.computed} clips computed on {made.info.engine}"
     print(f"{name}: {cost.wall:.0f} s, {cost.cpu:.0f} s of processors; load {os.getloadavg()[0]:.1f}; {said}")
 
 

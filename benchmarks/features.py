@@ -7,7 +7,7 @@ it; this project on Keras; this project on OpenVINO. Same clips, same weights, s
 turns, so that a busy machine slows all; the ratios are the figures to quote. The memory of each is the peak of a
 process of its own.
 
-Then the features stage itself, on Keras, over frame sets of so many clips: where all are known, and where one is not.
+Then whole feature sets, on Keras, over frame sets of so many clips: where all are known, and where one is not.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ from lus.checks import survey
 from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params_file
-from lus.features import backbones, openvino
-from lus.stages import features as stage
+from lus.features import backbones, compute, openvino, parity
 
 SIZE, LENGTH, BATCH = 299, 20, 20
 GFLOP = 16.8
@@ -100,9 +99,9 @@ def decode(path: Path) -> np.ndarray:
 def road(name: str, model: keras.Model) -> Road:
     if name == ROADS[0]:
         return lambda path: obvious(path, model)
-    engine = openvino.exact(name)
-    run = backbones.traced(model) if engine == "keras" else openvino.openvino(model, engine)
-    return lambda path: next(backbones.features(run, [decode(path)], BATCH))
+    engine = openvino.resolve_engine(name)
+    run = backbones.trace(model) if engine == "keras" else openvino.compile_backbone(model, engine)
+    return lambda path: next(backbones.compute_features(run, [decode(path)], BATCH))
 
 
 def build() -> keras.Model:
@@ -137,11 +136,11 @@ def compare_features(paths: list[Path], roads: dict[str, Road]) -> str:
     plain, on_keras, on_openvino = (np.concatenate([one(path) for path in paths]) for one in roads.values())
     if np.abs(plain - on_keras).max() > 1e-5 * np.abs(plain).max():
         raise SystemExit(f"the features on keras differ by {np.abs(plain - on_keras).max():.2g}")
-    engine = openvino.exact("openvino")
+    engine = openvino.resolve_engine("openvino")
     # Files have no labels: the linear head tells the clips apart, by every second frame, and is asked for the others.
     shown = np.repeat(np.arange(len(paths)), LENGTH)
-    found = openvino.parity(plain, on_openvino, shown, 2 * shown + np.arange(len(shown)) % 2)
-    openvino.refuse_difference(found, "xception", engine)
+    found = parity.compare_features(plain, on_openvino, shown, 2 * shown + np.arange(len(shown)) % 2)
+    parity.refuse_difference(found, "xception", engine)
     return f"{engine} against keras: {found}"
 
 
@@ -157,11 +156,11 @@ def matrix_rate(side: int = 4096) -> float:
     return 2 * side**3 / seconds(lambda: one @ one) / 1e9
 
 
-# The stage
+# Feature sets
 
 
 class Cost(NamedTuple):
-    """Seconds of a run of the stage, as the clock and as the processors saw them."""
+    """Seconds of a feature set, as the clock and as the processors saw them."""
 
     wall: float
     cpu: float
@@ -182,14 +181,15 @@ def frame_set(folder: Path, count: int) -> None:
     frameset.write(FrameSet(folder, clips, (LENGTH,), SIZE, ALL.limits))
 
 
-def run_stage(count: int, seen: int) -> tuple[Cost, str]:
-    """The stage over the first so many clips, in the working directory; what it cost, and how many it computed."""
+def compute_set(count: int, seen: int) -> tuple[Cost, int]:
+    """A feature set of the first so many clips, in the working directory; what it cost, and how many were computed."""
     frame_set(Path("frames"), count)
     section = ALL.features.model_copy(update={"weights": "random", "seen": seen, "engine": "keras", "batch": BATCH})
     cpu, wall = time.process_time(), time.perf_counter()
-    said = stage.run(Path("frames"), Path("pretrain"), Path(f"xception-{LENGTH}"), section)
+    out = Path(f"xception-{LENGTH}")
+    made = compute.compute_feature_set(frameset.read(Path("frames")), Path("pretrain"), out, section)
     cost = Cost(time.perf_counter() - wall, time.process_time() - cpu)
-    return cost, re.search(r"(\d+) clips computed", said)[1]  # type: ignore[index]
+    return cost, made.computed
 
 
 def forget_newest() -> None:
@@ -199,7 +199,7 @@ def forget_newest() -> None:
 
 
 def compare_cohorts(scratch: Path, arguments: argparse.Namespace) -> None:
-    """Build the cohorts, each in a process of its own; then run the stage where all clips are known, and where not."""
+    """Build the cohorts, each in a process of its own; then compute them where all clips are known, and where not."""
     sizes = sorted(arguments.cohorts)
     built: dict[int, dict[str, float]] = {}
     for size in sizes:
@@ -211,8 +211,8 @@ def compare_cohorts(scratch: Path, arguments: argparse.Namespace) -> None:
             with inside(scratch / str(size)):
                 if new:
                     forget_newest()
-                cost, computed = run_stage(size, arguments.seen)
-            if int(computed) != new:
+                cost, computed = compute_set(size, arguments.seen)
+            if computed != new:
                 raise SystemExit(f"{computed} clips were computed, {new} expected")
             found.append(cost)
     medians = {
@@ -227,7 +227,7 @@ def print_cohorts(
 ) -> None:
     least, most = min(built), max(built)
     own = Cost(*((built[most][name] - getattr(medians[most, 0], name)) / most for name in Cost._fields))
-    print(f"\nthe features stage on keras, the CNN seeing {arguments.seen} x {arguments.seen} pixels; medians of")
+    print(f"\nfeature sets on keras, the CNN seeing {arguments.seen} x {arguments.seen} pixels; medians of")
     print(
         f"{arguments.rounds} rounds in turn; a clip's own cost, where {most} are computed: {own.wall:.2f} s,", end=" "
     )
@@ -270,7 +270,7 @@ def alone(arguments: argparse.Namespace) -> None:
         for path in survey.find_clips([arguments.folder])[: arguments.clips]:
             one(path)
     else:
-        cost, _ = run_stage(int(arguments.alone.split()[1]), arguments.seen)
+        cost, _ = compute_set(int(arguments.alone.split()[1]), arguments.seen)
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     print(json.dumps({"peak": int(found[1]) / 1024 if found else float("nan"), "wall": cost.wall, "cpu": cost.cpu}))
 

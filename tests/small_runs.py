@@ -60,7 +60,7 @@ def _weights() -> bytes:
     """A weights file of the backbone, written once for all tests."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "cnn.weights.h5"
-        backbones.cnn_of(backbones.build("xception", SIZE, "random", seed=1)).save_weights(path)
+        backbones.get_cnn(backbones.build("xception", SIZE, "random", seed=1)).save_weights(path)
         return path.read_bytes()
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lus.features import openvino
+from lus.features import compute, openvino, pretrain_parts
 from lus.registry import registration
 from lus.search import identity
-from lus.stages import features, pretrain
 from tests.imports import code_behind, dotted, file_of
 
 WITHOUT_EFFECT = {
@@ -26,10 +25,10 @@ WITHOUT_EFFECT = {
 KEPT = {
     "studies": (identity.IDENTITY, ("search.objective", "search.pruner", "search.sampler", "search.space")),
     "features": (
-        [module.__name__ for module in (*features.CODE, openvino)],
+        [module.__name__ for module in (*compute.CODE, openvino)],
         ("features.backbones", "clips.frameset", "features.openvino"),
     ),
-    "weights": ([module.__name__ for module in pretrain.CODE], ("features.pretraining", "clips.frameset")),
+    "weights": ([module.__name__ for module in pretrain_parts.CODE], ("features.pretraining", "clips.frameset")),
 }
 """What is kept for the next run, by a name that holds the code of these modules; and where that code is entered."""
 

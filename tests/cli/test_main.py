@@ -132,8 +132,8 @@ def test_use_changes_what_it_is_told_and_nothing_else(project: Path) -> None:
     assert _lus("use", "data", cwd=project).stdout.startswith(
         "cohort data, weights imagenet, protocol nested-patient; `make data` fetches"
     )
-    done = _lus("use", "phantom", "--weights", "lus", "--start", "imagenet", cwd=project)
-    assert done.stdout.startswith("cohort phantom, weights lus (trained from imagenet), protocol nested-patient;")
+    done = _lus("use", "phantom", "--weights", "own", "--start", "imagenet", cwd=project)
+    assert done.stdout.startswith("cohort phantom, weights own (trained from imagenet), protocol nested-patient;")
 
 
 def test_use_refuses_what_is_not_there_or_not_known_and_changes_nothing(project: Path) -> None:
@@ -141,7 +141,7 @@ def test_use_refuses_what_is_not_there_or_not_known_and_changes_nothing(project:
     assert _lus("use", "nowhere", cwd=project).returncode == 2
     refused = _lus("use", "data", "--weights", "imagnet", cwd=project)
     assert refused.returncode == 2
-    assert "`imagenet`, `random`, `lus` or a file in weights/ expected" in refused.stderr
+    assert "`imagenet`, `random`, `own` or a file in weights/ expected" in refused.stderr
     assert (project / "params.yaml").read_text() == before
 
 

@@ -36,8 +36,9 @@ def _changed(tmp_path: Path, *keys: str, value: object) -> Path:
         (
             ("features", "weights"),
             "imagnet",
-            "'imagnet' found, `imagenet`, `random`, `lus` or a file in weights/ expected",
+            "'imagnet' found, `imagenet`, `random`, `own` or a file in weights/ expected",
         ),
+        (("features", "weights"), "lus", "'lus' found, which is now called `own`"),
         (("features", "weights"), "", "features.weights"),
         (("features", "weights"), "weights/../x.h5", "features.weights"),
         (("frames", "side"), 70, "frames.side"),

@@ -43,7 +43,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_features_equal_those_of_keras_applications(weights_file: Path, frames: np.ndarray) -> None:
     model = backbones.build("xception", SIZE, weights_file)
-    (mine,) = backbones.features(backbones.traced(model), [frames[:4]], 3)
+    (mine,) = backbones.compute_features(backbones.trace(model), [frames[:4]], 3)
     reference = keras.applications.Xception(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), pooling="avg")
     reference.load_weights(weights_file)
     theirs = reference.predict(keras.applications.xception.preprocess_input(frames[:4].astype(np.float32)), verbose=0)
@@ -108,7 +108,7 @@ def test_every_cnn_gives_the_features_that_keras_applications_gives(name: str, t
     frames[..., 2] //= 4
     preprocess = getattr(keras.applications, MODULES[name]).preprocess_input
     theirs = reference(preprocess(frames.astype(np.float32)), training=False).numpy().reshape(2, -1)
-    mine = backbones.traced(backbones.build(name, backbone.size, tmp_path / "cnn.weights.h5"))(frames)
+    mine = backbones.trace(backbones.build(name, backbone.size, tmp_path / "cnn.weights.h5"))(frames)
     assert mine.shape == (2, backbone.dim)
     assert np.abs(theirs[0] - theirs[1]).max() > 0
     assert np.abs(mine - theirs).max() <= 1e-4 * np.abs(theirs).max()
@@ -116,11 +116,11 @@ def test_every_cnn_gives_the_features_that_keras_applications_gives(name: str, t
 
 def test_frames_are_scaled_to_what_the_cnn_sees(frames: np.ndarray) -> None:
     model = backbones.build("mobilenetv2", SIZE, "random", seen=64, seed=1)
-    cnn = backbones.cnn_of(model)
+    cnn = backbones.get_cnn(model)
     assert cnn.input_shape == (None, 64, 64, 3)
     resized = np.stack([cv2.resize(one, (64, 64), interpolation=cv2.INTER_LINEAR) for one in frames[:3].astype(float)])
     theirs = cnn(resized / 127.5 - 1, training=False).numpy()
-    mine = backbones.traced(model)(frames[:3])
+    mine = backbones.trace(model)(frames[:3])
     assert np.abs(mine - theirs).max() < 1e-3 * np.abs(theirs).max()
 
 
@@ -129,7 +129,7 @@ def test_frames_are_scaled_to_what_the_cnn_sees(frames: np.ndarray) -> None:
     [("xception", 299, None, 299), ("mobilenetv2", 299, None, 224), ("xception", 299, 96, 96), ("vgg16", 32, 32, 32)],
 )
 def test_a_cnn_sees_its_own_size_or_the_one_asked_for(name: str, size: int, asked: int | None, seen: int) -> None:
-    assert backbones.seen_by(name, size, asked) == seen
+    assert backbones.resolve_input_size(name, size, asked) == seen
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_cnn_sees_its_own_size_or_the_one_asked_for(name: str, size: int, aske
 )
 def test_no_cnn_sees_more_pixels_than_are_stored(name: str, size: int, asked: int | None, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        backbones.seen_by(name, size, asked)
+        backbones.resolve_input_size(name, size, asked)
 
 
 def test_random_weights_are_seeded_and_calibrated(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_random_weights_are_seeded_and_calibrated(tmp_path: Path) -> None:
 
     def features(weights: str | Path, seed: int = 0) -> np.ndarray:
         model = backbones.build("xception", SIZE, weights, seed=seed)
-        return next(backbones.features(backbones.traced(model), [frames], 24))
+        return next(backbones.compute_features(backbones.trace(model), [frames], 24))
 
     first, again, other = (features("random", seed) for seed in (1, 1, 2))
     assert (first == again).all()
@@ -167,7 +167,7 @@ def test_random_weights_are_seeded_and_calibrated(tmp_path: Path) -> None:
 
 def test_batches_do_not_change_the_features(frames: np.ndarray) -> None:
     model = backbones.build("xception", SIZE, "random", seed=1)
-    whole, pieces = (next(backbones.features(backbones.traced(model), [frames[:7]], batch)) for batch in (7, 3))
+    whole, pieces = (next(backbones.compute_features(backbones.trace(model), [frames[:7]], batch)) for batch in (7, 3))
     assert np.abs(whole - pieces).max() < 1e-5
 
 
@@ -229,7 +229,7 @@ def test_imagenet_weights_are_those_that_keras_downloads(weights_file: Path, fra
     downloaded = backbones.build("xception", SIZE, "imagenet")
     from_file = backbones.build("xception", SIZE, weights_file)
     mine, theirs = (
-        next(backbones.features(backbones.traced(model), [frames[:2]], 2)) for model in (downloaded, from_file)
+        next(backbones.compute_features(backbones.trace(model), [frames[:2]], 2)) for model in (downloaded, from_file)
     )
     assert (mine == theirs).all()
 
@@ -237,10 +237,10 @@ def test_imagenet_weights_are_those_that_keras_downloads(weights_file: Path, fra
 def test_a_file_in_the_newer_format_gives_the_same_features(weights_file: Path, tmp_path: Path) -> None:
     first = backbones.build("xception", SIZE, weights_file)
     newer = tmp_path / "xception.weights.h5"
-    backbones.cnn_of(first).save_weights(newer)
+    backbones.get_cnn(first).save_weights(newer)
     second = backbones.build("xception", SIZE, newer)
     frames = draw_frames(2, SIZE, SIZE, 1)
-    assert (backbones.traced(first)(frames) == backbones.traced(second)(frames)).all()
+    assert (backbones.trace(first)(frames) == backbones.trace(second)(frames)).all()
 
 
 def test_without_a_network_the_imagenet_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lus.features.cache import Store
+from lus.features.cache import Store, open_store
 
 KEY: dict[str, object] = {"backbone": "xception", "weights_sha256": "a" * 64}
 SHAPE = (4, 8)
@@ -14,7 +14,7 @@ FEATURES = np.arange(32, dtype=np.float32).reshape(SHAPE)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.of(KEY, SHAPE, tmp_path)
+    return open_store(KEY, SHAPE, tmp_path)
 
 
 def test_what_was_put_is_got_bit_for_bit(store: Store) -> None:
@@ -34,7 +34,7 @@ def test_anything_else_has_a_store_of_its_own(
     store: Store, tmp_path: Path, key: dict[str, object], shape: tuple[int, int]
 ) -> None:
     store.put("clip", FEATURES)
-    assert Store.of(key, shape, tmp_path).get("clip") is None
+    assert open_store(key, shape, tmp_path).get("clip") is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])

@@ -26,7 +26,7 @@ def _clips(count: int) -> pd.DataFrame:
 
 @given(backbone=st.from_regex(r"[a-z][a-z0-9-]*[a-z0-9]", fullmatch=True), length=st.integers(1, 999))
 def test_a_name_says_backbone_and_length(backbone: str, length: int) -> None:
-    assert featureset.parse_name(featureset.name_of(backbone, length)) == (backbone, length)
+    assert featureset.parse_name(featureset.format_name(backbone, length)) == (backbone, length)
 
 
 @pytest.mark.parametrize("name", ["xception", "xception-", "-20", "xception-0", "xception-x", ""])
@@ -78,7 +78,7 @@ def test_one_backbone_for_all_is_chosen_by_every_inner_fold(tmp_path: Path) -> N
     write_features(tmp_path, features, _patients(12), INFO)
     data = featureset.read(tmp_path)
     assert [len(part.inner) for part in data.parts(cut)] == [2, 2, 2, 2]
-    assert (data.of("fold-1") == features).all()
+    assert (data.for_part("fold-1") == features).all()
 
 
 def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_backbone_for_each_part_is_chosen_only_by_clips_that_it_has_not_seen(t
     parts, plain = data.parts(cut), folds.plan(data.clips, cut)
     assert [len(part.inner) for part in parts] == [1, 1, 1, 1]
     assert parts[1].inner[0].test.tolist() == plain[1].inner[0].test.tolist()
-    assert (data.of("fold-1") == features * 2).all()
-    assert (data.of("all") == features).all()
+    assert (data.for_part("fold-1") == features * 2).all()
+    assert (data.for_part("all") == features).all()
     with pytest.raises(BadInput, match="were trained for the folds"):
         data.parts(Folds(seed=2, outer=3, inner=2))
     (tmp_path / featureset.features_file("fold-2")).unlink()

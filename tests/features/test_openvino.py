@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lus.common.errors import BadInput
-from lus.features import backbones, openvino
-from lus.features.openvino import FeatureParity
+from lus.features import backbones, openvino, parity
+from lus.features.parity import FeatureParity
 from tests.conftest import draw_frames
 
 SIZE = 96
@@ -22,11 +22,11 @@ SIZE = 96
 def test_openvino_gives_the_features_of_keras_in_single_precision(name: str) -> None:
     frames = np.concatenate([draw_frames(6, SIZE, SIZE, seed, stripes=3 * (seed % 2)) for seed in range(4)])
     model = backbones.build(name, SIZE, "random", seed=3)
-    run = openvino.openvino(model, "openvino-f32")
-    reference, other = backbones.traced(model)(frames), run(frames)
+    run = openvino.compile_backbone(model, "openvino-f32")
+    reference, other = backbones.trace(model)(frames), run(frames)
     assert other.shape == reference.shape
     assert other.dtype == np.float32
-    found = openvino.parity(reference, other, np.repeat([0, 1, 0, 1], 6), np.repeat(np.arange(4), 6))
+    found = parity.compare_features(reference, other, np.repeat([0, 1, 0, 1], 6), np.repeat(np.arange(4), 6))
     assert found.holds, found
     # Any number of frames, as in the last call of a clip.
     assert np.abs(run(frames[:3]) - other[:3]).max() <= 1e-3 * np.abs(other).max()
@@ -34,9 +34,9 @@ def test_openvino_gives_the_features_of_keras_in_single_precision(name: str) -> 
 
 def test_openvino_computes_in_what_the_cpu_is_fastest_in() -> None:
     bf16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    assert openvino.exact("openvino") == f"openvino-{'bf16' if bf16 else 'f32'}"
-    assert openvino.exact("openvino-f32") == "openvino-f32"
-    assert openvino.exact("keras") == "keras"
+    assert openvino.resolve_engine("openvino") == f"openvino-{'bf16' if bf16 else 'f32'}"
+    assert openvino.resolve_engine("openvino-f32") == "openvino-f32"
+    assert openvino.resolve_engine("keras") == "keras"
 
 
 def test_openvino_tells_nobody_of_a_conversion(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_openvino_tells_nobody_of_a_conversion(tmp_path: Path) -> None:
     code = (
         "import keras, sys; from lus.features import openvino\n"
         "model = keras.Sequential([keras.Input((4, 4, 3), dtype='uint8'), keras.layers.Rescaling(0.5)])\n"
-        "openvino.openvino(model, 'openvino-f32')\n"
+        "openvino.compile_backbone(model, 'openvino-f32')\n"
         "print([name for name in sys.modules if name.startswith('openvino_telemetry') and sys.modules[name]])\n"
     )
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "JENKINS_URL")}
@@ -71,9 +71,9 @@ def _apart(rng: np.random.Generator) -> np.ndarray:
 
 def test_the_same_features_are_at_parity() -> None:
     features = _apart(np.random.default_rng(0))
-    found = openvino.parity(features, features.copy(), LABELS, CLIPS)
+    found = parity.compare_features(features, features.copy(), LABELS, CLIPS)
     assert (found.cosine, found.low, found.changed, found.frames) == (pytest.approx(1), pytest.approx(1), 0, 48)
-    openvino.refuse_difference(found, "xception", "openvino-f32")
+    parity.refuse_difference(found, "xception", "openvino-f32")
 
 
 def test_a_shared_mean_hides_no_difference() -> None:
@@ -82,7 +82,7 @@ def test_a_shared_mean_hides_no_difference() -> None:
     other = (features + rng.normal(0, 1, features.shape)).astype(np.float32)
     plain = (features * other).sum(axis=1) / np.linalg.norm(features, axis=1) / np.linalg.norm(other, axis=1)
     assert plain.min() > 0.999
-    assert openvino.parity(features, other, LABELS, CLIPS).cosine < 0.95
+    assert parity.compare_features(features, other, LABELS, CLIPS).cosine < 0.95
 
 
 def test_a_few_frames_far_off_are_not_lost_in_the_mean() -> None:
@@ -90,9 +90,9 @@ def test_a_few_frames_far_off_are_not_lost_in_the_mean() -> None:
     features = _apart(rng)
     other = features.copy()
     other[[5, 21, 33, 40]] += rng.normal(0, 0.7, (4, 64)).astype(np.float32)
-    found = openvino.parity(features, other, LABELS, CLIPS)
-    assert found.cosine > openvino.LEAST_COSINE
-    assert found.low < openvino.LEAST_LOW
+    found = parity.compare_features(features, other, LABELS, CLIPS)
+    assert found.cosine > parity.LEAST_COSINE
+    assert found.low < parity.LEAST_LOW
     assert not found.holds
 
 
@@ -101,7 +101,7 @@ def test_a_difference_that_a_head_sees_in_new_clips_alone_counts() -> None:
     features = _apart(np.random.default_rng(3))
     apart = features[LABELS == 1].mean(axis=0) - features[LABELS == 0].mean(axis=0)
     other = features + 0.4 * np.where(LABELS == 1, -1, 1)[:, None].astype(np.float32) * apart
-    found = openvino.parity(features, other, LABELS, CLIPS)
+    found = parity.compare_features(features, other, LABELS, CLIPS)
     assert found.forgotten == 0
     assert found.changed > 2
 
@@ -109,9 +109,9 @@ def test_a_difference_that_a_head_sees_in_new_clips_alone_counts() -> None:
 def test_predictions_that_change_are_counted() -> None:
     features = _apart(np.random.default_rng(4))
     swapped = features[np.arange(48).reshape(6, 2, 4)[:, ::-1].ravel()]  # each clip for one of the other label
-    known = openvino.parity(features, features, LABELS, CLIPS)
+    known = parity.compare_features(features, features, LABELS, CLIPS)
     assert (known.forgotten, known.changed) == (0, 0)
-    found = openvino.parity(features, swapped, LABELS, CLIPS)
+    found = parity.compare_features(features, swapped, LABELS, CLIPS)
     assert (found.forgotten, found.changed) == (48, 48)
 
 
@@ -119,7 +119,7 @@ def test_predictions_that_change_are_counted() -> None:
 def test_clips_that_no_head_can_be_tried_on_are_refused(labels: list[int]) -> None:
     features = np.random.default_rng(5).random((8, 4), np.float32)
     with pytest.raises(BadInput, match=r"two clips of each of two labels.*set features\.engine to keras"):
-        openvino.parity(features, features, np.repeat(labels, 2), np.repeat(np.arange(4), 2))
+        parity.compare_features(features, features, np.repeat(labels, 2), np.repeat(np.arange(4), 2))
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found
         rf"{found.forgotten} changed .* and {found.changed} where"
     )
     with pytest.raises(BadInput, match=rf"openvino-bf16 gives other features for xception than keras: .*{said}"):
-        openvino.refuse_difference(found, "xception", "openvino-bf16")
+        parity.refuse_difference(found, "xception", "openvino-bf16")
     with pytest.raises(BadInput, match=r"set features\.engine to openvino-f32 or keras in params\.yaml"):
-        openvino.refuse_difference(found, "xception", "openvino-bf16")
+        parity.refuse_difference(found, "xception", "openvino-bf16")
 
 
 def test_one_prediction_in_twenty_of_unknown_clips_may_change() -> None:
-    openvino.refuse_difference(FeatureParity(0.98, 0.95, 0, 2, 48), "xception", "openvino-bf16")
+    parity.refuse_difference(FeatureParity(0.98, 0.95, 0, 2, 48), "xception", "openvino-bf16")
 
 
 def test_an_engine_in_full_precision_that_is_refused_leaves_keras_alone() -> None:
     with pytest.raises(BadInput, match=r"set features\.engine to keras in params\.yaml"):
-        openvino.refuse_difference(FeatureParity(0.9, 0.5, 0, 3, 48), "xception", "openvino-f32")
+        parity.refuse_difference(FeatureParity(0.9, 0.5, 0, 3, 48), "xception", "openvino-f32")

@@ -32,7 +32,7 @@ def served(project: Path) -> Path:
 
 def test_it_answers_as_the_registered_model_and_holds_nothing_of_keras(served: Path) -> None:
     made = CompiledClassifier.load_checked(served)
-    assert np.abs(made.probabilities(FRAMES) - backbones.traced(model())(FRAMES)).max() < 1e-4
+    assert np.abs(made.probabilities(FRAMES) - backbones.trace(model())(FRAMES)).max() < 1e-4
     assert made.parity().clips == 2
     assert {one.name for one in served.iterdir()} == {
         "card.md",
@@ -82,10 +82,10 @@ def test_a_version_without_stored_clips_is_not_served(project: Path, monkeypatch
 @pytest.mark.parametrize(("name", "size"), [("mobilenetv2", 32), ("vgg16", 32), ("densenet121", 32)])
 def test_a_backbone_shows_its_maps_and_the_same_features(name: str, size: int, tmp_path: Path) -> None:
     backbone = backbones.build(name, size, "random")
-    openvino.save(backbones.with_maps(backbone), tmp_path / "cnn.xml")
+    openvino.save_model(backbones.add_maps(backbone), tmp_path / "cnn.xml")
     frames = draw_frames(3, size, size, 1)
-    maps, features = openvino.load(tmp_path / "cnn.xml", "openvino-f32")(frames)
-    expected = backbones.traced(backbone)(frames)
+    maps, features = openvino.load_compiled(tmp_path / "cnn.xml", "openvino-f32")(frames)
+    expected = backbones.trace(backbone)(frames)
     assert np.abs(features - expected).max() < 1e-3 * np.abs(expected).max()
     assert maps.shape[0] == 3
     if maps.shape[-1] == features.shape[-1]:
@@ -117,7 +117,7 @@ def test_the_heat_is_grad_cam(served: Path) -> None:
     # differences between labels are compared.
     gradients = [made.head.gradient(output.features, label) for label in range(2)]
     difference = explain.heat(output, gradients[found.label] - np.mean(gradients, axis=0))
-    expected = _grad_cam(whole, backbones.with_maps(backbone), head, clip, found.label)
+    expected = _grad_cam(whole, backbones.add_maps(backbone), head, clip, found.label)
     assert expected.std() > 0.01
     assert np.abs(difference - expected).max() < 1e-3
     assert found.heat.shape == expected.shape

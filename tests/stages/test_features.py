@@ -27,7 +27,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed in (1, 2):
         model = backbones.build("mobilenetv2", SIZE, "random", seed=seed)
         (tmp_path / "weights").mkdir(exist_ok=True)
-        backbones.cnn_of(model).save_weights(tmp_path / f"weights/{seed}.weights.h5")
+        backbones.get_cnn(model).save_weights(tmp_path / f"weights/{seed}.weights.h5")
     return tmp_path
 
 
@@ -144,11 +144,11 @@ def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_i
     _frames(place, 6)
     rng = np.random.default_rng(0)
 
-    def wrong(model: object, engine: str) -> openvino.Run:
-        run = backbones.traced(model)
+    def wrong(model: object, engine: str) -> openvino.FeatureFunction:
+        run = backbones.trace(model)
         return lambda frames: run(frames) + rng.normal(0, 5, (len(frames), 1280)).astype(np.float32)
 
-    monkeypatch.setattr(openvino, "openvino", wrong)
+    monkeypatch.setattr(openvino, "compile_backbone", wrong)
     with pytest.raises(BadInput, match=r"openvino-f32 gives other features for mobilenetv2 than keras"):
         _run(place, engine="openvino-f32")
     assert not (place / ".lus").exists()
@@ -158,7 +158,7 @@ def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_i
 def test_an_engine_is_not_even_started_where_all_is_known(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _frames(place, 6)
     _run(place, engine="openvino-f32")
-    monkeypatch.delattr(openvino, "openvino")
+    monkeypatch.delattr(openvino, "compile_backbone")
     assert _run(place, engine="openvino-f32")[1] == "0 clips computed, 6 known"
 
 

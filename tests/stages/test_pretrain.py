@@ -20,7 +20,7 @@ from lus.clips.frameset import FrameSet
 from lus.common import params, params_file
 from lus.common.errors import BadInput
 from lus.common.params import Params
-from lus.features import backbones, featureset, pretraining
+from lus.features import backbones, featureset, pretrain_parts, pretrained, pretraining
 from lus.features.backbones import Backbone
 from lus.splits import folds
 from lus.stages import features
@@ -73,7 +73,7 @@ def _write_frames(folder: Path, number: int, seed: int) -> None:
     )
 
 
-def _params(weights: str = "lus", **pretrain: object) -> Params:
+def _params(weights: str = "own", **pretrain: object) -> Params:
     loaded = params_file.load_params()
     changes = {
         "features": loaded.features.model_copy(update={"weights": weights, "seen": SIZE}),
@@ -101,7 +101,7 @@ def test_a_folds_cnn_learns_nothing_from_the_folds_test_clips(place: Path) -> No
     part = folds.plan(frameset.read(place / "frames").clips, _params().folds)[0]
     for number in part.test:
         _write_frames(place / "frames", int(number), 1000 + int(number))
-    shutil.rmtree(stage.KNOWN)
+    shutil.rmtree(pretrain_parts.FOLDER)
     _, after = _run(place)
     assert after["fold-0.weights.h5"] == before["fold-0.weights.h5"]
     assert after["fold-1.weights.h5"] != before["fold-1.weights.h5"]
@@ -132,7 +132,7 @@ def test_a_training_that_was_ended_goes_on_where_it_stopped_and_every_part_is_a_
     said, again = _run(place)
     assert "3 of them known" in said
     assert again == resumed
-    shutil.rmtree(stage.KNOWN)
+    shutil.rmtree(pretrain_parts.FOLDER)
     assert _run(place)[1] == resumed
 
 
@@ -140,25 +140,25 @@ def test_another_setting_other_weights_or_other_clips_never_serve_old_weights(pl
     sampled, plain = frameset.read(place / "frames"), _params()
     targets, split = folds.targets(sampled.clips), folds.plan(sampled.clips, plain.folds)[0].inner[0]
     one, other = (backbones.build("small", SIZE, "random", seed=seed) for seed in (1, 2))
-    key = stage.key(one, sampled, split, targets, plain)
-    assert stage.key(one, sampled, split, targets, plain) == key
+    key = pretrain_parts.cache_key(one, sampled, split, targets, plain)
+    assert pretrain_parts.cache_key(one, sampled, split, targets, plain) == key
     changed = {
-        stage.key(other, sampled, split, targets, plain),
-        stage.key(one, sampled, split, 1 - targets, plain),
-        stage.key(one, sampled, folds.Fold(split.train[1:], split.test), targets, plain),
-        stage.key(one, sampled, folds.Fold(split.train, split.test[1:]), targets, plain),
-        stage.key(one, sampled, split, targets, _params(epochs=1)),
-        stage.key(one, sampled, split, targets, _params(learning_rate=0.1)),
-        stage.key(one, sampled, split, targets, _params(layers=1)),
-        stage.key(one, sampled, split, targets, _params(seed=9)),
-        stage.key(one, replace(sampled, lengths=(1, LENGTH)), split, targets, plain),
+        pretrain_parts.cache_key(other, sampled, split, targets, plain),
+        pretrain_parts.cache_key(one, sampled, split, 1 - targets, plain),
+        pretrain_parts.cache_key(one, sampled, folds.Fold(split.train[1:], split.test), targets, plain),
+        pretrain_parts.cache_key(one, sampled, folds.Fold(split.train, split.test[1:]), targets, plain),
+        pretrain_parts.cache_key(one, sampled, split, targets, _params(epochs=1)),
+        pretrain_parts.cache_key(one, sampled, split, targets, _params(learning_rate=0.1)),
+        pretrain_parts.cache_key(one, sampled, split, targets, _params(layers=1)),
+        pretrain_parts.cache_key(one, sampled, split, targets, _params(seed=9)),
+        pretrain_parts.cache_key(one, replace(sampled, lengths=(1, LENGTH)), split, targets, plain),
     }
     assert len(changed | {key}) == 10
 
 
 def test_damaged_weights_are_trained_anew(place: Path) -> None:
     _, before = _run(place)
-    damaged = next(stage.KNOWN.glob("*.h5"))
+    damaged = next(pretrain_parts.FOLDER.glob("*.h5"))
     damaged.write_bytes(damaged.read_bytes()[:-100])
     said, after = _run(place)
     assert "2 of them known" in said
@@ -168,7 +168,7 @@ def test_damaged_weights_are_trained_anew(place: Path) -> None:
 def test_a_training_that_diverges_says_so_and_keeps_nothing(place: Path) -> None:
     with pytest.raises(BadInput, match=r"small_backbone diverged: .* lower pretrain\.learning_rate \(1e\+38\)"):
         _run(place, learning_rate=1e38)
-    assert not stage.KNOWN.exists()
+    assert not pretrain_parts.FOLDER.exists()
 
 
 def test_weights_trained_on_another_cohort_make_no_features(place: Path) -> None:
@@ -183,17 +183,17 @@ def test_weights_trained_on_another_cohort_make_no_features(place: Path) -> None
 def test_a_cnn_with_other_weights_is_not_trained(place: Path) -> None:
     out = place / "pretrain" / "small"
     assert stage.run(place / "frames", out, _params("random")) == "small has random weights: nothing to train"
-    assert [path.name for path in out.iterdir()] == [stage.INFO_FILE]
-    assert json.loads((out / stage.INFO_FILE).read_text())["parts"] == {}
+    assert [path.name for path in out.iterdir()] == [pretrained.INFO_FILE]
+    assert json.loads((out / pretrained.INFO_FILE).read_text())["parts"] == {}
 
 
 def test_only_the_last_layers_change_where_so_many_are_to_be_trained() -> None:
     backbone = backbones.build("small", SIZE, "random", seed=3)
-    cnn = backbones.cnn_of(backbone)
+    cnn = backbones.get_cnn(backbone)
     before = {layer.name: layer.get_weights() for layer in cnn.layers}
-    shots = _shots(8)
+    source = _labelled(8)
     section = params_file.load_params(ROOT / "params.yaml").pretrain.model_copy(update=PRETRAIN | {"layers": 3})
-    pretraining.train(backbone, 2, shots, shots, section)
+    pretraining.train(backbone, 2, source, source, section)
     changed = {
         name
         for name, weights in before.items()
@@ -203,14 +203,14 @@ def test_only_the_last_layers_change_where_so_many_are_to_be_trained() -> None:
 
 
 def test_the_paper_s_cnn_that_was_trained_on_lus_frames_always_is() -> None:
-    assert backbones.weights_of("pocovidnet", "imagenet") == "lus"
-    assert backbones.weights_of("xception", "imagenet") == "imagenet"
-    assert backbones.weights_of("xception", "lus") == "lus"
+    assert backbones.resolve_weights("pocovidnet", "imagenet") == "own"
+    assert backbones.resolve_weights("xception", "imagenet") == "imagenet"
+    assert backbones.resolve_weights("xception", "own") == "own"
 
 
-def _shots(count: int, seed: int = 0) -> pretraining.Shots:
+def _labelled(count: int, seed: int = 0) -> pretraining.LabelledFrames:
     frames = [draw_frames(1, SIZE, SIZE, seed + number, stripes=3 * (number % 2))[0] for number in range(count)]
-    return pretraining.Shots(frames.__getitem__, np.arange(count) % 2)
+    return pretraining.LabelledFrames(frames.__getitem__, np.arange(count) % 2)
 
 
 def test_a_cnn_learns_to_tell_frames_apart_and_keeps_the_weights_of_its_best_epoch() -> None:
@@ -218,29 +218,31 @@ def test_a_cnn_learns_to_tell_frames_apart_and_keeps_the_weights_of_its_best_epo
     section = params_file.load_params(ROOT / "params.yaml").pretrain.model_copy(
         update={"epochs": 12, "patience": 12, "batch": 16, "learning_rate": 0.01}
     )
-    kept_out = _shots(32, 500)
-    epochs = pretraining.train(backbone, 2, _shots(96), kept_out, section)
+    kept_out = _labelled(32, 500)
+    epochs = pretraining.train(backbone, 2, _labelled(96), kept_out, section)
     assert max(epoch.accuracy for epoch in epochs) > 0.9
     assert min(epoch.loss for epoch in epochs) < epochs[0].loss / 2
-    assert not backbones.cnn_of(backbone).trainable
+    assert not backbones.get_cnn(backbone).trainable
 
 
 def test_a_feature_set_holds_the_features_of_each_parts_own_backbone(place: Path) -> None:
     out, section = place / "features" / f"small-{LENGTH}", _params().features
-    with pytest.raises(BadInput, match="holds no weights trained on LUS frames; `dvc repro pretrain` makes them"):
+    with pytest.raises(
+        BadInput, match="holds no weights trained on the cohort's own frames; `dvc repro pretrain` makes them"
+    ):
         features.run(place / "frames", place / "pretrain", out, section)
     _run(place)
     said = features.run(place / "frames", place / "pretrain", out, section)
-    assert f"for each of 3 parts with lus weights on keras in {out}; {3 * PATIENTS} clips computed, 0 known" in said
+    assert f"for each of 3 parts with own weights on keras in {out}; {3 * PATIENTS} clips computed, 0 known" in said
     data, sampled = featureset.read(out), frameset.read(place / "frames")
     parts = data.parts(_params().folds)
-    assert data.info.weights == "lus"
+    assert data.info.weights == "own"
     for part in parts:
-        backbone = backbones.build("small", SIZE, place / "pretrain" / "small" / stage.weights_file(part.name))
+        backbone = backbones.build("small", SIZE, place / "pretrain" / "small" / pretrained.weights_file(part.name))
         frames = sampled.frames(f"{3:064x}", 24, LENGTH)
-        assert np.allclose(data.of(part.name)[3], backbone(frames), atol=1e-5)
+        assert np.allclose(data.for_part(part.name)[3], backbone(frames), atol=1e-5)
     assert _weights(out / featureset.WEIGHTS_FILE, "small") == _weights(
-        place / "pretrain" / "small" / stage.weights_file("all"), "small"
+        place / "pretrain" / "small" / pretrained.weights_file("all"), "small"
     )
     said = features.run(place / "frames", place / "pretrain", out, section)
     assert said.endswith(f"0 clips computed, {3 * PATIENTS} known")
@@ -258,8 +260,8 @@ def test_a_frame_that_is_turned_and_mirrored_keeps_its_kind(size: int, count: in
 
 def test_every_pass_holds_each_frame_once() -> None:
     targets = np.arange(10) % 2
-    shots = pretraining.Shots(lambda number: np.full((4, 4, 3), number, np.uint8), targets)
-    made = pretraining.batches(shots, 4, np.array([1, 3], np.float32))
+    source = pretraining.LabelledFrames(lambda number: np.full((4, 4, 3), number, np.uint8), targets)
+    made = pretraining.batches(source, 4, np.array([1, 3], np.float32))
     passes = [next(made) for _ in range(6)]
     assert [len(frames) for frames, _, _ in passes] == [4, 4, 2, 4, 4, 2]
     assert [int(frame[0, 0, 0]) for frames, _, _ in passes[:3] for frame in frames] == list(range(10))

@@ -74,7 +74,7 @@ def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -
     backbone = backbones.build("xception", SIZE, folder / featureset.WEIGHTS_FILE)
     joined = keras_model.assemble(backbone, head, LENGTH)
     frames = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(3)])
-    features = np.stack(list(backbones.features(backbones.traced(backbone), list(frames), 4)))
+    features = np.stack(list(backbones.compute_features(backbones.trace(backbone), list(frames), 4)))
     assert np.allclose(joined.predict(frames, verbose=0), head.predict(features, verbose=0), atol=1e-5)
 
 

@@ -25,6 +25,7 @@ from lus.common.params import Params
 from lus.common.params_file import load_params
 from lus.common.ports import explain_taken
 from lus.features import backbones, known_weights, openvino
+from lus.features.weights import OWN
 from lus.tracking import client
 
 PYTHONS = ((3, 11), (3, 12))
@@ -138,7 +139,7 @@ def _gib(size: int) -> str:
 
 def check_processors(_: Place) -> list[CheckResult]:
     """Cores, and whether OpenVINO would compute in bf16 on them."""
-    count, engine = workers.count_processors(), openvino.exact("openvino")
+    count, engine = workers.count_processors(), openvino.resolve_engine("openvino")
     bf16 = engine == "openvino-bf16"
     found = f"{count}, {'with' if bf16 else 'without'} bf16"
     return _noted("processors", bf16, found, "any; bf16 for features.engine: openvino", "openvino computes in f32 here")
@@ -180,8 +181,8 @@ def check_weights(place: Place) -> list[CheckResult]:
 
 
 def _kind_of_weights(name: str, params: Params) -> str:
-    kind = backbones.weights_of(name, params.features.weights)
-    return params.pretrain.start if kind == backbones.TRAINED else kind
+    kind = backbones.resolve_weights(name, params.features.weights)
+    return params.pretrain.start if kind == OWN else kind
 
 
 def _imagenet(name: str, place: Place) -> list[CheckResult]:

@@ -116,14 +116,14 @@ def use(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="of the CNN: imagenet (fetched), random (seeded), lus (trained on the clips), or a file in "
+            help="of the CNN: imagenet (fetched), random (seeded), own (trained on the clips), or a file in "
             "weights/; default: as they are"
         ),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
-            help="what the weights called lus are trained from: imagenet, random, or a file in weights/; default: as "
+            help="what the weights called own are trained from: imagenet, random, or a file in weights/; default: as "
             "it is"
         ),
     ] = None,
@@ -156,7 +156,7 @@ def use(
     }
     now = params_file.change_params({key: value for key, value in wanted.items() if value is not None})
     first = "`make data` fetches the clips, " if now.cohort.folder == "data" and not Path("data").is_dir() else ""
-    trained = f" (trained from {now.pretrain.start})" if now.features.weights == "lus" else ""
+    trained = f" (trained from {now.pretrain.start})" if now.features.weights == "own" else ""
     weights_now = f"{now.features.weights}{trained}"
     leaks = " (its figures leak)" if now.folds.protocol.startswith("published") else ""
     what = f"cohort {now.cohort.folder}, weights {weights_now}, protocol {now.folds.protocol}{leaks}"

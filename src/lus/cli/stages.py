@@ -88,17 +88,17 @@ def pretrain(
     """Train a backbone, the CNN, on the cohort's frames.
 
     One for each fold, on its training patients alone, and one on all patients. Where the backbone's weights are not
-    `lus` (features.weights), there is nothing to train, and the folder says so.
+    `own` (features.weights), there is nothing to train, and the folder says so.
 
         lus pretrain build/pretrain/mobilenetv2
     """
     from lus.common import params_file, progress, quiet
-    from lus.features import backbones, imagenet
+    from lus.features import backbones, imagenet, weights
     from lus.stages.pretrain import run
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
-        if backbones.weights_of(out.name, loaded.features.weights) == backbones.TRAINED:
+        if backbones.resolve_weights(out.name, loaded.features.weights) == weights.OWN:
             quiet.import_tensorflow(step)
             imagenet.provide_where_needed(out.name, loaded.pretrain.start, step)
         said = run(sampled, out, loaded, step(f"pretrain {out.name}"))
@@ -166,7 +166,7 @@ def evaluate(out: Annotated[Path, typer.Argument(help="folder for the figures")]
 
     with changed_inputs.refuse_changed_inputs(), progress.steps() as step:
         loaded = params_file.load_params()
-        names = [featureset.name_of(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
+        names = [featureset.format_name(b, n) for b in loaded.features.backbones for n in loaded.frames.lengths]
         quiet.import_tensorflow(step)
         said = run(BUILD, names, out, loaded.evaluate, loaded.folds, step)
     print(said)

@@ -129,7 +129,7 @@ class Features(Section):
     """The feature sets: one for each backbone and length."""
 
     backbones: tuple[str, ...] = Field(min_length=1, description="names of backbones")
-    weights: str = Field(description="`imagenet`, `random`, `lus`, or a file in the folder weights/")
+    weights: str = Field(description="`imagenet`, `random`, `own`, or a file in the folder weights/")
     seen: Annotated[int, Field(ge=32, le=1024)] | None = Field(
         description="pixels a side at which the CNN sees a frame, at most `frames.side`; null: those its ImageNet "
         "weights were trained on"
@@ -141,7 +141,9 @@ class Features(Section):
     @field_validator("weights")
     @classmethod
     def _weights(cls, weights: str) -> str:
-        return _known_weights(weights, ("imagenet", "random", "lus"))
+        if weights == "lus":
+            raise ValueError("'lus' found, which is now called `own`: weights trained on the cohort's own frames")
+        return _known_weights(weights, ("imagenet", "random", "own"))
 
 
 Protocol = Literal["nested-patient", "leave-source-out", "published", "published-fresh"]

@@ -115,7 +115,7 @@ class _Fold:
 
 def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] | None) -> _Fold:
     data, trial = found.candidate.data, found.trial
-    features, targets = data.of(part.name), folds.targets(data.clips)
+    features, targets = data.for_part(part.name), folds.targets(data.clips)
     labels = len(folds.label_names(data.clips))
     own = features[part.train]
     before = training.init_head(trial.head, own, labels, seed, carried)

@@ -1,8 +1,7 @@
-"""The CNNs without their tops: frames -> features."""
+"""The CNNs without their tops, with any weights: frames -> features."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lus.common import hashing
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import BadInput
 from lus.features import imagenet
+from lus.features.weights import IMAGENET, OWN, RANDOM, calibrate, load_file
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +32,7 @@ class Backbone:
         bgr: whether these weights expect blue, green, red.
         flatten: whether the features are the last layer's whole output, as in the paper, and not its average
             over the picture.
-        lus: whether its weights are always trained on LUS frames.
+        always_own: whether its weights are always trained on the cohort's own frames.
     """
 
     name: str
@@ -44,7 +43,7 @@ class Backbone:
     offset: float | tuple[float, float, float] = -1.0
     bgr: bool = False
     flatten: bool = False
-    lus: bool = False
+    always_own: bool = False
 
 
 # The three ways in which the weights in `keras.applications` expect pixels: -1 to 1 (above); less ImageNet's mean,
@@ -73,12 +72,10 @@ BACKBONES = {
         Backbone("efficientnetb0", "EfficientNetB0", 224, 1280, scale=1.0, offset=0.0),
         # POCOVID-Net (Born et al., Applied Sciences 2021, 11, 672) averages the upper left 4 x 4 of VGG16's 7 x 7;
         # here it is all of them. There the last three convolutions are trained: pretrain.layers is 5 (two poolings).
-        Backbone("pocovidnet", "VGG16", 224, 512, **_CAFFE, lus=True),
+        Backbone("pocovidnet", "VGG16", 224, 512, **_CAFFE, always_own=True),
     )
 }
 """The CNNs that Barros et al., Sensors 2021, 21, 5486, compare."""
-TRAINED = "lus"
-"""Weights that the project trains on LUS frames."""
 
 
 def get(name: str) -> Backbone:
@@ -93,16 +90,16 @@ def get(name: str) -> Backbone:
         raise BadInput(f"backbone {name!r} is not known; expected one of {', '.join(BACKBONES)}") from None
 
 
-def weights_of(name: str, weights: str) -> str:
+def resolve_weights(name: str, weights: str) -> str:
     """The weights that a backbone has where `features.weights` is this.
 
     Raises:
         BadInput: there is no backbone of that name.
     """
-    return TRAINED if get(name).lus else weights
+    return OWN if get(name).always_own else weights
 
 
-def seen_by(name: str, size: int, asked: int | None) -> int:
+def resolve_input_size(name: str, size: int, asked: int | None) -> int:
     """Pixels a side at which a backbone sees the frames.
 
     Args:
@@ -154,15 +151,15 @@ def build(
     sized = inputs if seen == size else keras.layers.Resizing(seen, seen, name="resize")(inputs)
     ordered = keras.ops.flip(sized, axis=-1) if backbone.bgr else sized
     scaled = keras.layers.Rescaling(backbone.scale, backbone.offset, name="preprocess")(ordered)
-    if weights == "random":
+    if weights == RANDOM:
         keras.utils.set_random_seed(seed)
     cnn = _cnn(backbone, seen, weights)
     features = keras.layers.Flatten(name="features")(cnn(scaled)) if backbone.flatten else cnn(scaled)
     model = keras.Model(inputs, features, name=f"{backbone.name}_backbone")
-    if weights == "random":
+    if weights == RANDOM:
         from lus import phantom  # not part of a Bento, which loads what has been built
 
-        calibrate(model, phantom.draw_examples(size))
+        calibrate(model, cnn, phantom.draw_examples(size))
     cnn.trainable = False
     return model
 
@@ -175,35 +172,23 @@ def _cnn(backbone: Backbone, seen: int, weights: str | Path) -> keras.Model:
     top = {"include_top": False, "input_shape": (seen, seen, 3), "name": backbone.name}
     top |= {"pooling": None if backbone.flatten else "avg"}
     try:
-        imagenets = weights == "imagenet"
-        cnn = imagenet.load(application, backbone.name, top) if imagenets else application(weights=None, **top)
+        cnn = (
+            imagenet.load(application, backbone.name, top) if weights == IMAGENET else application(weights=None, **top)
+        )
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"{backbone.name} cannot see {seen} x {seen} pixels ({reason}); raise features.seen") from None
-    if weights not in ("imagenet", "random"):
-        _load_file(cnn, Path(weights), backbone)
+    if weights not in (IMAGENET, RANDOM):
+        load_file(cnn, Path(weights), backbone.name)
     return cnn
 
 
-def _load_file(cnn: keras.Model, path: Path, backbone: Backbone) -> None:
-    if not path.is_file():
-        raise BadInput(f"features.weights: {path}: no such file; expected `imagenet`, `random` or a file in weights/")
-    try:
-        with warnings.catch_warnings():
-            # Keras warns, and leaves a layer's fresh weights as they are, where a file has none for it.
-            warnings.simplefilter("error", UserWarning)
-            cnn.load_weights(path)
-    except (ValueError, OSError, KeyError, UserWarning) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path}: does not hold weights of {backbone.name} ({reason}); name a file that does") from None
-
-
-def cnn_of(model: keras.Model) -> keras.Model:
+def get_cnn(model: keras.Model) -> keras.Model:
     """The CNN inside a backbone that `build` made: what a weights file holds."""
     return model.get_layer(model.name.removesuffix("_backbone"))
 
 
-def with_maps(model: keras.Model) -> keras.Model:
+def add_maps(model: keras.Model) -> keras.Model:
     """A backbone that shows what its last convolution gives: frames -> (maps (n, height, width, channels), features).
 
     Args:
@@ -211,7 +196,7 @@ def with_maps(model: keras.Model) -> keras.Model:
     """
     import keras
 
-    cnn, scaled = cnn_of(model), model.get_layer("preprocess").output
+    cnn, scaled = get_cnn(model), model.get_layer("preprocess").output
     if not isinstance(cnn.layers[-1], keras.layers.GlobalAveragePooling2D):
         maps = cnn(scaled)
         return keras.Model(model.input, [maps, keras.layers.Flatten()(maps)])
@@ -219,39 +204,7 @@ def with_maps(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, [maps, features])
 
 
-def digest(model: keras.Model) -> str:
-    """SHA-256 of a backbone's weights, whatever its layers are called: the bytes of a weights file hold their names."""
-    return hashing.hash_arrays(model.get_weights())
-
-
-def calibrate(model: keras.Model, frames: Frames) -> None:
-    """Set the batch-norm statistics to those of the given frames.
-
-    With random weights and the statistics that a new batch-norm layer has (mean 0, variance 1), activations
-    shrink or grow from layer to layer until the features say nothing. One pass with momentum 0 gives every
-    layer the statistics of its own inputs.
-
-    Args:
-        model: from `build`; changed in place.
-        frames: (n, size, size, 3) uint8.
-    """
-    import keras
-    import tensorflow as tf
-
-    cnn = cnn_of(model)
-    norms = [layer for layer in cnn.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    before, cnn.trainable = [layer.momentum for layer in norms], True  # frozen layers would not take statistics
-    for layer in norms:
-        layer.momentum = 0.0
-    tf.function(lambda batch: model(batch, training=True))(tf.constant(frames))
-    for layer, momentum in zip(norms, before, strict=True):
-        layer.momentum = momentum
-    cnn.trainable = False
-
-
-def traced(model: keras.Model) -> Callable[[Frames], FloatArray]:
+def trace(model: keras.Model) -> Callable[[Frames], FloatArray]:
     """A backbone, or a classifier, as a function from uint8 frames to float32, for any number of frames or clips.
 
     Traced once: `predict` rebuilds its pipeline for every call, and an eager call keeps every activation.
@@ -263,11 +216,11 @@ def traced(model: keras.Model) -> Callable[[Frames], FloatArray]:
     return lambda frames: np.asarray(function(tf.constant(frames)), np.float32)
 
 
-def features(run: Callable[[Frames], FloatArray], clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
+def compute_features(run: Callable[[Frames], FloatArray], clips: Iterable[Frames], batch: int) -> Iterator[FloatArray]:
     """Run a backbone over clips.
 
     Args:
-        run: from `traced`, or the same on another engine.
+        run: from `trace`, or the same on another engine.
         clips: (length, size, size, 3) uint8 each.
         batch: frames of one call; the last call of a clip may be smaller.
 

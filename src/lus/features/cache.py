@@ -20,7 +20,7 @@ FOLDER = Path(".lus/features")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Write a file so that it is there whole or not at all: gives a path beside it, which then takes its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # In a folder of its own, since what writes may judge a file by the end of its name.
@@ -44,12 +44,6 @@ class Store:
     folder: Path
     shape: tuple[int, int]
 
-    @classmethod
-    def of(cls, key: dict[str, object], shape: tuple[int, int], root: Path = FOLDER) -> Store:
-        """The store for a backbone, told apart by everything in `key` and by the shape."""
-        digest = hashlib.sha256(json.dumps(key | {"shape": shape}, sort_keys=True).encode()).hexdigest()
-        return cls(root / digest[:32], shape)
-
     def get(self, clip_id: str) -> FloatArray | None:
         """The features of a clip, (length, dim) float32; None where they have not been computed or are damaged.
 
@@ -64,7 +58,7 @@ class Store:
 
     def put(self, clip_id: str, features: FloatArray) -> None:
         """Keep the features of a clip: the file is there whole or not at all, even when this process is killed."""
-        with whole(self._file(clip_id)) as path:
+        with atomic_file(self._file(clip_id)) as path:
             np.save(path, np.ascontiguousarray(features, np.float32))
 
     def collect(self, clip_ids: Sequence[str], file: Path) -> None:
@@ -86,3 +80,9 @@ class Store:
 
     def _file(self, clip_id: str) -> Path:
         return self.folder / f"{clip_id}.npy"
+
+
+def open_store(key: dict[str, object], shape: tuple[int, int], root: Path = FOLDER) -> Store:
+    """The store for a backbone, told apart by everything in `key` and by the shape of a clip's features."""
+    digest = hashlib.sha256(json.dumps(key | {"shape": shape}, sort_keys=True).encode()).hexdigest()
+    return Store(root / digest[:32], shape)

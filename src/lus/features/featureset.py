@@ -66,7 +66,7 @@ class Info:
 class FeatureSet:
     """Features (n, length, dim) float32 and the cohort's rows they belong to, in the same order.
 
-    `features` are those of the backbone for the whole cohort; `of` gives those for a part of it.
+    `features` are those of the backbone for the whole cohort; `for_part` gives those for a part of it.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class FeatureSet:
     @property
     def name(self) -> str:
         """Backbone and length, as in `xception-20`."""
-        return name_of(self.info.backbone, self.info.length)
+        return format_name(self.info.backbone, self.info.length)
 
     def parts(self, cut: Folds) -> list[Part]:
         """The parts of the cohort, as the protocol cuts it; each with the folds that a choice may be made by.
@@ -98,7 +98,7 @@ class FeatureSet:
             )
         return [replace(part, inner=part.inner[:1]) for part in parts]
 
-    def of(self, part: str) -> FloatArray:
+    def for_part(self, part: str) -> FloatArray:
         """The features of all clips from the backbone that was made for a part: (n, length, dim) float32.
 
         Args:
@@ -115,13 +115,13 @@ def features_file(part: str) -> str:
     return FEATURES_FILE if part == folds.ALL else f"features-{part}.npy"
 
 
-def name_of(backbone: str, length: int) -> str:
+def format_name(backbone: str, length: int) -> str:
     """The name of a feature set and of its folder."""
     return f"{backbone}-{length}"
 
 
 def parse_name(name: str) -> tuple[str, int]:
-    """The inverse of `name_of`.
+    """The inverse of `format_name`.
 
     Raises:
         BadInput: the name is not of that form.

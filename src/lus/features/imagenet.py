@@ -235,7 +235,7 @@ def _keep(cnn: keras.Model, arrays: list[FloatArray], known: KnownWeights, origi
 
     cnn.set_weights(arrays)
     kept = models_folder() / known.kept_file
-    with cache.whole(kept) as path:
+    with cache.atomic_file(kept) as path:
         cnn.save_weights(path)
         with h5py.File(path, "r+") as file:
             file.attrs[ORIGIN] = origin

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lus.clips.frameset import FrameSet
 from lus.common import workers
 from lus.common.arrays import FloatArray, Frames, IntArray
 from lus.common.errors import BadInput
@@ -28,7 +29,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
-class Shots:
+class LabelledFrames:
     """Single frames of clips, read when they are needed.
 
     Attributes:
@@ -38,6 +39,24 @@ class Shots:
 
     read: Callable[[int], Frames]
     targets: IntArray
+
+
+def label_frames(sampled: FrameSet, rows: IntArray, targets: IntArray) -> LabelledFrames:
+    """The single frames of some clips.
+
+    Args:
+        sampled: the frames of all clips.
+        rows: of the clips.
+        targets: (clips,) numbers of the labels of all clips.
+    """
+    length = max(sampled.lengths)
+    ids, counts = sampled.clips["clip_id"].to_numpy(), sampled.clips["frames"].to_numpy()
+
+    def read(number: int) -> Frames:
+        row = rows[number // length]
+        return sampled.frame(str(ids[row]), int(counts[row]), length, number % length)
+
+    return LabelledFrames(read, np.repeat(targets[rows], length))
 
 
 @dataclass(frozen=True)
@@ -51,8 +70,8 @@ class Epoch:
 def train(
     backbone: keras.Model,
     labels: int,
-    learned: Shots,
-    kept_out: Shots,
+    training: LabelledFrames,
+    validation: LabelledFrames,
     params: Pretrain,
     progress: workers.Progress | None = None,
 ) -> list[Epoch]:
@@ -61,8 +80,8 @@ def train(
     Args:
         backbone: from `backbones.build`.
         labels: how many there are.
-        learned: frames to train on.
-        kept_out: frames of other patients, by which the best epoch is chosen.
+        training: frames to train on.
+        validation: frames of other patients, by which the best epoch is chosen.
         params: how it is trained.
         progress: called after each epoch with (epochs done, epochs at most).
 
@@ -76,22 +95,22 @@ def train(
 
     keras.utils.set_random_seed(params.seed)
     net = _classifier(backbone, labels, params)
-    weights = _label_weights(learned.targets, labels)
+    weights = _label_weights(training.targets, labels)
     ended = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, _: progress(epoch + 1, params.epochs) if progress else None
     )
     stop = keras.callbacks.EarlyStopping(patience=params.patience, restore_best_weights=True)
     fitted = net.fit(
-        batches(learned, params.batch, weights, np.random.default_rng(params.seed)),
-        steps_per_epoch=math.ceil(len(learned.targets) / params.batch),
-        validation_data=batches(kept_out, params.batch, np.ones_like(weights)),
-        validation_steps=math.ceil(len(kept_out.targets) / params.batch),
+        batches(training, params.batch, weights, np.random.default_rng(params.seed)),
+        steps_per_epoch=math.ceil(len(training.targets) / params.batch),
+        validation_data=batches(validation, params.batch, np.ones_like(weights)),
+        validation_steps=math.ceil(len(validation.targets) / params.batch),
         epochs=params.epochs,
         callbacks=[stop, ended],
         shuffle=False,  # the batches are shuffled as they are made
         verbose=0,
     )
-    backbones.cnn_of(backbone).trainable = False
+    backbones.get_cnn(backbone).trainable = False
     if not np.isfinite(fitted.history["val_loss"]).any():
         raise BadInput(
             f"the training of {backbone.name} diverged: no epoch has a finite loss; lower pretrain.learning_rate "
@@ -111,7 +130,7 @@ def _classifier(backbone: keras.Model, labels: int, params: Pretrain) -> keras.M
     """Probabilities of single frames; of the CNN's layers the last `params.layers` learn."""
     import keras
 
-    cnn = backbones.cnn_of(backbone)
+    cnn = backbones.get_cnn(backbone)
     cnn.trainable = True
     kept = 0 if params.layers is None else max(len(cnn.layers) - params.layers, 0)
     for number, layer in enumerate(cnn.layers):
@@ -128,22 +147,22 @@ def _classifier(backbone: keras.Model, labels: int, params: Pretrain) -> keras.M
 
 
 def batches(
-    shots: Shots, batch: int, weights: FloatArray, rng: np.random.Generator | None = None
+    source: LabelledFrames, batch: int, weights: FloatArray, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[Frames, IntArray, FloatArray]]:
     """Batches of frames, targets and weights without end, in passes over all frames; a pass's last may be smaller.
 
     Args:
-        shots: the frames.
+        source: the frames.
         batch: frames at once.
         weights: (labels,) of a frame of each label.
         rng: shuffles every pass and changes every frame a little; without one they come as they are.
     """
     while True:
-        order = np.arange(len(shots.targets)) if rng is None else rng.permutation(len(shots.targets))
+        order = np.arange(len(source.targets)) if rng is None else rng.permutation(len(source.targets))
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            frames = [shots.read(int(number)) for number in chosen]
-            targets = shots.targets[chosen]
+            frames = [source.read(int(number)) for number in chosen]
+            targets = source.targets[chosen]
             yield np.stack(frames if rng is None else augment(frames, rng)), targets, weights[targets]
 
 

@@ -88,8 +88,8 @@ class CompiledClassifier:
         """Load what `keras_model.export` and the registry wrote, for this machine's CPU."""
         self.metadata = ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text()))
         self.head = NumpyHead.load(folder)
-        self._engine = openvino.exact(json.loads((folder / ENGINE_FILE).read_text())["engine"])
-        self._cnn = openvino.load(folder / CNN_FILE, self._engine)
+        self._engine = openvino.resolve_engine(json.loads((folder / ENGINE_FILE).read_text())["engine"])
+        self._cnn = openvino.load_compiled(folder / CNN_FILE, self._engine)
         self._folder, self._lock = folder, Lock()
 
     @classmethod

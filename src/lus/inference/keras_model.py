@@ -52,7 +52,7 @@ def reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], FloatAr
             f"the model takes {model.input_shape} and gives {model.output_shape[-1]} probabilities, its metadata say "
             f"{shape} and {len(metadata.labels)}; `lus register --anew` registers another"
         )
-    return backbones.traced(model)
+    return backbones.trace(model)
 
 
 def export(model: keras.Model, engine: str, folder: Path) -> None:
@@ -74,5 +74,5 @@ def export(model: keras.Model, engine: str, folder: Path) -> None:
     backbone, head = parts
     folder.mkdir(parents=True, exist_ok=True)
     numpy_head.convert_keras(head).save(folder)
-    openvino.save(backbones.with_maps(backbone), folder / CNN_FILE)
+    openvino.save_model(backbones.add_maps(backbone), folder / CNN_FILE)
     (folder / ENGINE_FILE).write_text(json.dumps({"engine": engine}) + "\n")

@@ -12,6 +12,7 @@ from lus.common.errors import BadInput
 from lus.common.params import Features, Params
 from lus.common.progress import Steps, no_progress
 from lus.features import backbones, featureset, imagenet
+from lus.features.weights import IMAGENET, OWN, RANDOM, hash_weights
 from lus.heads.legacy import Head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
@@ -79,11 +80,11 @@ def register(
         "imported_from": file.name,
         "imported_keras": head.keras_version,
         "backbone_weights": params.features.weights,
-        "backbone_digest": backbones.digest(cnn),
+        "backbone_digest": hash_weights(cnn),
     }
     if came_from := imagenet.origin(backbone, params.features.weights):
         lineage["weights_from"] = came_from
-    name, size = featureset.name_of(backbone, head.length), params.frames.side
+    name, size = featureset.format_name(backbone, head.length), params.frames.side
     metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
     client.connect()
     tags = {"kind": "import", "protocol": PROTOCOL, "owner": processes.owner()} | lineage
@@ -118,7 +119,7 @@ def _refuse_misfit(head: Head, backbone: str, params: Params) -> None:
 def _backbone(head: Head, backbone: str, params: Params) -> keras.Model:
     section, size = params.features, params.frames.side
     weights = _weights(backbone, section)
-    seen = backbones.seen_by(backbone, size, section.seen)
+    seen = backbones.resolve_input_size(backbone, size, section.seen)
     cnn = backbones.build(backbone, size, weights, seen=seen, seed=section.seed)
     if cnn.output_shape[-1] != head.dim:
         raise BadInput(
@@ -129,13 +130,11 @@ def _backbone(head: Head, backbone: str, params: Params) -> keras.Model:
 
 
 def _weights(backbone: str, section: Features) -> str:
-    if section.weights == backbones.TRAINED or (
-        backbones.get(backbone).lus and section.weights in ("imagenet", "random")
-    ):
+    if section.weights == OWN or (backbones.get(backbone).always_own and section.weights in (IMAGENET, RANDOM)):
         raise BadInput(
             f"features.weights is {section.weights}: a head needs the very weights of {backbone} that it was trained "
             "with, and those trained here are not; set it to "
-            + ("a file in weights/" if backbones.get(backbone).lus else "imagenet or a file in weights/")
+            + ("a file in weights/" if backbones.get(backbone).always_own else "imagenet or a file in weights/")
         )
     return section.weights
 

@@ -153,7 +153,7 @@ def _write_beside(
     import numpy as np
 
     np.save(folder / EXAMPLE_FILE, example)
-    np.save(folder / ANSWER_FILE, backbones.traced(model)(example))
+    np.save(folder / ANSWER_FILE, backbones.trace(model)(example))
     for file in files:
         (folder / LINEAGE).mkdir(exist_ok=True)
         shutil.copy(file, folder / LINEAGE)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lus.common import hashing
 from lus.common.params import Limits
-from lus.features import backbones, featureset
+from lus.features import backbones, featureset, weights
 from lus.features.featureset import FeatureSet
 from lus.heads import model, train_step, training
 from lus.heads.model import HeadParams
@@ -19,7 +19,15 @@ from lus.splits import folds
 if TYPE_CHECKING:
     import keras
 
-CODE = (__name__, backbones.__name__, model.__name__, keras_model.__name__, train_step.__name__, training.__name__)
+CODE = (
+    __name__,
+    backbones.__name__,
+    weights.__name__,
+    model.__name__,
+    keras_model.__name__,
+    train_step.__name__,
+    training.__name__,
+)
 """Modules that train and join a classifier. What they are given is hashed as it is given, not by the code behind it."""
 INPUTS = ("evaluation_sha256", "clips_sha256", "features_sha256", "backbone_sha256", "environment_sha256")
 """Of a version's lineage, what it depends on: its commit, machine and times are left out."""
@@ -38,14 +46,14 @@ def train(data: FeatureSet, choice: Mapping[str, Any], seed: int) -> keras.Model
     """
     trained = training.train(
         HeadParams.from_dict(choice["head"]),
-        data.of(folds.ALL),
+        data.for_part(folds.ALL),
         folds.targets(data.clips),
         len(choice["labels"]),
         epochs=choice["epochs"],
         seed=seed,
     )
-    weights, info = data.folder / featureset.WEIGHTS_FILE, data.info
-    backbone = backbones.build(info.backbone, info.size, weights, seen=info.seen)
+    info = data.info
+    backbone = backbones.build(info.backbone, info.size, data.folder / featureset.WEIGHTS_FILE, seen=info.seen)
     return keras_model.assemble(backbone, trained.model(info.length, choice["temperature"]), info.length)
 
 

@@ -43,7 +43,7 @@ class PartStudy:
 def study_data(data: FeatureSet, part: Part) -> StudyData:
     """What the trials of a part's study are given; the features are read where each part has its own."""
     return StudyData(
-        data.of(part.name), folds.targets(data.clips), len(folds.label_names(data.clips)), tuple(part.inner)
+        data.for_part(part.name), folds.targets(data.clips), len(folds.label_names(data.clips)), tuple(part.inner)
     )
 
 
