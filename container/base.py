@@ -38,7 +38,7 @@ MAX_AGE = 7 * 24 * 3600
 """Seconds after which a base image is made anew, for Debian's security updates."""
 
 
-def ensure(engine: Engine, fresh: bool = False) -> str:
+def ensure_base(engine: Engine, fresh: bool = False) -> str:
     """See to it that the engine has the base image.
 
     Args:
@@ -54,7 +54,7 @@ def ensure(engine: Engine, fresh: bool = False) -> str:
     recipe = hashlib.sha256(json.dumps(DEBIAN).encode()).hexdigest()[:12]
     kept = SCRATCH / f"base-{recipe}.tar"
     young = kept.is_file() and time.time() - kept.stat().st_mtime < MAX_AGE
-    if engine.has(IMAGE) and not fresh:
+    if engine.has_image(IMAGE) and not fresh:
         made = engine.labels(IMAGE).get(MADE)
         if made is None:
             return "python:3.11-slim was pulled before"
@@ -63,15 +63,15 @@ def ensure(engine: Engine, fresh: bool = False) -> str:
     pulled = engine.attempt("pull", "--quiet", IMAGE)
     if pulled.returncode == 0:
         return "python:3.11-slim was pulled"
-    _need_what_makes_it(engine, last_line(pulled))
+    _require_mmdebstrap(engine, last_line(pulled))
     if fresh or not young:
-        _make(kept)
+        _make_archive(kept)
     change = ("--change", f"LABEL {MADE}={recipe}", "--change", 'CMD ["python3.11"]')
     engine.call("import", "--quiet", *change, str(kept), IMAGE)
     return "no image registry answers: the base image is made from Debian's packages"
 
 
-def _need_what_makes_it(engine: Engine, said: str) -> None:
+def _require_mmdebstrap(engine: Engine, said: str) -> None:
     lacking = f"{engine.program} cannot pull {IMAGE} ({said})"
     if not engine.own:
         raise BadInput(f"{lacking}: let it reach a registry, or run this as root on Debian with podman and mmdebstrap")
@@ -81,7 +81,7 @@ def _need_what_makes_it(engine: Engine, said: str) -> None:
         )
 
 
-def _make(kept: Path) -> None:
+def _make_archive(kept: Path) -> None:
     for old in SCRATCH.glob("base-*.tar"):
         old.unlink()
     # Under a name of its own until it is complete: what was broken off must not be taken for a base image.

@@ -26,29 +26,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fresh", action="store_true", help="pull or make the base image anew")
     options = parser.parse_args()
-    packaged = _packaged()
+    packaged = _read_packaged()
     chosen = engine.choose()
     numbered = f"{NAME}:v{packaged['version']}"
     with progress.steps() as step:
         step("base image")
         started = time.monotonic()
-        print(f"{base.ensure(chosen, options.fresh)} ({time.monotonic() - started:.0f} s)", flush=True)
+        print(f"{base.ensure_base(chosen, options.fresh)} ({time.monotonic() - started:.0f} s)", flush=True)
         step("bentoml containerize")
         started = time.monotonic()
         _containerize(chosen, packaged["bento"])
         print(f"bentoml containerize {packaged['bento']} ({time.monotonic() - started:.0f} s)", flush=True)
         step("hardened image")
-        _harden(chosen, packaged["version"], [LATEST, numbered])
+        _harden_image(chosen, packaged["version"], [LATEST, numbered])
         if chosen.own:
             # What an earlier build called by these names takes room, and nobody else's images are kept here.
             chosen.call("image", "prune", "--force")
-    size = int(chosen.described(LATEST)["Size"])
+    size = int(chosen.inspect_image(LATEST)["Size"])
     holds = f"{packaged['name']} version {packaged['version']}"
     print(f"\n{LATEST}, {numbered}: {size / 1e6:.0f} MB, {holds}. It runs with:\n")
-    print(chosen.shown("run", "--rm", "-p", "127.0.0.1:3000:3000", *chosen.running, *HARDENED, numbered))
+    print(chosen.format_command("run", "--rm", "-p", "127.0.0.1:3000:3000", *chosen.running, *HARDENED, numbered))
 
 
-def _packaged() -> dict[str, str]:
+def _read_packaged() -> dict[str, str]:
     if not PACKAGED.is_file():
         raise BadInput(f"{PACKAGED}: not found; make repro builds the Bento first")
     return dict(json.loads(PACKAGED.read_text()))
@@ -64,17 +64,17 @@ def _containerize(chosen: Engine, bento: str) -> None:
         # The base image is here already, and an index on loopback is within reach.
         command += ["--opt", "pull-never", "--opt", "network=host"]
     # BuildKit's syntax, which podman knows too, is what keeps secrets out of the image.
-    secrets = indexes.environment()
+    secrets = indexes.build_environment()
     environment = chosen.environment(build=True) | secrets | {"DOCKER_BUILDKIT": "1"}
     if chosen.program == "podman":
-        environment["PATH"] = f"{_podman_without(secrets)}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = f"{_write_podman_wrapper(secrets)}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not chosen.has(BENTO_IMAGE):
+    if done.returncode != 0 or not chosen.has_image(BENTO_IMAGE):
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
         raise BadInput(f"bentoml containerize {bento} failed; what it said stands above")
 
 
-def _podman_without(variables: Iterable[str]) -> Path:
+def _write_podman_wrapper(variables: Iterable[str]) -> Path:
     """A folder with a `podman` that does not see these variables, for which BentoML makes files.
 
     Podman takes a variable for the content of a secret of its name, and then reads it by the name of the file.
@@ -87,16 +87,16 @@ def _podman_without(variables: Iterable[str]) -> Path:
     return program.parent
 
 
-def _harden(chosen: Engine, version: str, names: list[str]) -> None:
+def _harden_image(chosen: Engine, version: str, names: list[str]) -> None:
     only_here = ["--pull-never", "--format", "docker"] if chosen.program == "podman" else []
-    arguments = {"BENTO_IMAGE": BENTO_IMAGE, "VERSION": version, "REVISION": _revision()}
+    arguments = {"BENTO_IMAGE": BENTO_IMAGE, "VERSION": version, "REVISION": _git_revision()}
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     tags = [word for name in names for word in ("--tag", name)]
     folder = ROOT / "container"
     chosen.call("build", *only_here, *words, *tags, "--file", str(folder / "Containerfile"), str(folder), build=True)
 
 
-def _revision() -> str:
+def _git_revision() -> str:
     """The commit that this is built from, marked where files differ from it."""
     asked = ["git", "describe", "--always", "--abbrev=40", "--match=", "--dirty"]
     done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ)

@@ -98,11 +98,11 @@ class Engine:
             command, input=said, capture_output=True, text=True, check=False, env=self.environment(build)
         )
 
-    def has(self, image: str) -> bool:
+    def has_image(self, image: str) -> bool:
         """Whether it has an image of that name."""
         return self.attempt("image", "inspect", image).returncode == 0
 
-    def described(self, image: str) -> dict[str, Any]:
+    def inspect_image(self, image: str) -> dict[str, Any]:
         """What it knows of an image.
 
         Raises:
@@ -113,9 +113,9 @@ class Engine:
 
     def labels(self, image: str) -> dict[str, str]:
         """The labels of an image."""
-        return dict(self.described(image)["Config"].get("Labels") or {})
+        return dict(self.inspect_image(image)["Config"].get("Labels") or {})
 
-    def shown(self, *arguments: str) -> str:
+    def format_command(self, *arguments: str) -> str:
         """A command as one would type it."""
         words = [*(f"{name}={value}" for name, value in self.settings.items() if name.startswith("CONTAINERS_"))]
         return " ".join([*words, self.program, *arguments])

@@ -19,47 +19,47 @@ Addresses = tuple[str, tuple[str, ...]]
 """The default index (empty: PyPI) and further ones."""
 
 
-def environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
     """Variables that take the machine's indexes to the build.
 
     `bentofile.yaml` names them as variables of the stage `build`: they reach pip and uv as secrets, so that no
     address is kept in the image or in its history.
     """
-    default, further = _of_uv()
+    default, further = _read_uv_settings()
     if not default:
-        default, more = _of_pip()
+        default, more = _read_pip_settings()
         further = further or more
     own = {"UV_DEFAULT_INDEX": default, "UV_INDEX": " ".join(further), "PIP_INDEX_URL": default}
     # The certificates of the base image, or those of this machine that a build of podman's sees.
     return own | {"UV_SYSTEM_CERTS": "1"}
 
 
-def addresses() -> list[str]:
+def index_addresses() -> list[str]:
     """Each address of an index that this machine is set to use, but PyPI's, which uv itself holds."""
-    found = {one for name, value in environment().items() if "INDEX" in name for one in value.split()}
+    found = {one for name, value in build_environment().items() if "INDEX" in name for one in value.split()}
     return sorted(one for one in found if urlsplit(one).hostname != read_pypi_host())
 
 
-def _of_uv() -> Addresses:
+def _read_uv_settings() -> Addresses:
     default = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or ""
     further = os.environ.get("UV_INDEX") or os.environ.get("UV_EXTRA_INDEX_URL") or ""
-    found = (default, _within_reach(further.split()))
+    found = (default, _drop_local_folders(further.split()))
     homes = (Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"), Path("/etc"))
     for file in (home / "uv/uv.toml" for home in homes):
         if file.is_file():
-            own = _in_uv_toml(tomllib.loads(file.read_text()))
+            own = _parse_uv_toml(tomllib.loads(file.read_text()))
             found = (found[0] or own[0], found[1] or own[1])
     return found
 
 
-def _in_uv_toml(settings: dict[str, Any]) -> Addresses:
+def _parse_uv_toml(settings: dict[str, Any]) -> Addresses:
     indexes = settings.get("index", [])
     default = next((one["url"] for one in indexes if one.get("default")), settings.get("index-url", ""))
     further = [one["url"] for one in indexes if not one.get("default") and not one.get("explicit")]
-    return str(default), _within_reach(further or settings.get("extra-index-url", []))
+    return str(default), _drop_local_folders(further or settings.get("extra-index-url", []))
 
 
-def _of_pip() -> Addresses:
+def _read_pip_settings() -> Addresses:
     """What pip's files and variables say, as pip itself reads them."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     settings = {}
@@ -69,10 +69,10 @@ def _of_pip() -> Addresses:
         if where in {"global", "install", ":env:"} and key in {"index-url", "extra-index-url"}:
             # Listed in the order in which a later one counts for more.
             settings[key] = str(ast.literal_eval(value))
-    return settings.get("index-url", ""), _within_reach(settings.get("extra-index-url", "").split())
+    return settings.get("index-url", ""), _drop_local_folders(settings.get("extra-index-url", "").split())
 
 
-def _within_reach(further: list[str]) -> tuple[str, ...]:
+def _drop_local_folders(further: list[str]) -> tuple[str, ...]:
     """Without folders of this machine, which a build does not see; the lock's hashes decide what is installed."""
     return tuple(one for one in further if not one.startswith("file:"))
 

@@ -24,7 +24,7 @@ LIMITS = {
 }
 
 
-def processes() -> dict[str, dict[str, str]]:
+def read_processes() -> dict[str, dict[str, str]]:
     """Ids and privileges of each process, by its number."""
     found = {}
     for file in Path("/proc").glob("[0-9]*/status"):
@@ -36,7 +36,7 @@ def processes() -> dict[str, dict[str, str]]:
     return found
 
 
-def writing(folder: str) -> str:
+def try_writing(folder: str) -> str:
     """What comes of making a file there: the error's name, or an empty text."""
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -45,27 +45,27 @@ def writing(folder: str) -> str:
         return errno.errorcode.get(error.errno or 0, str(error))
 
 
-def first_of(files: tuple[str, ...]) -> str:
+def read_first(files: tuple[str, ...]) -> str:
     """The text of the first file that is there."""
     return next((Path(one).read_text().strip() for one in files if Path(one).is_file()), "")
 
 
 def cpu_seconds() -> float:
     """Seconds of processors that the container has had."""
-    counted = first_of(("/sys/fs/cgroup/cpuacct/cpuacct.usage",))
+    counted = read_first(("/sys/fs/cgroup/cpuacct/cpuacct.usage",))
     if counted:
         return int(counted) / 1e9
-    return int(first_of(("/sys/fs/cgroup/cpu.stat",)).split()[1]) / 1e6
+    return int(read_first(("/sys/fs/cgroup/cpu.stat",)).split()[1]) / 1e6
 
 
-def left_in_tmp() -> list[str]:
+def list_tmp() -> list[str]:
     """Files under /tmp but BentoML's own."""
     return sorted(
         str(one) for one in Path("/tmp").rglob("*") if one.is_file() and Path("/tmp/bentoml") not in one.parents
     )
 
 
-def index_settings() -> list[str]:
+def find_index_settings() -> list[str]:
     """Variables and files that name a package index; what root alone can see is asked by name."""
     variables = [name for name in os.environ if name.startswith("PIP_") or "INDEX" in name]
     return variables + [one for one in INDEX_FILES if os.access(one, os.F_OK)]
@@ -73,12 +73,12 @@ def index_settings() -> list[str]:
 
 if __name__ == "__main__":
     report = {
-        "processes": processes(),
-        "writing": {one: writing(one) for one in (*FOLDERS, os.environ["BENTO_PATH"])},
+        "processes": read_processes(),
+        "writing": {one: try_writing(one) for one in (*FOLDERS, os.environ["BENTO_PATH"])},
         "packages": [one for one in UNWANTED if importlib.util.find_spec(one)],
-        "indexes": index_settings(),
-        "tmp": left_in_tmp(),
+        "indexes": find_index_settings(),
+        "tmp": list_tmp(),
         "cpu_seconds": cpu_seconds(),
-        "limits": {name: first_of(files) for name, files in LIMITS.items()},
+        "limits": {name: read_first(files) for name, files in LIMITS.items()},
     }
     print(json.dumps(report))

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 
-def python_packages() -> list[dict[str, str]]:
+def list_python_packages() -> list[dict[str, str]]:
     """Name, version and licence of each package of the environment."""
     found = []
     for one in importlib.metadata.distributions():
@@ -17,7 +17,7 @@ def python_packages() -> list[dict[str, str]]:
     return sorted(found, key=lambda package: package["name"].lower())
 
 
-def debian_packages() -> list[dict[str, str]]:
+def list_debian_packages() -> list[dict[str, str]]:
     """Name, version and architecture of each package of Debian's."""
     form = "${Package}\t${Version}\t${Architecture}\n"
     listed = subprocess.run(
@@ -27,7 +27,7 @@ def debian_packages() -> list[dict[str, str]]:
     return [dict(zip(keys, line.split("\t"), strict=True)) for line in listed.stdout.splitlines()]
 
 
-def model_files() -> list[dict[str, str]]:
+def list_model_files() -> list[dict[str, str]]:
     """Path and SHA-256 of each file that `lus package` put beside the code."""
     top = Path(os.environ["BENTO_PATH"], "src/build/served")
     files = sorted(path for path in top.rglob("*") if path.is_file())
@@ -38,4 +38,4 @@ def model_files() -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"python": python_packages(), "debian": debian_packages(), "model": model_files()}))
+    print(json.dumps({"python": list_python_packages(), "debian": list_debian_packages(), "model": list_model_files()}))

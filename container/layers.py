@@ -16,7 +16,7 @@ BLOCK = 1 << 20
 GZIP = b"\x1f\x8b"
 
 
-def addresses_in(engine: Engine, image: str) -> tuple[str, str]:
+def find_addresses(engine: Engine, image: str) -> tuple[str, str]:
     """Search all that an image is made of for the addresses that this machine is set to use.
 
     Returns:
@@ -26,7 +26,7 @@ def addresses_in(engine: Engine, image: str) -> tuple[str, str]:
     Raises:
         BadInput: the image cannot be read.
     """
-    addresses = [one.encode() for one in indexes.addresses()]
+    addresses = [one.encode() for one in indexes.index_addresses()]
     if not addresses:
         return "no index but PyPI is set here", ""
     searched, found = 0, []
@@ -39,7 +39,7 @@ def addresses_in(engine: Engine, image: str) -> tuple[str, str]:
                 content = parts.extractfile(part) if part.isfile() else None
                 if content is not None:
                     searched += 1
-                    found += [part.name] if holds(content, addresses) else []
+                    found += [part.name] if contains_address(content, addresses) else []
         while saved.stdout.read(BLOCK):
             pass
     if saved.returncode != 0 or not searched:
@@ -47,11 +47,11 @@ def addresses_in(engine: Engine, image: str) -> tuple[str, str]:
     return f"{len(addresses)} looked for in {searched} parts", ", ".join(found)
 
 
-def holds(content: IO[bytes], addresses: list[bytes]) -> bool:
+def contains_address(content: IO[bytes], addresses: list[bytes]) -> bool:
     """Whether one of the addresses occurs, also where the content is compressed with gzip."""
     tail = max(len(one) for one in addresses) - 1
     kept = b""
-    for block in _plain(content):
+    for block in _decompress(content):
         text = kept + block
         if any(one in text for one in addresses):
             return True
@@ -59,7 +59,7 @@ def holds(content: IO[bytes], addresses: list[bytes]) -> bool:
     return False
 
 
-def _plain(content: IO[bytes]) -> Iterator[bytes]:
+def _decompress(content: IO[bytes]) -> Iterator[bytes]:
     block = content.read(BLOCK)
     unpack = zlib.decompressobj(wbits=31) if block.startswith(GZIP) else None
     while block:

@@ -32,22 +32,22 @@ def main() -> None:
     parser.add_argument("--image", default=LATEST)
     options = parser.parse_args()
     chosen = engine.choose()
-    if not chosen.has(options.image):
+    if not chosen.has_image(options.image):
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
-    version, number = chosen.labels(options.image)[VERSION], str(chosen.described(options.image)["Id"])
-    found = _installed(chosen, options.image)
+    version, number = chosen.labels(options.image)[VERSION], str(chosen.inspect_image(options.image)["Id"])
+    found = _list_contents(chosen, options.image)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(write(bill(found, version, number)))
+    options.out.write_text(format_bom(make_bom(found, version, number)))
     print(f"{options.out}: {', '.join(f'{len(parts)} of {kind}' for kind, parts in found.items())}")
 
 
-def _installed(chosen: Engine, image: str) -> dict[str, list[dict[str, str]]]:
+def _list_contents(chosen: Engine, image: str) -> dict[str, list[dict[str, str]]]:
     script = Path(__file__).with_name("inventory.py").read_text()
     options = ("--rm", "--interactive", "--network", "none", "--entrypoint", PYTHON, *chosen.running, *HARDENED)
     return dict(json.loads(chosen.call("run", *options, image, "-", said=script).stdout))
 
 
-def bill(found: dict[str, list[dict[str, str]]], version: str, image: str) -> Bom:
+def make_bom(found: dict[str, list[dict[str, str]]], version: str, image: str) -> Bom:
     """The components of an image.
 
     Args:
@@ -60,9 +60,11 @@ def bill(found: dict[str, list[dict[str, str]]], version: str, image: str) -> Bo
     bom.metadata.component = whole
     for one in found["python"]:
         licences = [LicenseExpression(one["licence"])] if one["licence"] else None
-        bom.components.add(_package("pypi", one["name"].lower().replace("_", "-"), one["version"], licenses=licences))
+        bom.components.add(
+            _make_component("pypi", one["name"].lower().replace("_", "-"), one["version"], licenses=licences)
+        )
     for one in found["debian"]:
-        bom.components.add(_package("deb", one["name"], one["version"], {"arch": one["architecture"]}, "debian"))
+        bom.components.add(_make_component("deb", one["name"], one["version"], {"arch": one["architecture"]}, "debian"))
     for one in found["model"]:
         hashes = [HashTypeFactory().from_composite_str(f"sha256:{one['sha256']}")]
         bom.components.add(Component(name=one["name"], version=version, type=ComponentType.FILE, hashes=hashes))
@@ -70,7 +72,7 @@ def bill(found: dict[str, list[dict[str, str]]], version: str, image: str) -> Bo
     return bom
 
 
-def _package(
+def _make_component(
     kind: str,
     name: str,
     version: str,
@@ -84,7 +86,7 @@ def _package(
     )
 
 
-def write(bom: Bom) -> str:
+def format_bom(bom: Bom) -> str:
     """The bill as JSON of CycloneDX 1.6, held to that schema."""
     text = str(JsonV1Dot6(bom).output_as_string(indent=2))
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)

@@ -65,50 +65,50 @@ def main() -> None:
     parser.add_argument("--max-start", type=float, default=MAX_START, help="seconds from run to ready")
     parser.add_argument("--compare", action="store_true", help="with the answers of the registered version")
     options = parser.parse_args()
-    clips = _clips(options.clips)
+    clips = _choose_clips(options.clips)
     chosen = engine.choose()
-    if not chosen.has(options.image):
+    if not chosen.has_image(options.image):
         raise BadInput(f"{options.image}: {chosen.program} has no such image; make image builds it")
     with progress.steps() as step:
-        checks = _all(chosen, options, clips, step)
-    _print(checks, f"{options.image} with {chosen.program}")
+        checks = _check_image(chosen, options, clips, step)
+    _print_checks(checks, f"{options.image} with {chosen.program}")
     if not all(check.kept for check in checks):
         raise SystemExit(1)
 
 
-def _all(chosen: Engine, options: argparse.Namespace, clips: list[Path], step: progress.Steps) -> list[Check]:
+def _check_image(chosen: Engine, options: argparse.Namespace, clips: list[Path], step: progress.Steps) -> list[Check]:
     step("looking through the image's layers")
-    checks = _of_the_image(chosen, options.image)
+    checks = _check_layers(chosen, options.image)
     expected = {}
     if options.compare:
         step("asking the registered version")
-        expected = _expected(chosen, options.image, clips)
+        expected = _classify_registered(chosen, options.image, clips)
     step("waiting until it is ready")
-    started, worked = time.monotonic(), _worked()
-    with _running(chosen, options.image) as container:
+    started, worked = time.monotonic(), _processor_seconds()
+    with _run_container(chosen, options.image) as container:
         _wait_until_ready(container, started)
         seconds = time.monotonic() - started
-        worked = _worked() - worked
+        worked = _processor_seconds() - worked
         step("looking inside")
         before = container.look_inside()
         others = worked - before["cpu_seconds"]
-        checks.append(start(seconds, before["cpu_seconds"], others, options.max_start))
-        checks += _privileges(before) + _contents(before)
+        checks.append(check_start(seconds, before["cpu_seconds"], others, options.max_start))
+        checks += _check_privileges(before) + _check_contents(before)
         step("sending it clips")
-        checks += _answers(container, clips, expected)
-        checks += _afterwards(container, before)
+        checks += _check_answers(container, clips, expected)
+        checks += _check_leftovers(container, before)
         step("stopping it")
-        checks.append(_stop(container))
+        checks.append(_check_stop(container))
     return checks
 
 
-def _worked() -> float:
+def _processor_seconds() -> float:
     """Seconds that the machine's processors have worked, for anybody."""
     user, nice, system, _, _, interrupts, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
 
 
-def start(seconds: float, own: float, others: float, limit: float) -> Check:
+def check_start(seconds: float, own: float, others: float, limit: float) -> Check:
     """Whether it was ready in time.
 
     Where others keep the machine busy it waits for its turn; there the seconds that it computed are held to the limit.
@@ -124,15 +124,22 @@ def start(seconds: float, own: float, others: float, limit: float) -> Check:
     return Check(f"ready within {limit:.0f} s", found, seconds <= limit or (busy >= BUSY and own <= limit))
 
 
-def _clips(folder: Path) -> list[Path]:
+def _choose_clips(folder: Path) -> list[Path]:
+    """Some clips of a folder, spread over it.
+
+    Raises:
+        BadInput: there is no such folder, or no clip in it.
+    """
     from lus.checks import survey
 
-    found = survey.find_clips([folder])
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder, one of usable clips is expected; name one with --clips")
+    found = survey.clips_of([folder])
     return found[:: max(1, len(found) // CLIPS)][:CLIPS]
 
 
 @contextmanager
-def _running(chosen: Engine, image: str) -> Iterator[Container]:
+def _run_container(chosen: Engine, image: str) -> Iterator[Container]:
     """The container as it is meant to run, on a free port of loopback; it is gone afterwards, whatever happens."""
     name = f"lus-smoke-{os.getpid()}"
     try:
@@ -163,12 +170,12 @@ def _wait_until_ready(container: Container, started: float, seconds: float = 120
     raise BadInput(f"the container was not ready within {seconds:.0f} s; what it said stands above")
 
 
-def _of_the_image(chosen: Engine, image: str) -> list[Check]:
-    described = chosen.described(image)
+def _check_layers(chosen: Engine, image: str) -> list[Check]:
+    described = chosen.inspect_image(image)
     size, user = int(described["Size"]), str(described["Config"]["User"])
     labels = chosen.labels(image)
     version, revision = labels.get(VERSION, ""), labels.get(REVISION, "")
-    searched, found = layers.addresses_in(chosen, image)
+    searched, found = layers.find_addresses(chosen, image)
     return [
         Check(f"image of at most {MAX_SIZE / 1e6:.0f} MB", f"{size / 1e6:.0f} MB", size <= MAX_SIZE),
         Check("the user is a number, not root's", user, re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", user) is not None),
@@ -177,7 +184,7 @@ def _of_the_image(chosen: Engine, image: str) -> list[Check]:
     ]
 
 
-def _privileges(inside: dict[str, Any]) -> list[Check]:
+def _check_privileges(inside: dict[str, Any]) -> list[Check]:
     processes = inside["processes"]
     first, all_of_them = processes["1"], list(processes.values())
     ids = {one for each in all_of_them for name in ("Uid", "Gid") for one in each[name].split()}
@@ -195,26 +202,26 @@ def _privileges(inside: dict[str, Any]) -> list[Check]:
     ]
 
 
-def _contents(inside: dict[str, Any]) -> list[Check]:
+def _check_contents(inside: dict[str, Any]) -> list[Check]:
     return [
         Check("no TensorFlow, Keras, MLflow or torch", ", ".join(inside["packages"]), not inside["packages"]),
         Check("no settings of a package index", ", ".join(inside["indexes"]), not inside["indexes"]),
     ]
 
 
-def _answers(container: Container, clips: list[Path], expected: dict[Path, Prediction]) -> list[Check]:
+def _check_answers(container: Container, clips: list[Path], expected: dict[Path, Prediction]) -> list[Check]:
     with httpx.Client(base_url=container.address, timeout=60) as client:
-        counted = _counts(client)
+        counted = _read_counts(client)
         card = client.get("/model").raise_for_status().json()
-        checks = [_answer(client, clip, card, expected.get(clip)) for clip in clips]
+        checks = [_check_answer(client, clip, card, expected.get(clip)) for clip in clips]
         checks += [
-            _refusal(client, *bad)
+            _check_refusal(client, *bad)
             for bad in (("notes.txt", b"no clip\n" * 40), ("cut.avi", clips[0].read_bytes()[:2000]))
         ]
-        now = _counts(client)
+        now = _read_counts(client)
         page = client.get("/")
     answered, refused = (now[one] - counted[one] for one in ("lus_answers", "lus_refusals"))
-    healthy = container.engine.attempt("exec", container.name, *_health_check(container))
+    healthy = container.engine.attempt("exec", container.name, *_health_command(container))
     return [
         *checks,
         Check(
@@ -231,7 +238,7 @@ def _answers(container: Container, clips: list[Path], expected: dict[Path, Predi
     ]
 
 
-def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Prediction | None) -> Check:
+def _check_answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Prediction | None) -> Check:
     started = time.monotonic()
     response = client.post("/classify", files={"clip": (clip.name, clip.read_bytes())})
     seconds = time.monotonic() - started
@@ -243,31 +250,31 @@ def _answer(client: httpx.Client, clip: Path, card: dict[str, Any], expected: Pr
     kept = set(probabilities) == set(card["labels"]) and label == best and abs(sum(probabilities.values()) - 1) < 1e-3
     found = f"{label} {probabilities[label]:.3f}, {seconds:.2f} s"
     if expected is not None:
-        difference = _difference(expected, answer)
+        difference = _largest_difference(expected, answer)
         kept, found = kept and difference <= TOLERANCE, f"{found}, {difference:.4f} from lus classify"
     return Check(f"{clip.name} is answered", found, kept)
 
 
-def _expected(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
+def _classify_registered(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
     """What the registered version of which the image is says of the clips."""
-    from lus.common import params_file, quiet
-    from lus.registry import models
+    from lus.common import params, quiet
+    from lus.registry import download, models
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = models.get_version(params_file.load_params().register_.name, chosen.labels(image).get(VERSION, ""))
-    with models.load(version) as classifier:
+    version = models.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
+    with download.load_classifier(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 
 
-def _difference(expected: Prediction, answer: dict[str, Any]) -> float:
+def _largest_difference(expected: Prediction, answer: dict[str, Any]) -> float:
     """The largest difference of a probability; 1 for another label."""
     if expected.label != answer["label"]:
         return 1.0
     return float(max(abs(value - answer["probabilities"][label]) for label, value in expected.probabilities.items()))
 
 
-def _refusal(client: httpx.Client, name: str, content: bytes) -> Check:
+def _check_refusal(client: httpx.Client, name: str, content: bytes) -> Check:
     response = client.post("/classify", files={"clip": (name, content)})
     kind = response.headers["content-type"]
     findings = response.json().get("findings") if "json" in kind else None
@@ -275,7 +282,7 @@ def _refusal(client: httpx.Client, name: str, content: bytes) -> Check:
     return Check(f"{name} is refused", found, response.status_code == 422 and "problem+json" in kind and bool(findings))
 
 
-def _counts(client: httpx.Client) -> dict[str, float]:
+def _read_counts(client: httpx.Client) -> dict[str, float]:
     """Answers and refusals so far."""
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -286,14 +293,14 @@ def _counts(client: httpx.Client) -> dict[str, float]:
     return counts
 
 
-def _health_check(container: Container) -> list[str]:
+def _health_command(container: Container) -> list[str]:
     """The command of the image's HEALTHCHECK."""
-    described = container.engine.described(container.image)
+    described = container.engine.inspect_image(container.image)
     settings = described["Config"].get("Healthcheck") or described.get("Healthcheck") or {"Test": ["CMD", "false"]}
     return [str(word) for word in settings["Test"][1:]]
 
 
-def _afterwards(container: Container, before: dict[str, Any]) -> list[Check]:
+def _check_leftovers(container: Container, before: dict[str, Any]) -> list[Check]:
     inside = container.look_inside()
     more = sorted(set(inside["tmp"]) - set(before["tmp"]))
     peak = inside["limits"]["memory_peak"]
@@ -303,7 +310,7 @@ def _afterwards(container: Container, before: dict[str, Any]) -> list[Check]:
     ]
 
 
-def _stop(container: Container) -> Check:
+def _check_stop(container: Container) -> Check:
     started = time.monotonic()
     container.engine.call("stop", "--time", "30", container.name)
     seconds = time.monotonic() - started
@@ -312,7 +319,7 @@ def _stop(container: Container) -> Check:
     return Check(promise, f"{seconds:.1f} s, {code}", seconds <= MAX_STOP and code == "0")
 
 
-def _print(checks: list[Check], title: str) -> None:
+def _print_checks(checks: list[Check], title: str) -> None:
     from rich.console import Console
     from rich.table import Table
 

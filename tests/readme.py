@@ -140,7 +140,10 @@ class Reader:
             return "make test ARGS=tests/splits/test_folds.py"
         if command.startswith("docker run"):
             # The engine of this machine, with what it needs here.
-            shown = "from container import engine; found = engine.choose(); print(found.shown('run', *found.running))"
+            shown = (
+                "from container import engine; found = engine.choose(); "
+                "print(found.format_command('run', *found.running))"
+            )
             program = subprocess.run(
                 [".venv/bin/python", "-c", shown], cwd=self.clone, check=True, capture_output=True, text=True
             )

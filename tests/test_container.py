@@ -64,19 +64,19 @@ def test_a_docker_client_alone_does_not_count(machine: Path, monkeypatch: pytest
 def test_where_no_registry_answers_only_root_makes_a_base_image(machine: Path) -> None:
     _program(machine, "podman", 125)
     with pytest.raises(BadInput, match=r"cannot pull .* let it reach a registry, or run this as root on Debian"):
-        base.ensure(Engine("podman"))
+        base.ensure_base(Engine("podman"))
     with pytest.raises(BadInput, match=r"without mmdebstrap .* apt-get install mmdebstrap"):
-        base.ensure(Engine("podman", {"CONTAINERS_CONF": "x"}))
+        base.ensure_base(Engine("podman", {"CONTAINERS_CONF": "x"}))
 
 
 def test_without_settings_the_build_uses_pypi(machine: Path) -> None:
-    assert indexes.environment() == {
+    assert indexes.build_environment() == {
         "UV_DEFAULT_INDEX": "",
         "UV_INDEX": "",
         "PIP_INDEX_URL": "",
         "UV_SYSTEM_CERTS": "1",
     }
-    assert indexes.addresses() == []
+    assert indexes.index_addresses() == []
 
 
 @pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])
@@ -84,30 +84,30 @@ def test_an_index_in_a_variable_reaches_the_build(
     variable: str, machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "https://me:secret@index.example/simple")
-    found = indexes.environment()
+    found = indexes.build_environment()
     assert found["UV_DEFAULT_INDEX"] == found["PIP_INDEX_URL"] == "https://me:secret@index.example/simple"
-    assert indexes.addresses() == ["https://me:secret@index.example/simple"]
+    assert indexes.index_addresses() == ["https://me:secret@index.example/simple"]
 
 
 def test_an_index_in_a_file_reaches_the_build(machine: Path) -> None:
     (machine / "pip.conf").write_text(
         "[global]\nindex-url = https://pip.example/simple\nextra-index-url = https://more.example/ file:///folder\n"
     )
-    found = indexes.environment()
+    found = indexes.build_environment()
     assert (found["UV_DEFAULT_INDEX"], found["UV_INDEX"]) == ("https://pip.example/simple", "https://more.example/")
     (machine / ".config/uv").mkdir(parents=True)
     (machine / ".config/uv/uv.toml").write_text('[[index]]\nurl = "https://uv.example/simple"\ndefault = true\n')
-    assert indexes.environment()["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
+    assert indexes.build_environment()["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
 
 
 def test_pypi_itself_is_not_looked_for_in_the_image(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", f"https://{indexes.read_pypi_host()}/simple")
-    assert indexes.addresses() == []
+    assert indexes.index_addresses() == []
 
 
 def test_the_bento_takes_the_indexes_as_secrets_of_its_build_alone(machine: Path) -> None:
     declared = yaml.safe_load((ROOT / "bentofile.yaml").read_text())["envs"]
-    assert {one["name"] for one in declared if one.get("stage") == "build"} == set(indexes.environment())
+    assert {one["name"] for one in declared if one.get("stage") == "build"} == set(indexes.build_environment())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted where Linux lists them")
@@ -127,8 +127,8 @@ def test_an_address_is_found_wherever_it_lies_in_a_layer(
     address = b"https://me:secret@index.example/simple"
     for before in range(100):
         noise = bytes(range(before))
-        assert layers.holds(io.BytesIO(compress(noise + address + b"end")), [b"elsewhere", address])
-        assert not layers.holds(io.BytesIO(compress(noise + address[1:])), [address])
+        assert layers.contains_address(io.BytesIO(compress(noise + address + b"end")), [b"elsewhere", address])
+        assert not layers.contains_address(io.BytesIO(compress(noise + address[1:])), [address])
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/service.md"])
@@ -143,11 +143,11 @@ def test_tmp_has_room_for_all_the_uploads_that_the_service_takes_at_once() -> No
 
 def test_a_late_start_is_excused_by_the_work_of_others_alone() -> None:
     cores = os.cpu_count() or 1
-    assert smoke.start(seconds=9, own=12, others=0, limit=10).kept
-    assert not smoke.start(seconds=11, own=9, others=0, limit=10).kept
-    assert not smoke.start(seconds=11, own=9, others=2 * cores, limit=10).kept
-    assert smoke.start(seconds=30, own=9, others=20 * cores, limit=10).kept
-    assert not smoke.start(seconds=30, own=11, others=20 * cores, limit=10).kept
+    assert smoke.check_start(seconds=9, own=12, others=0, limit=10).kept
+    assert not smoke.check_start(seconds=11, own=9, others=0, limit=10).kept
+    assert not smoke.check_start(seconds=11, own=9, others=2 * cores, limit=10).kept
+    assert smoke.check_start(seconds=30, own=9, others=20 * cores, limit=10).kept
+    assert not smoke.check_start(seconds=30, own=11, others=20 * cores, limit=10).kept
 
 
 def test_the_uv_of_the_image_is_that_of_the_lock() -> None:
@@ -165,7 +165,7 @@ def test_a_bill_of_materials_names_packages_and_the_models_files() -> None:
         "debian": [{"name": "bash", "version": "5.2.15-2+b10", "architecture": "amd64"}],
         "model": [{"name": "classifier.xml", "sha256": "a" * 64}],
     }
-    written = json.loads(sbom.write(sbom.bill(found, "7", f"sha256:{'b' * 64}")))
+    written = json.loads(sbom.format_bom(sbom.make_bom(found, "7", f"sha256:{'b' * 64}")))
     assert (written["bomFormat"], written["specVersion"]) == ("CycloneDX", "1.6")
     assert written["metadata"]["component"]["version"] == "7"
     parts = {one["name"]: one for one in written["components"]}
@@ -182,14 +182,21 @@ def test_what_runs_in_the_container_needs_pythons_own_library_alone(script: str)
     assert imported <= sys.stdlib_module_names
 
 
-def test_the_image_needs_a_bento_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("build", "build/package.json: not found; make repro builds the Bento first"),
+        ("smoke", "phantom: no such folder, one of usable clips is expected; name one with --clips"),
+    ],
+)
+def test_what_a_program_lacks_is_said_in_a_sentence(program: str, sentence: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "container.build"],
+        [sys.executable, "-m", f"container.{program}"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "container: build/package.json: not found; make repro builds the Bento first\n"
+    assert done.stderr == f"container: {sentence}\n"
