@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import os
 import shutil
@@ -16,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.error import HTTPError
 
 import httpx
 import psutil
@@ -34,16 +36,30 @@ def free_port() -> int:
 
 
 def wait_until_ready(url: str, server: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    """Wait until a server answers at an address."""
+    """Wait until a server answers at an address; where it does not, say what the last try met."""
     deadline = time.monotonic() + seconds
+    met = "nothing was tried"
     while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
+        assert server.poll() is None, f"the server ended; the last try met: {met}"
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return
-        except OSError:
+        except OSError as error:
+            met = _describe_error(error)
             time.sleep(0.5)
-    raise AssertionError(f"{url} did not answer within {seconds} s")
+    raise AssertionError(f"{url} did not answer within {seconds} s; the last try met: {met}")
+
+
+def _describe_error(error: OSError) -> str:
+    """An HTTP error with its status and the beginning of its body, or what went wrong on the way."""
+    if not isinstance(error, HTTPError):
+        return repr(error)
+    with error:
+        try:
+            body = error.read(500).decode(errors="replace")
+        except (OSError, http.client.HTTPException) as unread:
+            body = f"unreadable body: {unread!r}"
+    return f"{error.code} {error.reason}: {body}"
 
 
 def end(server: subprocess.Popen[bytes], seconds: float = 30) -> None:
@@ -101,14 +117,16 @@ def postgres() -> Iterator[str]:
 
 def _wait_for_postgres(address: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
-    while True:
-        assert server.poll() is None, "PostgreSQL ended"
+    met = "nothing was tried"
+    while time.monotonic() < deadline:
+        assert server.poll() is None, f"PostgreSQL ended; the last try met: {met}"
         try:
             psycopg.connect(address, connect_timeout=5).close()
             return
-        except psycopg.OperationalError:
-            assert time.monotonic() < deadline, "PostgreSQL did not answer"
+        except psycopg.OperationalError as error:
+            met = str(error)
             time.sleep(0.1)
+    raise AssertionError(f"PostgreSQL did not answer within 60 s; the last try met: {met}")
 
 
 def make_database(address: str, name: str) -> str:
