@@ -128,7 +128,7 @@ def _mentions(name: str) -> set[str]:
 
 
 def test_nothing_but_promotion_and_rollback_moves_the_champion() -> None:
-    assert set().union(*map(_mentions, ALIASES)) == {"models.make_challenger", "promotion._set_alias"}
+    assert set().union(*map(_mentions, ALIASES)) == {"aliases.make_challenger", "promotion._set_alias"}
     assert _mentions("_set_alias") == {"promotion._set_aliases", "promotion._break_off"}
     assert _mentions("_set_aliases") == _mentions("_break_off") == {"promotion.make_champion"}
     assert _mentions("make_champion") == {"promotion.promote", "promotion.rollback"}

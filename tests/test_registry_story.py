@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from lus.cli import main
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.registry import journal, models, promotion
+from lus.registry import aliases, journal, models, promotion
 from lus.service import api_keys
 from lus.tracking import client
 from tests.browser import browser, needs_browser
@@ -90,7 +90,7 @@ def _nothing_left_in(folder: Path) -> Iterator[None]:
 
 
 def _aliases() -> dict[str, str]:
-    return models.aliases(NAME)
+    return aliases.get_aliases(NAME)
 
 
 def _move_in_browser(server: str, version: str, alias: str) -> None:

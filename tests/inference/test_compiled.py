@@ -15,7 +15,7 @@ from lus.features import backbones, openvino
 from lus.heads.model import HeadParams, build_head
 from lus.inference import compiled, explain, keras_model
 from lus.inference.compiled import CnnOutput, CompiledClassifier, Parity
-from lus.registry import models
+from lus.registry import download, models
 from tests.conftest import draw_frames
 from tests.versions import LENGTH, NAME, SIZE, add, model
 
@@ -26,7 +26,7 @@ FRAMES = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(2)])
 def served(project: Path) -> Path:
     """The folder that a version was compiled into."""
     add()
-    models.compile_into(models.get_version(NAME, "1"), "openvino-f32", project / "served")
+    download.compile_into(models.get_version(NAME, "1"), "openvino-f32", project / "served")
     return project / "served"
 
 
@@ -74,9 +74,9 @@ def test_parity_sees_what_an_engine_answers_otherwise() -> None:
 
 def test_a_version_without_stored_clips_is_not_served(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
-    monkeypatch.setattr(models, "_beside", lambda *_: None)
+    monkeypatch.setattr(download, "_download_beside", lambda *_: None)
     with pytest.raises(BadInput, match="no clips are stored with it"):
-        models.compile_into(models.get_version(NAME, "1"), "openvino-f32", project / "served")
+        download.compile_into(models.get_version(NAME, "1"), "openvino-f32", project / "served")
 
 
 @pytest.mark.parametrize(("name", "size"), [("mobilenetv2", 32), ("vgg16", 32), ("densenet121", 32)])

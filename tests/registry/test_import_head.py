@@ -14,7 +14,8 @@ from lus.common import hashing, params_file
 from lus.common.errors import BadInput
 from lus.heads import legacy
 from lus.inference.metadata import ModelMetadata
-from lus.registry import import_head, models, promotion
+from lus.registry import aliases, download, import_head, models, promotion
+from lus.tracking import client
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.heads.keras2_files import DIM, LENGTH, PUBLISHED, answers, draw_weights, write
 
@@ -55,7 +56,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     assert (version.tags["imported_from"], version.tags["imported_keras"]) == ("head.h5", "2.4.0")
     assert version.tags["imported_sha256"] == hashing.sha256(small)
     with pytest.raises(BadInput, match="no challenger"):
-        models.get_version_by_alias("lus-classifier", models.CHALLENGER)
+        aliases.get_version_by_alias("lus-classifier", aliases.CHALLENGER)
 
     found = promotion.conditions(version, None, params_file.load_params().promote, "openvino")
     assert {one.name: one.passed for one in found if one.name in ("audit", "protocol", "limits", "parity")} == {
@@ -68,7 +69,7 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
         promotion.promote(version, None, params_file.load_params().promote, "openvino")
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(24, 120, 104, 3))
-    with models.load(version) as classifier:
+    with download.load_classifier(version) as classifier:
         assert classifier.metadata.feature_set == f"mobilenetv2-{LENGTH}"
         answer = classifier.classify(clip)
         frames = np.random.default_rng(0).integers(0, 255, (2, LENGTH, 96, 96, 3), np.uint8)
@@ -85,11 +86,11 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
     model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)
-    metadata = ModelMetadata(("a", "b"), 2, 8, params_file.load_params().limits, "xception-2", {})
-    models.tracking.connect()
+    metadata = ModelMetadata(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
+    client.connect()
     first = models.register("lus-classifier", model, metadata, {}, example)
     models.register("lus-classifier", model, metadata, {}, example, challenger=False)
-    assert str(models.get_version_by_alias("lus-classifier", models.CHALLENGER).version) == str(first.version) == "1"
+    assert str(aliases.get_version_by_alias("lus-classifier", aliases.CHALLENGER).version) == str(first.version) == "1"
 
 
 def test_a_head_that_does_not_fit_the_backbone_is_refused_with_those_that_do(small: Path) -> None:

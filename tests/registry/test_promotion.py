@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.progress import Report
 from lus.heads.numpy_head import NumpyHead
-from lus.registry import gate, journal, models, promotion
+from lus.registry import aliases, gate, journal, models, promotion
 from lus.registry.journal import AliasChange
 from lus.tracking import client
 from tests.conftest import ROOT
@@ -35,7 +36,7 @@ def _aliases() -> dict[str, str]:
     return {
         alias: str(one.version)
         for alias in ("champion", "challenger", "previous")
-        if (one := models.find_version_by_alias(NAME, alias)) is not None
+        if (one := aliases.find_version_by_alias(NAME, alias)) is not None
     }
 
 
@@ -175,12 +176,15 @@ def test_a_promotion_under_way_stops_another_until_its_time_is_over(project: Pat
     run_id = journal.journal_run(NAME)
     act = AliasChange("promotion", "1", None, None, "one@here", journal.now())
     held = journal.claim(run_id, act)
+    assert _acts() == [held]
+    # Journals written so far have it under this name.
+    assert json.loads(MlflowClient().get_run(run_id).data.params["0001.begun"])["mark"] == held.nonce
     with pytest.raises(BadInput, match=r"promotion of version 1 .* by one@here, .* is under way; nothing was changed"):
         _promote()
     assert _aliases() == {"challenger": "1"}
     journal.end(run_id, held, journal.REFUSED)
     late = (datetime.now(UTC) - timedelta(seconds=journal.LONGEST + 1)).isoformat()
-    dead = journal.claim(run_id, replace(act, when=late, mark="other"))
+    dead = journal.claim(run_id, replace(act, when=late, nonce="other"))
     _promote()
     assert [one.outcome for one in _acts()] == ["refused", "abandoned", "done"]
     with pytest.raises(BadInput, match="had been given up by another process"):
@@ -200,7 +204,7 @@ def test_of_two_claims_of_one_number_one_is_refused(project: Path, monkeypatch: 
     journal.claim(run_id, act)
     monkeypatch.setattr(journal, "read", blind)
     with pytest.raises(BadInput, match=r"by one@here, .* began at the same moment; nothing was changed"):
-        journal.claim(run_id, replace(act, who="two@there", mark="other"))
+        journal.claim(run_id, replace(act, who="two@there", nonce="other"))
 
 
 def test_a_journal_that_was_deleted_or_a_model_of_other_hands_is_said_or_mended(project: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from lus.common import progress
 from lus.common.errors import BadInput
-from lus.registry import models, reproduce
+from lus.registry import aliases, models, reproduce
 from lus.tracking import client
 from tests.conftest import ROOT
 from tests.versions import NAME, add
@@ -68,7 +68,7 @@ def made(project: Path) -> Path:
 
 def _register(project: Path) -> None:
     add(evaluated=False)
-    version = models.get_version_by_alias(NAME, models.CHALLENGER)
+    version = aliases.get_version_by_alias(NAME, aliases.CHALLENGER)
     mlflow.MlflowClient().log_artifacts(version.run_id, str(project / "build/evaluation"), "evaluation")
 
 
@@ -84,7 +84,7 @@ def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: P
         "interval/accuracy/low": (0.1, 0.1, 0.0),
         "interval/accuracy/high": (None, None, 0.0),
     }
-    assert len(models.aliases(NAME)) == 1
+    assert len(aliases.get_aliases(NAME)) == 1
     assert (made / "again/folds/published.json").read_text() == "{}"
     with pytest.raises(BadInput, match="again: is there already"):
         reproduce.run(NAME, "1", made / "again")

@@ -13,7 +13,7 @@ from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.inference import metadata
 from lus.inference.metadata import ModelMetadata
-from lus.registry import journal, models, promotion
+from lus.registry import aliases, download, journal, models, promotion
 from lus.tracking import client
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.schemas import NEXT, know_more
@@ -45,15 +45,15 @@ def test_a_version_of_earlier_code_classifies_compiles_and_is_rolled_back_to(
     _bear(champion="2", previous="1")
     know_more(monkeypatch)
     version, clip = models.get_version(NAME, "1"), write_video(project / "clip.avi", draw_frames(24, 120, 104, 0))
-    with models.load(version) as classifier:
+    with download.load_classifier(version) as classifier:
         assert classifier.metadata.limits.model_dump()["max_ghosts"] == 1000
         assert classifier.classify(clip).label in LABELS
-    made = models.compile_into(version, "openvino-f32", project / "served")
+    made = download.compile_into(version, "openvino-f32", project / "served")
     assert made.parity().holds
     stored = json.loads((project / "served" / metadata.METADATA_FILE).read_text())
     assert (stored["schema"], stored["limits"]["max_ghosts"]) == (NEXT, 1000)
     promotion.rollback(NAME)
-    assert models.aliases(NAME) == {"champion": "1", "previous": "2", "challenger": "2"}
+    assert aliases.get_aliases(NAME) == {"champion": "1", "previous": "2", "challenger": "2"}
 
 
 def test_a_version_of_later_code_is_refused_before_an_alias_moves(
@@ -65,7 +65,7 @@ def test_a_version_of_later_code_is_refused_before_an_alias_moves(
     assert add() == "2"
     _bear(champion="2", previous="1", challenger="1")
     before, refused = (
-        models.aliases(NAME),
+        aliases.get_aliases(NAME),
         rf"version 1 of {NAME} has metadata of schema {NEXT}, this lus knows",
     )
     with pytest.raises(BadInput, match=f"^{refused}"):
@@ -73,7 +73,7 @@ def test_a_version_of_later_code_is_refused_before_an_alias_moves(
     for override in (None, "it is needed"):
         with pytest.raises(BadInput, match=f"^{refused}"):
             promotion.promote(*promotion.candidate(NAME, None), PROMOTE, "openvino-f32", override)
-    assert models.aliases(NAME) == before
+    assert aliases.get_aliases(NAME) == before
     assert journal.read(journal.journal_run(NAME)) == []
 
 
@@ -87,7 +87,7 @@ def test_a_version_without_metadata_is_refused_before_an_alias_moves(
     _bear(champion="2", previous="1")
     with pytest.raises(BadInput, match=f"{NAME} version 1 carries no metadata; register it"):
         promotion.rollback(NAME)
-    assert models.aliases(NAME)["champion"] == "2"
+    assert aliases.get_aliases(NAME)["champion"] == "2"
 
 
 def test_asking_whether_a_version_is_readable_leaves_no_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,5 +95,5 @@ def test_asking_whether_a_version_is_readable_leaves_no_file(project: Path, monk
     version, scratch = models.get_version(NAME, "1"), project / "scratch"
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
-    models.require_readable(version)
+    download.require_readable(version)
     assert list(scratch.iterdir()) == []

@@ -42,7 +42,7 @@ def test_a_version_is_found_by_number_alias_or_lineage_id_and_shows_what_it_come
     for what in ("1", identity, identity[:6]):
         shown = versions.lineage(NAME, what)
         assert shown.row.version == "1"
-    assert str(versions.meant(NAME, "challenger").version) == "2"
+    assert str(versions.resolve_version(NAME, "challenger").version) == "2"
     assert shown.metrics is not None
     assert shown.metrics["accuracy"] == 0.75
     assert shown.audit is not None
@@ -53,7 +53,7 @@ def test_a_version_is_found_by_number_alias_or_lineage_id_and_shows_what_it_come
     assert MlflowClient().get_run(shown.run_id).data.tags["lus.kind"] == "evaluation"
     for wrong in ("abcd", "champion", "no"):
         with pytest.raises(BadInput, match=f"{wrong} is no version of {NAME}"):
-            versions.meant(NAME, wrong)
+            versions.resolve_version(NAME, wrong)
 
 
 def test_a_lineage_id_that_fits_several_versions_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,15 +61,15 @@ def test_a_lineage_id_that_fits_several_versions_is_refused(project: Path, monke
     add()
     monkeypatch.setattr(models, "lineage_id", lambda _: "abcdef123456")
     with pytest.raises(BadInput, match="abcdef fits 2 versions"):
-        versions.meant(NAME, "abcdef")
+        versions.resolve_version(NAME, "abcdef")
 
 
 def test_a_lineage_id_of_digits_alone_is_no_number(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add()
     monkeypatch.setattr(models, "lineage_id", lambda _: "151577abcdef")
-    assert str(versions.meant(NAME, "151577").version) == "1"
+    assert str(versions.resolve_version(NAME, "151577").version) == "1"
     with pytest.raises(BadInput, match=f"{NAME} has no version 151578; it has 1"):
-        versions.meant(NAME, "151578")
+        versions.resolve_version(NAME, "151578")
 
 
 def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> None:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
-from lus.registry import models
+from lus.registry import download, models
 from tests.browser import browser
 from tests.conftest import ROOT, draw_frames, write_video
 from tests.servers import end, free_port, wait_until_ready
@@ -55,7 +55,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Pa
         patch.chdir(project)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         add()
-        models.compile_into(models.get_version(NAME, "1"), "openvino", project / "build/served")
+        download.compile_into(models.get_version(NAME, "1"), "openvino", project / "build/served")
     return project
 
 

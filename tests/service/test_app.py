@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEGLosslessSV1
 
-from lus.registry import models
+from lus.registry import download, models
 from tests.clips import dicom_files
 from tests.conftest import draw_frames
 from tests.service.conftest import Service
@@ -44,7 +44,7 @@ def test_the_answers_are_those_of_the_registered_model(
     monkeypatch.chdir(served)
     # MLflow itself sets it to what another test used last.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with models.load(models.get_version("lus-classifier", "1")) as reference:
+    with download.load_classifier(models.get_version("lus-classifier", "1")) as reference:
         expected = reference.classify(clip)
     assert answer["label"] == expected.label
     assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=0.01)

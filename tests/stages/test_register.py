@@ -21,7 +21,7 @@ from lus.features import backbones, featureset
 from lus.heads import training
 from lus.heads.model import HeadParams
 from lus.inference import keras_model
-from lus.registry import models, versions
+from lus.registry import aliases, download, models, versions
 from lus.splits import folds
 from lus.stages import evaluate, register, search
 from lus.tracking import lineage, runs
@@ -37,19 +37,19 @@ def _register(build: Path) -> str:
 
 def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_path: Path) -> None:
     first = _register(searched)
-    version = models.get_version_by_alias("lus-classifier", models.CHAMPION, models.CHALLENGER)
+    version = aliases.get_version_by_alias("lus-classifier", aliases.CHAMPION, aliases.CHALLENGER)
     assert (str(version.version), version.aliases) == (first, ["challenger"])
     assert version.tags["clips_sha256"] == hashing.sha256(searched / "features" / f"xception-{LENGTH}" / "clips.csv")
     assert version.tags["trials_sha256"] == hashing.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
-    parity = models.compile_into(version, "openvino-f32", tmp_path / "served").parity()
+    parity = download.compile_into(version, "openvino-f32", tmp_path / "served").parity()
     assert (parity.clips, parity.holds) == (2, True)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
 
     clip = write_video(tmp_path / "clip.avi", draw_frames(20, 120, 104, 3))
     still = write_video(tmp_path / "still.avi", np.repeat(draw_frames(1, 120, 104, 3), 20, axis=0))
-    with models.load(version) as loaded:
+    with download.load_classifier(version) as loaded:
         assert loaded.metadata.version == first
         answer = loaded.classify(clip)
         with pytest.raises(
@@ -80,7 +80,7 @@ def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -
 
 def test_nothing_registered_is_said_clearly(project: Path) -> None:
     with pytest.raises(BadInput, match="lus-classifier has no champion and no challenger"):
-        models.get_version_by_alias("lus-classifier", "champion", "challenger")
+        aliases.get_version_by_alias("lus-classifier", "champion", "challenger")
     with pytest.raises(BadInput, match="has no version 1; it has none yet"):
         models.get_version("lus-classifier", "1")
 
@@ -92,7 +92,7 @@ def test_an_evaluation_from_dvcs_cache_is_logged_where_its_run_is_unknown(search
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}")
         register.run(searched, searched / "register.json", ALL.register_)
-        version = models.get_version_by_alias("lus-classifier", "challenger")
+        version = aliases.get_version_by_alias("lus-classifier", "challenger")
         run = MlflowClient().get_run(version.run_id)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
@@ -106,13 +106,13 @@ def test_a_version_joins_the_run_of_its_own_evaluation_where_another_has_the_sam
     audit["findings"].append({"level": "warning", "check": "patients", "sentence": "Found since.", "figures": {}})
     (evaluation / files.AUDIT_FILE).write_text(json.dumps(audit))
     register.run(searched, searched / "register.json", ALL.register_)
-    version = models.get_version_by_alias("lus-classifier", "challenger")
+    version = aliases.get_version_by_alias("lus-classifier", "challenger")
     shown = versions.lineage("lus-classifier", "challenger")
     assert before is not None
     assert version.run_id != before.info.run_id
     assert shown.audit == audit
     register.run(searched, searched / "register.json", ALL.register_)
-    assert models.get_version_by_alias("lus-classifier", "challenger").run_id == version.run_id
+    assert aliases.get_version_by_alias("lus-classifier", "challenger").run_id == version.run_id
 
 
 def _said(*options: str) -> str:
@@ -125,7 +125,7 @@ def _said(*options: str) -> str:
 def _registered() -> tuple[list[int], str]:
     """The versions that there are, and the one that is the challenger."""
     there = sorted(int(one.version) for one in MlflowClient().search_model_versions())
-    return there, str(models.get_version_by_alias("lus-classifier", "challenger").version)
+    return there, str(aliases.get_version_by_alias("lus-classifier", "challenger").version)
 
 
 def test_one_result_gives_one_version_however_often_it_is_registered(
@@ -201,5 +201,5 @@ def test_what_was_changed_meanwhile_is_refused_before_anything_is_registered(sea
     MlflowClient().delete_registered_model_alias("lus-classifier", "challenger")
     with pytest.raises(BadInput, match=r"register\.seed changed"):
         register.run(searched, out, ALL.register_, refuse_changes=refuse)
-    assert models.find_version_by_alias("lus-classifier", "challenger") is None
+    assert aliases.find_version_by_alias("lus-classifier", "challenger") is None
     assert not out.exists()

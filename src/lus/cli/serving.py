@@ -36,8 +36,8 @@ def classify(
     """
     from lus.checks import survey
     from lus.cli import tables
-    from lus.common import params_file, progress, quiet
-    from lus.registry import models
+    from lus.common import params, progress, quiet
+    from lus.registry import aliases, download, models
 
     name = params_file.load_params().register_.name
     files = survey.find_clips(clips)
@@ -49,10 +49,10 @@ def classify(
         chosen = (
             models.get_version(name, version)
             if version
-            else models.get_version_by_alias(name, models.CHAMPION, models.CHALLENGER)
+            else aliases.get_version_by_alias(name, aliases.CHAMPION, aliases.CHALLENGER)
         )
         quiet.import_tensorflow(step)
-        with models.load(chosen, step) as classifier:
+        with download.load_classifier(chosen, step) as classifier:
             report, found = step("classifying"), []
             for one in zip(files, classifier.classify_all(files), strict=True):
                 found.append(one)

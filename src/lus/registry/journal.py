@@ -24,6 +24,8 @@ TAG = "lus.journal"
 """Tag of the registered model: the run that is its journal."""
 BEGUN, ENDED = "begun", "ended"
 DONE, ABANDONED, REFUSED, FAILED = "done", "abandoned", "refused", "failed"
+NONCE_KEY = "mark"
+"""Under which an entry holds its nonce; it stays as it is, as every journal so far has it."""
 LARGEST = 6000
 """Characters of a parameter in MLflow."""
 LONGEST = 120
@@ -44,7 +46,7 @@ class AliasChange:
         why: the reason that was given, if one was.
         override: whether it was done although a condition failed.
         conditions: of the gate: name, passed, found, expected.
-        mark: tells this act from any other.
+        nonce: tells this act from any other.
         number: its place in the journal; 0 before it is written.
         outcome: `done`, `abandoned`, `refused`, `failed`, or empty while it goes on.
         remark: what there is to say of the outcome.
@@ -59,7 +61,7 @@ class AliasChange:
     why: str = ""
     override: bool = False
     conditions: Sequence[Mapping[str, Any]] = ()
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    nonce: str = field(default_factory=lambda: uuid.uuid4().hex)
     number: int = 0
     outcome: str = ""
     remark: str = ""
@@ -117,8 +119,9 @@ def read(run_id: str) -> list[AliasChange]:
     found = []
     for key in sorted(key for key in entries if key.endswith(f".{BEGUN}")):
         number = key.split(".")[0]
-        ended = json.loads(entries.get(f"{number}.{ENDED}", "{}"))
-        found.append(AliasChange(**json.loads(entries[key]) | {"number": int(number)} | ended))
+        begun, ended = json.loads(entries[key]), json.loads(entries.get(f"{number}.{ENDED}", "{}"))
+        nonce = {"nonce": begun.pop(NONCE_KEY)}
+        found.append(AliasChange(**begun | nonce | {"number": int(number)} | ended))
     return found
 
 
@@ -177,7 +180,8 @@ def end(run_id: str, act: AliasChange, outcome: str, remark: str = "") -> None:
 
 
 def _plain(act: AliasChange) -> dict[str, Any]:
-    return {key: value for key, value in asdict(act).items() if key not in ("number", "outcome", "remark")}
+    stored = {key: value for key, value in asdict(act).items() if key not in ("number", "outcome", "remark")}
+    return {NONCE_KEY if key == "nonce" else key: value for key, value in stored.items()}
 
 
 def _write(run_id: str, number: int, what: str, content: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from lus.common.params import Promote
 from lus.common.progress import Steps, no_progress
 from lus.inference.compiled import Parity
 from lus.inference.metadata import ModelMetadata
-from lus.registry import gate, journal, models, versions
+from lus.registry import aliases, download, gate, journal, models, versions
 from lus.registry.gate import Condition, Facts
 from lus.registry.journal import AliasChange
 from lus.tracking import client
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 
-def who() -> str:
+def current_user() -> str:
     """The user at this machine: as git knows them, else by login."""
     return git_user() or f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -54,8 +54,8 @@ def conditions(
 def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, steps: Steps) -> Facts:
     steps("fetching its evaluation")
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
-        folder = models.evaluation_files(version, Path(own))
-        theirs = models.evaluation_files(champion, Path(of_champion)) if champion else None
+        folder = download.download_evaluation(version, Path(own))
+        theirs = download.download_evaluation(champion, Path(of_champion)) if champion else None
         metadata: ModelMetadata | str
         parity: Parity | str
         try:
@@ -76,7 +76,7 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
 def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMetadata, Parity]:
     """The metadata, and how the engine that serves it answers the stored clips."""
     with tempfile.TemporaryDirectory() as scratch:
-        made = models.compile_into(version, engine, Path(scratch), steps)
+        made = download.compile_into(version, engine, Path(scratch), steps)
         return made.metadata, made.parity(progress=steps("asking the stored clips"))
 
 
@@ -100,8 +100,8 @@ def candidate(name: str, version: str | None) -> tuple[ModelVersion, ModelVersio
     Raises:
         BadInput: there is no such version, or it is the champion already.
     """
-    new = models.get_version(name, version) if version else models.get_version_by_alias(name, models.CHALLENGER)
-    champion = models.find_version_by_alias(name, models.CHAMPION)
+    new = models.get_version(name, version) if version else aliases.get_version_by_alias(name, aliases.CHALLENGER)
+    champion = aliases.find_version_by_alias(name, aliases.CHAMPION)
     if champion and str(champion.version) == str(new.version):
         raise BadInput(f"{name} version {new.version} is the champion already; nothing was changed")
     return new, champion
@@ -136,7 +136,7 @@ def promote(
     """
     if override is not None and not override.strip():
         raise BadInput("an override without a reason; say why, as it is kept for good")
-    models.require_readable(new)  # before it is judged: that is no condition, which an override could pass over
+    download.require_readable(new)  # before it is judged: that is no condition, which an override could pass over
     found = conditions(new, champion, params, engine, steps)
     failed = gate.failed(found)
     on_judged(tuple(found))
@@ -159,12 +159,11 @@ def rollback(name: str, why: str = "") -> AliasChange:
     Raises:
         BadInput: there is no champion, no previous one, they are one version, or this code cannot read its metadata.
     """
-    back, champion = (
-        models.get_version_by_alias(name, models.PREVIOUS),
-        models.get_version_by_alias(name, models.CHAMPION),
-    )
+    back = aliases.get_version_by_alias(name, aliases.PREVIOUS)
+    champion = aliases.get_version_by_alias(name, aliases.CHAMPION)
     if back.version == champion.version:
         raise BadInput(f"{name} version {back.version} is champion and previous; `lus promote VERSION` names another")
+    download.require_readable(back)
     return make_champion("rollback", back, _number(champion), why=why)
 
 
@@ -177,7 +176,7 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
 
     Args:
         kind: `promotion` or `rollback`.
-        new: the version that becomes the champion.
+        new: the version that becomes the champion; the caller has seen that this code can read its metadata.
         champion: number of the one that it is expected to take over from.
         more: of the journal's entry, as `AliasChange` has it.
 
@@ -185,14 +184,13 @@ def make_champion(kind: str, new: ModelVersion, champion: str | None, **more: An
         What was done, as it stands in the journal.
 
     Raises:
-        BadInput: this code cannot use the version, another act is under way, or the champion is another one by now.
+        BadInput: another act is under way, or the champion is another one by now.
     """
-    models.require_readable(new)
     name, version = str(new.name), str(new.version)
     run_id = journal.journal_run(name)
-    previous = _number(models.find_version_by_alias(name, models.PREVIOUS))
+    previous = _number(aliases.find_version_by_alias(name, aliases.PREVIOUS))
     began = time.monotonic()
-    act = journal.claim(run_id, AliasChange(kind, version, champion, previous, who(), journal.now(), **more))
+    act = journal.claim(run_id, AliasChange(kind, version, champion, previous, current_user(), journal.now(), **more))
     try:
         _set_aliases(name, run_id, act, began)
         journal.end(run_id, act, journal.DONE)
@@ -216,7 +214,7 @@ def _set_alias(name: str, alias: str, version: str | None) -> None:
 
 
 def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None:
-    seen = _number(models.find_version_by_alias(name, models.CHAMPION))
+    seen = _number(aliases.find_version_by_alias(name, aliases.CHAMPION))
     if seen != act.champion:
         remark = f"the champion was version {act.champion}, and is version {seen} by now"
         journal.end(run_id, act, journal.REFUSED, remark)
@@ -224,10 +222,10 @@ def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None
     # What is in production changes in the last step alone, so that a process that dies on the way has changed nothing.
     if act.champion is not None:
         journal.ensure_active(run_id, act, began, steps=2)
-        _set_alias(name, models.PREVIOUS, act.champion)
+        _set_alias(name, aliases.PREVIOUS, act.champion)
     journal.ensure_active(run_id, act, began, steps=2)  # the second one brings `previous` back where this one fails
-    _set_alias(name, models.CHAMPION, act.version)
-    if _number(models.find_version_by_alias(name, models.CHAMPION)) != act.version:
+    _set_alias(name, aliases.CHAMPION, act.version)
+    if _number(aliases.find_version_by_alias(name, aliases.CHAMPION)) != act.version:
         journal.end(run_id, act, journal.REFUSED, "the champion was moved by somebody else in the same moment")
         raise BadInput(f"{name}: somebody else moved the champion in the same moment; `lus models` shows what it is")
 
@@ -235,14 +233,14 @@ def _set_aliases(name: str, run_id: str, act: AliasChange, began: float) -> None
 def _break_off(name: str, run_id: str, act: AliasChange, began: float, error: BaseException) -> None:
     """End an act that an error stopped: as done where the champion has moved, else with `previous` as it was before."""
     why = client.clean_message(str(error)) or type(error).__name__
-    champion = _number(models.find_version_by_alias(name, models.CHAMPION))
+    champion = _number(aliases.find_version_by_alias(name, aliases.CHAMPION))
     if champion == act.version:
         journal.end(run_id, act, journal.DONE, f"broken off after the last step: {why}")
         return
     try:
-        if champion == act.champion and _number(models.find_version_by_alias(name, models.PREVIOUS)) != act.previous:
+        if champion == act.champion and _number(aliases.find_version_by_alias(name, aliases.PREVIOUS)) != act.previous:
             journal.ensure_active(run_id, act, began)
-            _set_alias(name, models.PREVIOUS, act.previous)
+            _set_alias(name, aliases.PREVIOUS, act.previous)
     finally:
         journal.end(run_id, act, journal.FAILED, why)
 

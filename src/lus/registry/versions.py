@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lus.common.errors import BadInput
-from lus.registry import journal, models
+from lus.registry import aliases, download, journal, models
 from lus.registry.journal import AliasChange
 from lus.tracking import client
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-NAMED = (models.CHAMPION, models.CHALLENGER, models.PREVIOUS)
+NAMED = (aliases.CHAMPION, aliases.CHALLENGER, aliases.PREVIOUS)
 STAGES = ("cohort", "frames", "features", "search", "evaluate")
 
 
@@ -90,21 +90,21 @@ def listed(name: str) -> list[VersionRow]:
         BadInput: there is none.
     """
     versions = _all(name)
-    aliases = models.aliases(name)
-    return [_row(one, aliases) for one in versions]
+    bearers = aliases.get_aliases(name)
+    return [_row(one, bearers) for one in versions]
 
 
 def _all(name: str) -> list[ModelVersion]:
     client.connect()
     found = list(client.get_client().search_model_versions(f"name = '{name}'"))
     if not found:
-        raise BadInput(f"{name} has no version yet; {models.ALIAS_HINTS[models.CHALLENGER]}")
+        raise BadInput(f"{name} has no version yet; {aliases.ALIAS_HINTS[aliases.CHALLENGER]}")
     return sorted(found, key=lambda one: int(one.version), reverse=True)
 
 
-def _row(version: ModelVersion, aliases: Mapping[str, str]) -> VersionRow:
+def _row(version: ModelVersion, bearers: Mapping[str, str]) -> VersionRow:
     tags, number = version.tags, str(version.version)
-    borne = sorted(alias for alias, of in aliases.items() if of == number)
+    borne = sorted(alias for alias, bearer in bearers.items() if bearer == number)
     own = [one for one in NAMED if one in borne] + [one for one in borne if one not in NAMED]
     return VersionRow(
         version=number,
@@ -121,14 +121,14 @@ def _row(version: ModelVersion, aliases: Mapping[str, str]) -> VersionRow:
     )
 
 
-def meant(name: str, what: str) -> ModelVersion:
+def resolve_version(name: str, what: str) -> ModelVersion:
     """The version that is meant by its number, an alias, or a lineage id as a served answer has it (or its beginning).
 
     Raises:
         BadInput: none is meant, or several are.
     """
     versions = _all(name)
-    number = what if what in {str(one.version) for one in versions} else models.aliases(name).get(what)
+    number = what if what in {str(one.version) for one in versions} else aliases.get_aliases(name).get(what)
     if number is not None:
         return models.get_version(name, number)
     fitting = [one for one in versions if len(what) >= 4 and models.lineage_id(one).startswith(what)]
@@ -146,16 +146,16 @@ def lineage(name: str, what: str) -> Lineage:
     Raises:
         BadInput: no version is meant, or several are.
     """
-    version = meant(name, what)
+    version = resolve_version(name, what)
     number = str(version.version)
     with tempfile.TemporaryDirectory() as scratch:
-        stored = models.lineage_files(version, Path(scratch))
+        stored = download.download_lineage(version, Path(scratch))
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
-        evaluation = models.evaluation_files(version, Path(scratch))
+        evaluation = download.download_evaluation(version, Path(scratch))
         metrics, audit = (read_json(evaluation / file) for file in ("metrics.json", "audit.json"))
     acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
-        row=_row(version, models.aliases(name)),
+        row=_row(version, aliases.get_aliases(name)),
         run_id=str(version.run_id or ""),
         tags=dict(version.tags),
         stages=outs(lock or {}),
@@ -180,7 +180,7 @@ def _yaml(file: Path) -> dict[str, Any] | None:
 def restore_params(name: str, one: Lineage, file: Path) -> None:
     """Write the parameters that were stored with a version, as they were."""
     with tempfile.TemporaryDirectory() as scratch:
-        stored = models.lineage_files(models.get_version(name, one.row.version), Path(scratch))
+        stored = download.download_lineage(models.get_version(name, one.row.version), Path(scratch))
         shutil.copy(stored / "params.yaml", file)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lus.common.errors import BadInput
 from lus.common.params import Package
-from lus.common.progress import Steps, no_progress
-from lus.registry import models
+from lus.common.progress import Steps, unseen
+from lus.registry import aliases, download, models
 
 
 def run(name: str, served: Path, out: Path, params: Package, steps: Steps = no_progress) -> str:
@@ -32,11 +32,11 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = no_p
             model did, or this is not the project's top folder.
     """
     steps("asking MLflow")
-    wanted = (params.alias,) if params.alias else (models.CHAMPION, models.CHALLENGER)
-    version = models.get_version_by_alias(name, *wanted)
+    wanted = (params.alias,) if params.alias else (aliases.CHAMPION, aliases.CHALLENGER)
+    version = aliases.get_version_by_alias(name, *wanted)
     alias = next(one for one in wanted if one in version.aliases)
     shutil.rmtree(served, ignore_errors=True)
-    made = models.compile_into(version, params.engine, served, steps)
+    made = download.compile_into(version, params.engine, served, steps)
     made.require_parity(progress=steps("asking the stored clips"))
     steps("building the Bento")
     lineage = models.lineage_id(version)

@@ -22,7 +22,7 @@ from lus.evaluation.report import format_interval
 from lus.features import featureset
 from lus.features.featureset import FeatureSet
 from lus.inference.metadata import ModelMetadata
-from lus.registry import model_card, models, registration
+from lus.registry import aliases, model_card, models, registration
 from lus.search import trials_file
 from lus.tracking import client, runs
 from lus.tracking.lineage import collect_lineage
@@ -131,18 +131,18 @@ def run(
     """
     client.connect()
     found = _read(build, params.seed)
-    version = None if anew else models.registered(params.name, found.digest)
+    version = None if anew else models.find_version_by_result(params.name, found.digest)
     if version is not None:
         refuse_changes()
-        models.make_challenger(version)
+        aliases.make_challenger(version)
         said = (
             f"{params.name} version {version.version} is of the same evaluation, features and code: nothing new was "
-            f"registered, alias {models.CHALLENGER}; `lus register --anew` registers another"
+            f"registered, alias {aliases.CHALLENGER}; `lus register --anew` registers another"
         )
     else:
         version = _register(build, params, found, steps, refuse_changes)
         said = (
-            f"{params.name} version {version.version} registered, alias {models.CHALLENGER}; "
+            f"{params.name} version {version.version} registered, alias {aliases.CHALLENGER}; "
             "`lus promote` puts it into production"
         )
     written = {"name": params.name, "version": str(version.version), "run": str(version.run_id)}

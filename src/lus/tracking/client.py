@@ -22,6 +22,7 @@ from lus.common.errors import BadInput
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 DATABASE = Path("mlflow.db")
 EXPERIMENT = "lus"
@@ -31,6 +32,7 @@ SECONDS = 10.0
 LONGEST = 300
 """Characters of what a server says that are shown."""
 _NOT_ALLOWED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
+_ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
 _NOT_THERE = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"})
 _FAILED = ("API request to", "The following failures occurred while downloading")
 
@@ -43,8 +45,11 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.absolute()}"
 
 
-def connect() -> None:
+def connect() -> MlflowClient:
     """Point MLflow at `MLFLOW_TRACKING_URI`, or at a local database, and make the experiment if there is none.
+
+    Returns:
+        A client of it.
 
     Raises:
         BadInput: the server does not answer.
@@ -64,6 +69,7 @@ def connect() -> None:
             f"MLflow at {hide_password(uri)} cannot be used ({clean_message(error.message)}); name another in "
             f"MLFLOW_TRACKING_URI, or unset it to use {DATABASE} here"
         ) from None
+    return get_client()
 
 
 def hide_password(uri: str) -> str:
@@ -182,3 +188,8 @@ def get_client() -> MlflowClient:
     from mlflow import MlflowClient
 
     return MlflowClient()
+
+
+def is_absent(error: MlflowException) -> bool:
+    """Whether MLflow's store says that there is no such name, version or alias."""
+    return error.error_code in _ABSENT
