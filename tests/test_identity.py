@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lus.features import compute, openvino, pretrain_parts
-from lus.registry import registration
+from lus.registry import result_identity
 from lus.search import identity
 from tests.imports import code_behind, dotted, file_of
 
@@ -52,11 +52,19 @@ def test_every_module_without_effect_on_what_is_kept_would_be_missed() -> None:
 
 def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier() -> None:
     # What these make is hashed itself. The phantom has a part in random weights alone: here the CNN's are of a file.
-    given = {"features.featureset", "splits.folds", "common.hashing", "inference.metadata", "common.params"}
-    given |= {"phantom", "features.imagenet"}
+    given = {"features.featureset", "splits.folds", "inference.metadata", "phantom", "features.imagenet"}
+    given |= {"common.hashing"}
     # What is served is made of a version that exists.
     given |= {"inference.compiled", "features.openvino", "heads.numpy_head"}
-    behind = _modules_behind(("registry.registration",), frozenset(given))
-    code = {name.removeprefix("lus.") for name in registration.CODE}
+    behind = _modules_behind(("registry.refit",), frozenset(given))
+    code = {name.removeprefix("lus.") for name in result_identity.CODE}
     # The kinds of arrays and the wording of errors change no weight.
+    assert behind == code | given | {"common.arrays", "common.errors"}
+
+
+def test_an_imports_digest_knows_all_the_code_that_reads_a_head_and_joins_it() -> None:
+    given = {"phantom", "features.imagenet", "inference.metadata", "inference.compiled", "features.openvino"}
+    given |= {"heads.numpy_head", "common.hashing"}
+    behind = _modules_behind(("heads.legacy", "inference.keras_model"), frozenset(given))
+    code = {name.removeprefix("lus.") for name in result_identity.IMPORT_CODE}
     assert behind == code | given | {"common.arrays", "common.errors"}

@@ -83,6 +83,18 @@ def test_an_imported_head_becomes_a_version_without_figures_or_alias_that_answer
     np.testing.assert_allclose(given, np.asarray(model(seen)), atol=1e-4)
 
 
+@pytest.mark.slow
+def test_one_head_gives_one_version_however_often_it_is_imported(small: Path) -> None:
+    asked = ("head.h5", "--backbone", "mobilenetv2", "--labels")
+    assert "version 1 registered from head.h5" in _lus(*asked, LABELS)
+    said = _lus(*asked, LABELS)
+    assert "version 1 is of the same head, backbone, labels, limits and code: nothing new was registered" in said
+    # Other labels are another version; whoever wants another one all the same says so.
+    assert "version 2 registered" in _lus(*asked, "pneumonia,covid-19,healthy")
+    assert "version 3 registered" in _lus(*asked, LABELS, "--anew")
+    assert "version 3 is of the same head" in _lus(*asked, LABELS)
+
+
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
     model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)

@@ -13,7 +13,7 @@ from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.params import Package
 from lus.inference.metadata import ModelMetadata
-from lus.registry import journal, model_card, models, versions
+from lus.registry import bento, journal, model_card, models, versions
 from lus.stages import package
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, NAME, add, predictions, write_evaluation
@@ -108,7 +108,7 @@ def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monke
     MlflowClient().set_registered_model_alias(NAME, "previous", "1")
     out = project / "build/package.json"
     built = []
-    monkeypatch.setattr(package, "_build", lambda tag, labels: built.append((tag, labels)))
+    monkeypatch.setattr(bento, "_build_bentofile", lambda tag, labels: built.append((tag, labels)))
     package.run(NAME, project / "served", out, Package(name="bento", alias="previous", engine="openvino"))
     package.run(NAME, project / "served", out, Package(name="bento", alias=None, engine="openvino"))
     assert [(tag[:8], one["version"], one["alias"]) for tag, one in built] == [

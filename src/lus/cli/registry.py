@@ -136,12 +136,16 @@ def import_legacy(
         bool, typer.Option("--register/--no-register", help="join it to the backbone and register the classifier")
     ] = True,
     out: Annotated[Path | None, typer.Option(help=".keras file to write the head to")] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="register another version, also where there is one of the same head")
+    ] = False,
 ) -> None:
     """Convert a head that Keras 2 saved, and register it as a version without figures.
 
     Reads the .h5 file of TensorFlow 2.4 and its like; nothing of it is run, and what cannot be built with the same
     answers is refused. The backbone gets features.weights of `params.yaml`: they must be those that the head was
-    trained with. Writes a version to MLflow; no alias is moved.
+    trained with. Writes a version to MLflow, where there is none of the same head, backbone, labels, limits and code;
+    no alias is moved.
 
         lus import-legacy HEAD.h5 --labels covid-19,pneumonia,healthy
     """
@@ -162,14 +166,21 @@ def import_legacy(
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
             model.save(out)
-        new = import_head.register(file, head, model, named, backbone, loaded, step) if loaded else None
+        version, new = (
+            import_head.register(file, head, model, named, backbone, loaded, step, anew) if loaded else (None, False)
+        )
     takes = f"({head.length}, {head.dim}) features -> {head.labels} labels"
     if out is not None:
         print(f"{out}: {takes}, as in {file}")
-    if new and loaded:
+    if version and loaded and new:
         print(
-            f"{new.name} version {new.version} registered from {file}: {takes}, on {backbone} with "
+            f"{version.name} version {version.version} registered from {file}: {takes}, on {backbone} with "
             f"{loaded.features.weights} weights; it has no figures and no alias"
+        )
+    elif version:
+        print(
+            f"{version.name} version {version.version} is of the same head, backbone, labels, limits and code: nothing "
+            "new was registered; `lus import-legacy --anew` registers another"
         )
 
 

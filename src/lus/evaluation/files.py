@@ -11,6 +11,7 @@ import numpy as np
 
 from lus.audit import stored
 from lus.common import hashing
+from lus.common.errors import BadInput
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
 AUDIT_FILE, PREDICTIONS_FILE = stored.AUDIT, stored.PREDICTIONS
@@ -26,6 +27,24 @@ def identity_tag(evaluation: Path) -> dict[str, str]:
     """
     content = "".join(f"{name} {hashing.sha256(evaluation / name)}\n" for name in IDENTIFYING)
     return {"evaluation_sha256": hashlib.sha256(content.encode()).hexdigest()}
+
+
+def read_evaluation(evaluation: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Choice, figures and audit of an evaluation.
+
+    Args:
+        evaluation: the folder that the stage `evaluate` wrote.
+
+    Raises:
+        BadInput: a file that tells it from all others is missing.
+    """
+    lacking = [one for one in IDENTIFYING if not (evaluation / one).is_file()]
+    if lacking:
+        raise BadInput(f"{evaluation}: has no {', '.join(lacking)}; `dvc repro evaluate` makes it")
+    choice, summary, audit = (
+        json.loads((evaluation / name).read_text()) for name in (CHOICE_FILE, METRICS_FILE, AUDIT_FILE)
+    )
+    return choice, summary, audit
 
 
 def write_json(path: Path, values: object) -> None:

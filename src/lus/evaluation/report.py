@@ -11,6 +11,9 @@ import numpy as np
 from lus.audit.record import LEAK, Audit, count
 from lus.evaluation.methods import SPATIAL
 
+LEVELS = ("leak", "warning", "note")
+"""Of an audit's findings, as a version counts them."""
+
 
 def describe_evaluation(
     summary: Mapping[str, Any],
@@ -63,3 +66,23 @@ def format_interval(bounds: Mapping[str, float | None], digits: int) -> str:
     if low is None or high is None or not np.isfinite([low, high]).all():
         return "not defined"
     return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def version_tags(summary: Mapping[str, Any], audit: Mapping[str, Any]) -> dict[str, str]:
+    """What a registered version says of its evaluation.
+
+    Args:
+        summary: `metrics.json` of the evaluation.
+        audit: `audit.json` of the evaluation.
+    """
+    levels = [one["level"] for one in audit["findings"]]
+    counts = [f"{levels.count(level)} {level}{'' if levels.count(level) == 1 else 's'}" for level in LEVELS]
+    return {
+        "audit": ", ".join(counts),
+        "protocol": summary["protocol"],
+        "leaking": str(summary["leaking"]).lower(),
+        "accuracy": f"{summary['accuracy']:.4f}",
+        "accuracy_interval": format_interval(summary["interval"]["accuracy"], 4),
+        "balanced_accuracy": f"{summary['balanced_accuracy']:.4f}",
+        "patients": str(summary["patients"]),
+    }

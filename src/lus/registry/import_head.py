@@ -16,7 +16,7 @@ from lus.features.weights import IMAGENET, OWN, RANDOM, hash_weights
 from lus.heads.legacy import Head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
-from lus.registry import models
+from lus.registry import models, result_identity
 from lus.tracking import client, processes, runs
 from lus.tracking.lineage import collect_lineage
 
@@ -51,9 +51,10 @@ def register(
     labels: tuple[str, ...],
     backbone: str,
     params: Params,
-    steps: Steps = no_progress,
-) -> ModelVersion:
-    """Join a head and a backbone, and register them; no alias is moved.
+    steps: Steps = unseen,
+    anew: bool = False,
+) -> tuple[ModelVersion, bool]:
+    """Join a head and a backbone, and register them, where no version is of the same; no alias is moved.
 
     Args:
         file: that the head was read from; its name and hash are kept with the version.
@@ -63,41 +64,56 @@ def register(
         backbone: whose features it was trained on; its weights are `features.weights`.
         params: of the project.
         steps: told what is under way.
+        anew: register another version, also where there is one of the same head, backbone, labels, limits and code.
 
     Returns:
-        The new version: without figures, protocol `unknown`.
+        The version, without figures, protocol `unknown`; and whether it is a new one.
 
     Raises:
         BadInput: backbone and head do not fit, or the backbone's weights cannot be had.
     """
     import mlflow
 
+    client.connect()
     _refuse_misfit(head, backbone, params)
     steps(f"building {backbone} with {params.features.weights} weights")
     cnn = _backbone(head, backbone, params)
+    name, size = featureset.name_of(backbone, head.length), params.frames.side
+    backbone_digest = backbones.digest(cnn)
+    digest = result_identity.digest_imported(file, name, backbone_digest, labels, size, params.limits)
+    known = None if anew else models.find_version_by_result(params.register_.name, digest)
+    if known is not None:
+        return known, False
     assembled = keras_model.assemble(cnn, model, head.length)
     lineage = collect_lineage({"imported": file, "params": Path("params.yaml")}) | {
         "imported_from": file.name,
         "imported_keras": head.keras_version,
         "backbone_weights": params.features.weights,
+<<<<<<< HEAD
         "backbone_digest": hash_weights(cnn),
     }
     if came_from := imagenet.origin(backbone, params.features.weights):
         lineage["weights_from"] = came_from
     name, size = featureset.format_name(backbone, head.length), params.frames.side
+=======
+        "backbone_digest": backbone_digest,
+    }
+    if came_from := imagenet.origin(backbone, params.features.weights):
+        lineage["weights_from"] = came_from
+>>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
     metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
-    client.connect()
     tags = {"kind": "import", "protocol": PROTOCOL, "owner": processes.owner()} | lineage
     with mlflow.start_run(run_name=f"import {file.name}", tags=runs.prefix_tags(tags)):
-        return models.register(
+        version = models.register(
             params.register_.name,
             assembled,
             metadata,
-            {"protocol": PROTOCOL} | lineage,
+            {"protocol": PROTOCOL, models.RESULT_TAG: digest} | lineage,
             _example(head.length, size),
             challenger=False,
             steps=steps,
         )
+    return version, True
 
 
 def _refuse_misfit(head: Head, backbone: str, params: Params) -> None:

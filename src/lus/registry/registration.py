@@ -1,22 +1,32 @@
-"""The classifier as it is registered: its head trained on all clips, joined to its backbone; and what it depends on."""
+"""A result registered as the challenger: trained on all clips and kept as a version, once for each result."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from lus.common import hashing
 from lus.common.params import Limits
 from lus.features import backbones, featureset, weights
+=======
+import numpy as np
+
+from lus.clips.frameset import FrameSet
+from lus.common.arrays import Frames
+from lus.common.params import Register
+from lus.common.progress import Steps, unseen
+from lus.features import featureset
+>>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 from lus.features.featureset import FeatureSet
-from lus.heads import model, train_step, training
-from lus.heads.model import HeadParams
-from lus.inference import keras_model, metadata
-from lus.splits import folds
+from lus.inference.metadata import ModelMetadata
+from lus.registry import aliases, model_card, models, refit, result_identity
+from lus.tracking import runs
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     import keras
 
 CODE = (
@@ -31,19 +41,57 @@ CODE = (
 """Modules that train and join a classifier. What they are given is hashed as it is given, not by the code behind it."""
 INPUTS = ("evaluation_sha256", "clips_sha256", "features_sha256", "backbone_sha256", "environment_sha256")
 """Of a version's lineage, what it depends on: its commit, machine and times are left out."""
+=======
+    from mlflow.entities.model_registry import ModelVersion
+>>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 
 
-def train(data: FeatureSet, choice: Mapping[str, Any], seed: int) -> keras.Model:
-    """A classifier, its head trained on all clips of the cohort with the chosen parameters.
+@dataclass(frozen=True)
+class Result:
+    """What is to be registered, before it is trained.
+
+    Attributes:
+        choice, summary, audit: `choice.json`, `metrics.json` and `audit.json` of the evaluation.
+        tags: what a version says of its evaluation.
+        data: the chosen feature set.
+        sampled: the frames of its clips.
+        lineage: what it is made from: the commit, and the hashes of all files that have a part in it.
+        log_evaluation: logs the evaluation as a run and gives its identity; called where this store has none of it.
+    """
+
+    choice: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    tags: Mapping[str, str]
+    data: FeatureSet
+    sampled: FrameSet
+    lineage: dict[str, str]
+    log_evaluation: Callable[[], str]
+
+
+def register_once(
+    result: Result,
+    params: Register,
+    steps: Steps = unseen,
+    refuse_changes: Callable[[], None] = lambda: None,
+    anew: bool = False,
+) -> tuple[ModelVersion, bool]:
+    """Make the version of a result the challenger; where there is none, train and register it.
 
     Args:
-        data: the chosen feature set, with the backbone's weights in its folder.
-        choice: `choice.json` of an evaluation.
-        seed: of the training.
+        result: to be registered.
+        params: the name in the registry, and the seed of the training.
+        steps: told what is under way.
+        refuse_changes: called just before anything is written to MLflow, where it stays.
+        anew: register another version, also where there is one of the same evaluation, features and code.
 
     Returns:
-        As `keras_model.assemble` does.
+        The version, which is the challenger, and whether it is a new one.
+
+    Raises:
+        BadInput: MLflow does not answer, or something was changed meanwhile.
     """
+<<<<<<< HEAD
     trained = training.train(
         HeadParams.from_dict(choice["head"]),
         data.for_part(folds.ALL),
@@ -55,24 +103,48 @@ def train(data: FeatureSet, choice: Mapping[str, Any], seed: int) -> keras.Model
     info = data.info
     backbone = backbones.build(info.backbone, info.size, data.folder / featureset.WEIGHTS_FILE, seen=info.seen)
     return keras_model.assemble(backbone, trained.model(info.length, choice["temperature"]), info.length)
+=======
+    digest = result_identity.digest_trained(result.data, result.lineage, result.sampled.limits, params.seed)
+    version = None if anew else models.find_version_by_result(params.name, digest)
+    if version is None:
+        return _train_and_register(result, digest, params, steps, refuse_changes), True
+    refuse_changes()
+    aliases.make_challenger(version)
+    return version, False
+>>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 
 
-def digest(data: FeatureSet, lineage: Mapping[str, str], limits: Limits, seed: int) -> str:
-    """What tells a classifier of `train`, with its figures, from all others: 64 hexadecimal digits.
+def _train_and_register(
+    result: Result, digest: str, params: Register, steps: Steps, refuse_changes: Callable[[], None]
+) -> ModelVersion:
+    import mlflow
 
-    Args:
-        data: the chosen feature set.
-        lineage: of the version, with the hashes that `INPUTS` names; that of the packages' lock may be missing.
-        limits: of a usable clip, which are registered with it.
-        seed: of the training.
-    """
-    content = {
-        "inputs": {name: lineage.get(name) for name in INPUTS},
-        "targets": folds.targets(data.clips).tolist(),
-        "backbone": [data.info.backbone, data.info.length, data.info.size, data.info.seen],
-        "limits": limits.model_dump(),
-        "seed": seed,
-        "schema": metadata.SCHEMA,
-        "code": hashing.hash_modules(*CODE),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    choice, lineage, limits = result.choice, result.lineage, result.sampled.limits
+    steps(f"training {choice['feature_set']} on all clips")
+    model = refit.train_on_all_clips(result.data, choice, params.seed)
+    length, size = model.input_shape[1:3]
+    metadata = ModelMetadata(tuple(choice["labels"]), length, size, limits, choice["feature_set"], lineage)
+    beside = (Path("params.yaml"), Path("dvc.lock"), result.data.folder / featureset.CLIPS_FILE)
+    refuse_changes()
+    # The model joins the run that holds its figures. Where DVC brought the evaluation from its cache, this
+    # tracking store may never have seen that run: then it is logged from the evaluation's files.
+    known = runs.find_run(kind="evaluation", evaluation_sha256=lineage["evaluation_sha256"])
+    run_id = known.info.run_id if known else result.log_evaluation()
+    with mlflow.start_run(run_id=run_id):
+        mlflow.set_tags(runs.prefix_tags(lineage))
+        return models.register(
+            params.name,
+            model,
+            metadata,
+            dict(result.tags) | lineage | {models.RESULT_TAG: digest},
+            _example_frames(result.sampled, length),
+            files=[one for one in beside if one.is_file()],
+            description=model_card.write(metadata, result.summary, result.audit, result.sampled.clips),
+            steps=steps,
+        )
+
+
+def _example_frames(sampled: FrameSet, length: int) -> Frames:
+    """The frames of each label's first clip: (labels, length, size, size, 3) uint8."""
+    firsts = sampled.clips.drop_duplicates("label").itertuples()
+    return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
