@@ -134,7 +134,7 @@ def _choose_clips(folder: Path) -> list[Path]:
 
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder, one of usable clips is expected; name one with --clips")
-    found = survey.clips_of([folder])
+    found = survey.find_clips([folder])
     return found[:: max(1, len(found) // CLIPS)][:CLIPS]
 
 
@@ -257,12 +257,12 @@ def _check_answer(client: httpx.Client, clip: Path, card: dict[str, Any], expect
 
 def _classify_registered(chosen: Engine, image: str, clips: list[Path]) -> dict[Path, Prediction]:
     """What the registered version of which the image is says of the clips."""
-    from lus.common import params, quiet
+    from lus.common import params_file, quiet
     from lus.registry import download, models
 
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     quiet.import_tensorflow()
-    version = models.get_version(params.load().register_.name, chosen.labels(image).get(VERSION, ""))
+    version = models.get_version(params_file.load_params().register_.name, chosen.labels(image).get(VERSION, ""))
     with download.load_classifier(version) as classifier:
         return {clip: classifier.classify(clip) for clip in clips}
 

@@ -98,7 +98,7 @@ def test_one_head_gives_one_version_however_often_it_is_imported(small: Path) ->
 def test_an_import_does_not_take_the_challenger_away(project: Path) -> None:
     layers = [keras.Input((2, 8, 8, 3), dtype="uint8"), keras.layers.Flatten(), keras.layers.Dense(2)]
     model, example = keras.Sequential(layers), np.zeros((1, 2, 8, 8, 3), np.uint8)
-    metadata = ModelMetadata(("a", "b"), 2, 8, params.load().limits, "xception-2", {})
+    metadata = ModelMetadata(("a", "b"), 2, 8, params_file.load_params().limits, "xception-2", {})
     client.connect()
     first = models.register("lus-classifier", model, metadata, {}, example)
     models.register("lus-classifier", model, metadata, {}, example, challenger=False)

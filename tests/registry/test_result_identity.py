@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lus.common import params
+from lus.common import params_file
 from lus.features.featureset import FeatureSet, Info
 from lus.registry import result_identity
 from tests.conftest import ROOT
 from tests.small_runs import made_clips
 
-LIMITS = params.load(ROOT / "params.yaml").limits
+LIMITS = params_file.load_params(ROOT / "params.yaml").limits
 INFO = Info("xception", 2, 4, 71, 71, "random", "0" * 64)
 LINEAGE = {name: name for name in result_identity.INPUTS} | {"git_commit": "a" * 40, "machine": "x86_64, 2 cores"}
 CLIPS = made_clips(8)

@@ -36,7 +36,7 @@ def classify(
     """
     from lus.checks import survey
     from lus.cli import tables
-    from lus.common import params, progress, quiet
+    from lus.common import params_file, progress, quiet
     from lus.registry import aliases, download, models
 
     name = params_file.load_params().register_.name

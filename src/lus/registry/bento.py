@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lus.common.errors import BadInput
 from lus.common.params import Package
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.registry import aliases, download, models
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def choose_version(name: str, alias: str | None) -> tuple[ModelVersion, str]:
     return version, next(one for one in wanted if one in version.aliases)
 
 
-def build_bento(version: ModelVersion, alias: str, served: Path, params: Package, steps: Steps = unseen) -> str:
+def build_bento(version: ModelVersion, alias: str, served: Path, params: Package, steps: Steps = no_progress) -> str:
     """Compile a version, hold it to the answers that are stored with it, and build its Bento.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lus.common.errors import BadInput
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.inference import keras_model
 from lus.inference.classifier import Classifier
 from lus.inference.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, CompiledClassifier
@@ -111,7 +111,7 @@ def download_version(version: ModelVersion, folder: Path) -> ModelMetadata:
     return metadata
 
 
-def load_classifier(version: ModelVersion, steps: Steps = unseen) -> Classifier:
+def load_classifier(version: ModelVersion, steps: Steps = no_progress) -> Classifier:
     """Download a version and load it as it was registered, on Keras; `steps` is told what is under way."""
     steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
@@ -119,7 +119,7 @@ def load_classifier(version: ModelVersion, steps: Steps = unseen) -> Classifier:
         return Classifier(keras_model.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
-def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = unseen) -> CompiledClassifier:
+def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = no_progress) -> CompiledClassifier:
     """Download a version and make of it what is served.
 
     Args:

@@ -51,7 +51,7 @@ def register(
     labels: tuple[str, ...],
     backbone: str,
     params: Params,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
     anew: bool = False,
 ) -> tuple[ModelVersion, bool]:
     """Join a head and a backbone, and register them, where no version is of the same; no alias is moved.

@@ -17,7 +17,7 @@ import numpy as np
 from lus.clips.frameset import FrameSet
 from lus.common.arrays import Frames
 from lus.common.params import Register
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.features import featureset
 >>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 from lus.features.featureset import FeatureSet
@@ -72,7 +72,7 @@ class Result:
 def register_once(
     result: Result,
     params: Register,
-    steps: Steps = unseen,
+    steps: Steps = no_progress,
     refuse_changes: Callable[[], None] = lambda: None,
     anew: bool = False,
 ) -> tuple[ModelVersion, bool]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from lus.common.params import Package
-from lus.common.progress import Steps, unseen
+from lus.common.progress import Steps, no_progress
 from lus.registry import bento
 
 
