@@ -116,7 +116,7 @@ def test_the_heat_is_grad_cam(served: Path) -> None:
     # A score is what the softmax takes; log-probabilities differ from it by what is the same for all labels, so that
     # differences between labels are compared.
     gradients = [made.head.gradient(output.features, label) for label in range(2)]
-    difference = explain.heat(output, gradients[found.label] - np.mean(gradients, axis=0))
+    difference = explain.grad_cam(output, gradients[found.label] - np.mean(gradients, axis=0))
     expected = _grad_cam(whole, backbones.add_maps(backbone), head, clip, found.label)
     assert expected.std() > 0.01
     assert np.abs(difference - expected).max() < 1e-3
@@ -130,15 +130,15 @@ def test_the_heat_of_flattened_maps_is_grad_cam_too() -> None:
     weights = gradient.reshape(2, 9, 4).mean(axis=1)
     expected = np.maximum((maps * weights[:, None, None]).sum(axis=-1), 0)
     assert np.allclose(
-        explain.heat(CnnOutput(maps.reshape(2, -1), maps), gradient), expected / expected.max(), atol=1e-6
+        explain.grad_cam(CnnOutput(maps.reshape(2, -1), maps), gradient), expected / expected.max(), atol=1e-6
     )
-    assert not explain.heat(CnnOutput(maps.reshape(2, -1), maps * 0), gradient).any()
+    assert not explain.grad_cam(CnnOutput(maps.reshape(2, -1), maps * 0), gradient).any()
 
 
 def test_a_frame_matters_by_what_hiding_it_changes(served: Path) -> None:
     made = CompiledClassifier(served)
     features = made.run_cnn(FRAMES[0]).features
-    clips = explain.hidden(np.stack([features[0], features[1]]))
+    clips = explain.hide_frames(np.stack([features[0], features[1]]))
     # Of two frames, the one that is hidden shows what the other shows.
     assert np.allclose(clips[0], np.stack([features[1], features[1]]), atol=1e-6)
     assert np.allclose(clips[1], np.stack([features[0], features[0]]), atol=1e-6)
@@ -153,7 +153,7 @@ def test_the_overlay_is_a_video_of_the_clips_proportions_with_its_heat(tmp_path:
 
     frames, heat = np.full((4, 32, 32, 3), 80, np.uint8), np.zeros((4, 2, 2), np.float32)
     heat[:, 0, 0] = 1
-    (tmp_path / "overlay.webm").write_bytes(explain.overlay(frames, heat, 600, 300))
+    (tmp_path / "overlay.webm").write_bytes(explain.encode_overlay(frames, heat, 600, 300))
     capture = cv2.VideoCapture(str(tmp_path / "overlay.webm"))
     read = [frame for ok, frame in (capture.read() for _ in range(5)) if ok]
     assert len(read) == 4

@@ -15,7 +15,7 @@ import pytest
 from lus.common import params_file
 from lus.common.errors import Unusable
 from lus.inference.metadata import ModelMetadata
-from lus.inference.reader import Reader
+from lus.inference.reader import ClipReader
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params_file.load_params(ROOT / "params.yaml").limits
@@ -23,8 +23,8 @@ METADATA = ModelMetadata(("a", "b"), 20, 64, LIMITS, "xception-20", {}, "lus-cla
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
-    made = Reader(METADATA, workers=2)
+def reader() -> Iterator[ClipReader]:
+    made = ClipReader(METADATA, workers=2)
     made.warm_up()
     yield made
     made.close()
@@ -47,7 +47,7 @@ def _command(process: psutil.Process) -> str:
         return ""
 
 
-def test_an_idle_process_that_is_killed_costs_no_answer(reader: Reader, clip: Path) -> None:
+def test_an_idle_process_that_is_killed_costs_no_answer(reader: ClipReader, clip: Path) -> None:
     assert reader.read(clip).sample.frames.shape == (20, 64, 64, 3)
     for victims in (1, 2):
         for process in _workers()[:victims]:
@@ -65,7 +65,7 @@ def _hang(*_: object, **__: object) -> None:
 
 
 def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
-    reader: Reader, clip: Path, monkeypatch: pytest.MonkeyPatch
+    reader: ClipReader, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("lus.inference.reader.read_clip", _die)
@@ -78,7 +78,7 @@ def test_a_clip_that_kills_its_decoder_is_refused_and_the_next_is_answered(
 
 def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = ModelMetadata(**(vars(METADATA) | {"limits": LIMITS.model_copy(update={"max_seconds": 2.0})}))
-    reader = Reader(quick)
+    reader = ClipReader(quick)
     reader.warm_up()
     started = time.monotonic()
     with monkeypatch.context() as patch:
@@ -90,7 +90,7 @@ def test_a_decoder_that_hangs_is_ended_at_its_limit(clip: Path, monkeypatch: pyt
     reader.close()
 
 
-def test_threads_share_the_processes(reader: Reader, clip: Path) -> None:
+def test_threads_share_the_processes(reader: ClipReader, clip: Path) -> None:
     before = set(_workers())
     read: list[int] = []
     threads = [threading.Thread(target=lambda: read.append(reader.read(clip).sample.info.frames)) for _ in range(4)]
@@ -104,18 +104,18 @@ def test_threads_share_the_processes(reader: Reader, clip: Path) -> None:
 
 
 def test_clips_are_read_ahead_in_their_order_and_a_refusal_takes_its_place(
-    reader: Reader, clip: Path, tmp_path: Path
+    reader: ClipReader, clip: Path, tmp_path: Path
 ) -> None:
     short = write_video(tmp_path / "short.avi", draw_frames(5, 120, 104, 0))
     longer = write_video(tmp_path / "longer.avi", draw_frames(30, 120, 104, 0))
     paths = [clip, short, longer, tmp_path / "none.avi", clip]
-    found = list(reader.ahead(paths))
+    found = list(reader.read_all(paths))
     assert [getattr(one, "name", "") for one in found] == ["", "short.avi", "", "none.avi", ""]
     assert [one.sample.info.frames for one in found if not isinstance(one, Unusable)] == [24, 30, 24]
 
 
 def test_a_closed_reader_leaves_no_process_and_starts_none(clip: Path) -> None:
-    reader = Reader(METADATA)
+    reader = ClipReader(METADATA)
     reader.warm_up()
     (process,) = _workers()
     reader.close()

@@ -164,7 +164,7 @@ def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
         "from concurrent.futures import ThreadPoolExecutor as Pool\n"
         "from lus.service import prometheus\n"
         "with Pool(8) as pool:\n"
-        "    list(pool.map(lambda _: prometheus.refused('404'), range(8)))\n"
+        "    list(pool.map(lambda _: prometheus.count_refusal('404'), range(8)))\n"
         "from prometheus_client import REGISTRY\n"
         "print(REGISTRY.get_sample_value('lus_turned_away_total', {'status': '404'}))\n"
     )
@@ -173,15 +173,15 @@ def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
-    assert settings.read({}) == Settings()
+    assert settings.read_settings({}) == Settings()
     key, first = api_keys.new_key()
     assert api_keys.digest(key) == first
     file = tmp_path / "keys"
     file.write_text(f"# who may ask\nclinic: {first}\n\n")
     environment = {"LUS_MAX_UPLOAD_MB": "1", "LUS_MAX_REQUESTS": "3", "LUS_API_KEYS_FILE": str(file)}
-    assert settings.read(environment) == Settings(upload=1 << 20, requests=3, keys=frozenset({first}))
+    assert settings.read_settings(environment) == Settings(upload=1 << 20, requests=3, keys=frozenset({first}))
     other = api_keys.new_key()[1]
-    assert settings.read(environment | {"LUS_API_KEYS": f"a:{other}"}).keys == {first, other}
+    assert settings.read_settings(environment | {"LUS_API_KEYS": f"a:{other}"}).keys == {first, other}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
 )
 def test_settings_that_are_none_are_said_and_never_shown(environment: dict[str, str], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence) as refused:
-        settings.read(environment)
+        settings.read_settings(environment)
     assert "a-plain-key" not in str(refused.value)
     assert "/nowhere" not in str(refused.value)
 

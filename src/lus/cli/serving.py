@@ -95,7 +95,7 @@ def serve(
     if keys := os.environ.get(api_keys.KEYS_FILE):
         # The service runs in a folder of its Bento.
         os.environ[api_keys.KEYS_FILE] = str(Path(keys).absolute())
-    settings.read()
+    settings.read_settings()
     _refuse_taken(host, port, "--port or --host")
     # The Bento's own copy of the code answers, not the working tree's.
     os.environ["PYTHONPATH"] = str(source / "src")

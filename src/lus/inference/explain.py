@@ -56,20 +56,20 @@ def explain(compiled: CompiledClassifier, frames: Frames, label: int | None = No
     return Attribution(
         probabilities,
         chosen,
-        heat(output, head.gradient(output.features, chosen)),
-        probabilities[chosen] - head.probabilities(hidden(output.features))[:, chosen],
+        grad_cam(output, head.gradient(output.features, chosen)),
+        probabilities[chosen] - head.probabilities(hide_frames(output.features))[:, chosen],
         head.probabilities_by_frame(output.features),
     )
 
 
-def heat(output: CnnOutput, gradient: FloatArray) -> FloatArray:
+def grad_cam(output: CnnOutput, gradient: FloatArray) -> FloatArray:
     """Grad-CAM of the last convolution (Selvaraju et al., 2017), on one scale for the whole clip.
 
     A channel's weight is the mean of the score's gradient over its map. Where the features are the means of the maps,
     that is the gradient of the features but for a factor that is the same for all channels.
 
     Args:
-        seen: maps (length, height, width, channels).
+        output: maps (length, height, width, channels).
         gradient: (length, dim) of the score with respect to the features.
 
     Returns:
@@ -83,7 +83,7 @@ def heat(output: CnnOutput, gradient: FloatArray) -> FloatArray:
     return np.asarray(found / greatest if greatest > 0 else found, np.float32)
 
 
-def hidden(features: FloatArray) -> FloatArray:
+def hide_frames(features: FloatArray) -> FloatArray:
     """The clip with each frame hidden in turn: (length, dim) -> (length, length, dim).
 
     A hidden frame shows what the other frames show on average: noise or black would be something new to the LSTM.
@@ -95,12 +95,12 @@ def hidden(features: FloatArray) -> FloatArray:
     return clips
 
 
-def overlay(frames: Frames, warmth: FloatArray, width: int, height: int) -> bytes:
+def encode_overlay(frames: Frames, heat: FloatArray, width: int, height: int) -> bytes:
     """The frames with the heat over them, as a WebM video.
 
     Args:
         frames: (length, size, size, 3) uint8 RGB.
-        warmth: (length, height, width), 0 to 1.
+        heat: (length, height, width), 0 to 1.
         width, height: of the clip, whose proportions the video has.
     """
     scale = OVERLAY_SIDE / max(width, height)
@@ -109,7 +109,7 @@ def overlay(frames: Frames, warmth: FloatArray, width: int, height: int) -> byte
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "overlay.webm"
         writer = cv2.VideoWriter(str(file), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), OVERLAY_RATE, size)
-        for frame, hot in zip(frames, warmth, strict=True):
+        for frame, hot in zip(frames, heat, strict=True):
             picture = cv2.cvtColor(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), cv2.COLOR_RGB2BGR)
             smooth = np.clip(cv2.resize(hot, size, interpolation=cv2.INTER_CUBIC), 0, 1)
             colour = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)

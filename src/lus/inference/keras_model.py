@@ -39,7 +39,7 @@ def load_model(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], FloatArray]:
+def load_reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], FloatArray]:
     """A registered model on Keras: frames (n, length, size, size, 3) uint8 -> probabilities (n, labels).
 
     Raises:

@@ -116,7 +116,7 @@ def load_classifier(version: ModelVersion, steps: Steps = no_progress) -> Classi
     steps(f"loading version {version.version}")
     with tempfile.TemporaryDirectory() as scratch:
         metadata = download_version(version, Path(scratch))
-        return Classifier(keras_model.reference(Path(scratch) / MODEL_FILE, metadata), metadata)
+        return Classifier(keras_model.load_reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
 def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = no_progress) -> CompiledClassifier:

@@ -78,8 +78,8 @@ def register(
     _refuse_misfit(head, backbone, params)
     steps(f"building {backbone} with {params.features.weights} weights")
     cnn = _backbone(head, backbone, params)
-    name, size = featureset.name_of(backbone, head.length), params.frames.side
-    backbone_digest = backbones.digest(cnn)
+    name, size = featureset.format_name(backbone, head.length), params.frames.side
+    backbone_digest = hash_weights(cnn)
     digest = result_identity.digest_imported(file, name, backbone_digest, labels, size, params.limits)
     known = None if anew else models.find_version_by_result(params.register_.name, digest)
     if known is not None:
@@ -89,18 +89,10 @@ def register(
         "imported_from": file.name,
         "imported_keras": head.keras_version,
         "backbone_weights": params.features.weights,
-<<<<<<< HEAD
-        "backbone_digest": hash_weights(cnn),
-    }
-    if came_from := imagenet.origin(backbone, params.features.weights):
-        lineage["weights_from"] = came_from
-    name, size = featureset.format_name(backbone, head.length), params.frames.side
-=======
         "backbone_digest": backbone_digest,
     }
     if came_from := imagenet.origin(backbone, params.features.weights):
         lineage["weights_from"] = came_from
->>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
     metadata = ModelMetadata(labels, head.length, size, params.limits, name, lineage)
     tags = {"kind": "import", "protocol": PROTOCOL, "owner": processes.owner()} | lineage
     with mlflow.start_run(run_name=f"import {file.name}", tags=runs.prefix_tags(tags)):

@@ -29,7 +29,7 @@ def train_on_all_clips(data: FeatureSet, choice: Mapping[str, Any], seed: int) -
     """
     trained = training.train(
         HeadParams.from_dict(choice["head"]),
-        data.of(folds.ALL),
+        data.for_part(folds.ALL),
         folds.targets(data.clips),
         len(choice["labels"]),
         epochs=choice["epochs"],

@@ -7,11 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from lus.common import hashing
-from lus.common.params import Limits
-from lus.features import backbones, featureset, weights
-=======
 import numpy as np
 
 from lus.clips.frameset import FrameSet
@@ -19,31 +14,13 @@ from lus.common.arrays import Frames
 from lus.common.params import Register
 from lus.common.progress import Steps, no_progress
 from lus.features import featureset
->>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 from lus.features.featureset import FeatureSet
 from lus.inference.metadata import ModelMetadata
 from lus.registry import aliases, model_card, models, refit, result_identity
 from lus.tracking import runs
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    import keras
-
-CODE = (
-    __name__,
-    backbones.__name__,
-    weights.__name__,
-    model.__name__,
-    keras_model.__name__,
-    train_step.__name__,
-    training.__name__,
-)
-"""Modules that train and join a classifier. What they are given is hashed as it is given, not by the code behind it."""
-INPUTS = ("evaluation_sha256", "clips_sha256", "features_sha256", "backbone_sha256", "environment_sha256")
-"""Of a version's lineage, what it depends on: its commit, machine and times are left out."""
-=======
     from mlflow.entities.model_registry import ModelVersion
->>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 
 
 @dataclass(frozen=True)
@@ -91,19 +68,6 @@ def register_once(
     Raises:
         BadInput: MLflow does not answer, or something was changed meanwhile.
     """
-<<<<<<< HEAD
-    trained = training.train(
-        HeadParams.from_dict(choice["head"]),
-        data.for_part(folds.ALL),
-        folds.targets(data.clips),
-        len(choice["labels"]),
-        epochs=choice["epochs"],
-        seed=seed,
-    )
-    info = data.info
-    backbone = backbones.build(info.backbone, info.size, data.folder / featureset.WEIGHTS_FILE, seen=info.seen)
-    return keras_model.assemble(backbone, trained.model(info.length, choice["temperature"]), info.length)
-=======
     digest = result_identity.digest_trained(result.data, result.lineage, result.sampled.limits, params.seed)
     version = None if anew else models.find_version_by_result(params.name, digest)
     if version is None:
@@ -111,7 +75,6 @@ def register_once(
     refuse_changes()
     aliases.make_challenger(version)
     return version, False
->>>>>>> 1883603 (register and package are thin: registration, refit, result_identity and bento are modules of the registry; an imported head is registered once)
 
 
 def _train_and_register(

@@ -10,7 +10,7 @@ from typing import Any
 
 from lus.common import hashing
 from lus.common.params import Limits
-from lus.features import backbones
+from lus.features import backbones, weights
 from lus.features.featureset import FeatureSet
 from lus.heads import keras2, legacy, model, train_step, training
 from lus.inference import keras_model, metadata
@@ -20,13 +20,14 @@ from lus.splits import folds
 CODE = (
     refit.__name__,
     backbones.__name__,
+    weights.__name__,
     model.__name__,
     keras_model.__name__,
     train_step.__name__,
     training.__name__,
 )
 """Modules that train and join a classifier. What they are given is hashed as it is given, not by the code behind it."""
-IMPORT_CODE = (legacy.__name__, keras2.__name__, backbones.__name__, keras_model.__name__)
+IMPORT_CODE = (legacy.__name__, keras2.__name__, backbones.__name__, weights.__name__, keras_model.__name__)
 """Modules that read a head from elsewhere and join it to a backbone."""
 INPUTS = ("evaluation_sha256", "clips_sha256", "features_sha256", "backbone_sha256", "environment_sha256")
 """Of a version's lineage, what it depends on: its commit, machine and times are left out."""

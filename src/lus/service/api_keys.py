@@ -26,7 +26,7 @@ def is_public(path: str) -> bool:
     return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDERS)
 
 
-def allows(keys: Collection[str], headers: Headers) -> bool:
+def is_allowed(keys: Collection[str], headers: Headers) -> bool:
     """Whether a request bears one of the keys.
 
     Args:
@@ -34,12 +34,12 @@ def allows(keys: Collection[str], headers: Headers) -> bool:
         headers: of the request: `Authorization: Bearer KEY`, or `X-API-Key: KEY`.
     """
     scheme, _, key = headers.get("authorization", "").partition(" ")
-    given = digest(key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
+    given = hash_key(key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
     # A hash of the key is compared, so that the time it takes says nothing of the key.
     return any(hmac.compare_digest(given, one) for one in keys)
 
 
-def read(environment: Mapping[str, str]) -> frozenset[str]:
+def read_keys(environment: Mapping[str, str]) -> frozenset[str]:
     """The hashes of the keys that the service asks for; none: it asks for no key.
 
     Raises:
@@ -68,9 +68,9 @@ def read(environment: Mapping[str, str]) -> frozenset[str]:
 def new_key() -> tuple[str, str]:
     """A new API key, and the hash by which the service knows it."""
     key = secrets.token_urlsafe(32)
-    return key, digest(key)
+    return key, hash_key(key)
 
 
-def digest(key: str) -> str:
+def hash_key(key: str) -> str:
     """SHA-256 of a key. Keys are long and random, so that a fast hash is enough."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -48,22 +48,22 @@ Clip = Annotated[UploadFile, File(description="a video file, or an ultrasound DI
 
 
 @web.exception_handler(RequestValidationError)
-def _not_understood(_: Request, error: RequestValidationError) -> Response:
+def _handle_invalid_request(_: Request, error: RequestValidationError) -> Response:
     names = ", ".join(dict.fromkeys(str(fault["loc"][-1]) for fault in error.errors()))
-    return problems.plain(
+    return problems.problem_response(
         422, f"{names}: missing or of the wrong kind; /openapi.json says what is expected", web.state.model
     )
 
 
 @web.exception_handler(BadInput)
-def _refused(_: Request, error: BadInput) -> Response:
+def _handle_bad_input(_: Request, error: BadInput) -> Response:
     if isinstance(error, Unusable):
-        prometheus.not_usable(error.findings)
-    return problems.response(problems.clip_problem(error), web.state.model)
+        prometheus.count_unusable(error.findings)
+    return problems.to_response(problems.make_clip_problem(error), web.state.model)
 
 
 @contextmanager
-def _stored(upload: UploadFile) -> Iterator[Path]:
+def _store_upload(upload: UploadFile) -> Iterator[Path]:
     """An upload as a file, under a name that says nothing, while it is looked at."""
     with tempfile.TemporaryDirectory(prefix="lus-") as folder:
         path = Path(folder) / "clip"
@@ -113,7 +113,7 @@ class LungUltrasound:
         of `findings` has what was found, what is expected and what to do.
         """
         response.headers.update(web.state.model)
-        return self._answer(clip)
+        return self._classify_upload(clip)
 
     @web.post("/classify/batch", responses=problems.RESPONSES, tags=["clips"])
     def classify_batch(self, clips: Annotated[list[UploadFile], File()], response: Response) -> Batch:
@@ -121,7 +121,7 @@ class LungUltrasound:
         if len(clips) > Settings.batch:
             raise BadInput(f"{len(clips)} clips were sent, {Settings.batch} at most are expected; send several batches")
         response.headers.update(web.state.model)
-        return Batch(clips=[self._item(one) for one in clips])
+        return Batch(clips=[self._make_item(one) for one in clips])
 
     @web.post("/explain", responses=problems.RESPONSES, tags=["clips"])
     def explain(
@@ -134,35 +134,35 @@ class LungUltrasound:
         labels = self._classifier.metadata.labels
         if label is not None and label not in labels:
             raise BadInput(f"label: not one of this model's, {', '.join(labels)} are; name one of them")
-        with _stored(clip) as path:
+        with _store_upload(clip) as path:
             examined = self._classifier.read(path)
         frames, started = examined.sample.frames, time.perf_counter()
         found = explain.explain(self._compiled, frames, labels.index(label) if label else None)
         info = examined.sample.info
-        video = explain.overlay(frames, found.heat, info.width, info.height)
+        video = explain.encode_overlay(frames, found.heat, info.width, info.height)
         spent = {"explain": time.perf_counter() - started}
-        answer = classifier.answer(self._classifier.metadata, examined, found.probabilities, spent)
-        prometheus.answered(answer.label, answer.seconds)
+        answer = classifier.make_prediction(self._classifier.metadata, examined, found.probabilities, spent)
+        prometheus.count_answer(answer.label, answer.seconds)
         response.headers.update(web.state.model)
-        return schemas.explanation(answer, found, labels, base64.b64encode(video).decode())
+        return schemas.make_explanation(answer, found, labels, base64.b64encode(video).decode())
 
     @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
     def model(self) -> ModelFacts:
         """What the model is, where it comes from, and its model card."""
-        return schemas.facts(self._classifier.metadata, SERVED)
+        return schemas.make_model_facts(self._classifier.metadata, SERVED)
 
-    def _answer(self, clip: UploadFile) -> Answer:
-        with _stored(clip) as path:
+    def _classify_upload(self, clip: UploadFile) -> Answer:
+        with _store_upload(clip) as path:
             answer = self._classifier.classify(path)
-        prometheus.answered(answer.label, answer.seconds)
+        prometheus.count_answer(answer.label, answer.seconds)
         return schemas.make_answer(answer)
 
-    def _item(self, clip: UploadFile) -> BatchItem:
+    def _make_item(self, clip: UploadFile) -> BatchItem:
         try:
-            return BatchItem(answer=self._answer(clip))
+            return BatchItem(answer=self._classify_upload(clip))
         except Unusable as error:
-            prometheus.not_usable(error.findings)
-            return BatchItem(problem=problems.clip_problem(error))
+            prometheus.count_unusable(error.findings)
+            return BatchItem(problem=problems.make_clip_problem(error))
 
 
 @web.get("/", include_in_schema=False)

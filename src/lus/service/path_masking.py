@@ -24,7 +24,7 @@ _ASKED = "lus.path"
 
 
 class PathMaskingMiddleware:
-    """ASGI middleware: the application sees known paths only; `unmasked` gives back the one that was asked for.
+    """ASGI middleware: the application sees known paths only; `unmask_path` gives back the one that was asked for.
 
     Args:
         app: with BentoML's middleware.
@@ -37,14 +37,14 @@ class PathMaskingMiddleware:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Have a request answered as one for a path that there is, and errors said as problems."""
         if "path" in scope:
-            scope = {**scope, "path": self._shown(scope["path"]), _ASKED: scope["path"]}
-        await self._app(scope, receive, _ProblemSender(send).give)
+            scope = {**scope, "path": self._mask_path(scope["path"]), _ASKED: scope["path"]}
+        await self._app(scope, receive, _ProblemSender(send).send)
 
-    def _shown(self, path: str) -> str:
+    def _mask_path(self, path: str) -> str:
         return path if path in self._known else next((one for one in PUBLIC_FOLDERS if path.startswith(one)), OTHER)
 
 
-def unmasked(scope: Message) -> Message:
+def unmask_path(scope: Message) -> Message:
     """The scope of a request with the path that was asked for."""
     return {**scope, "path": scope[_ASKED]} if _ASKED in scope else scope
 
@@ -55,21 +55,21 @@ class _ProblemSender:
     def __init__(self, send: Send) -> None:
         self._send, self._replaced = send, False
 
-    async def give(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
         """Pass on a part of the response."""
         if self._replaced:
             return
         if message["type"] == "http.response.start" and message["status"] >= 400:
             headers = Headers(raw=message["headers"])
             if not headers.get("content-type", "").startswith(problems.MEDIA_TYPE):
-                await self._say(message["status"], headers)
+                await self._send_problem(message["status"], headers)
                 return
         await self._send(message)
 
-    async def _say(self, status: int, headers: Headers) -> None:
+    async def _send_problem(self, status: int, headers: Headers) -> None:
         self._replaced = True
-        prometheus.refused(str(status))
-        answer = problems.unexplained(status, headers)
+        prometheus.count_refusal(str(status))
+        answer = problems.explain_error(status, headers)
         await self._send({"type": "http.response.start", "status": status, "headers": answer.raw_headers})
         await self._send({"type": "http.response.body", "body": answer.body})
 

@@ -51,29 +51,29 @@ class Problem(BaseModel):
     findings: list[FindingBody] = Field([], description="each check that a clip does not pass")
 
 
-def clip_problem(error: BadInput) -> Problem:
+def make_clip_problem(error: BadInput) -> Problem:
     """The problem that a refused clip is."""
     if not isinstance(error, Unusable):
-        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-    return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(Unusable(THE_CLIP, error.findings)), error.findings)
+        return _make_problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+    return _make_problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(Unusable(THE_CLIP, error.findings)), error.findings)
 
 
-def _problem(status: HTTPStatus, detail: str, findings: Sequence[Finding] = ()) -> Problem:
+def _make_problem(status: HTTPStatus, detail: str, findings: Sequence[Finding] = ()) -> Problem:
     bodies = [FindingBody(**asdict(one)) for one in findings]
     return Problem(title=status.phrase, status=status.value, detail=detail, findings=bodies)
 
 
-def response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def to_response(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem as an HTTP response."""
     return JSONResponse(problem.model_dump(), problem.status, dict(headers or {}), MEDIA_TYPE)
 
 
-def plain(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem that is not a clip's."""
-    return response(_problem(HTTPStatus(status), detail), headers)
+    return to_response(_make_problem(HTTPStatus(status), detail), headers)
 
 
-def unexplained(status: int, headers: Headers) -> JSONResponse:
+def explain_error(status: int, headers: Headers) -> JSONResponse:
     """The problem that an error is which came without a sentence, as those of BentoML and Starlette do.
 
     Args:
@@ -81,7 +81,7 @@ def unexplained(status: int, headers: Headers) -> JSONResponse:
         headers: of the error; those that a client acts on are kept.
     """
     detail = _DETAILS.get(status) or (_FAULT if status >= 500 else HTTPStatus(status).description)
-    return plain(status, detail, {name: value for name, value in headers.items() if name in _KEPT})
+    return problem_response(status, detail, {name: value for name, value in headers.items() if name in _KEPT})
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -29,14 +29,14 @@ class Counters:
 _LOCK = Lock()
 
 
-def _counters() -> Counters:
+def _get_counters() -> Counters:
     # Counts can be made once, and the cache lets threads that come first make them at the same time.
     with _LOCK:
-        return _made()
+        return _make_counters()
 
 
 @functools.cache
-def _made() -> Counters:
+def _make_counters() -> Counters:
     # BentoML says where counts are kept when a process of it has started, and not before this is imported.
     from prometheus_client import Counter, Histogram
 
@@ -48,19 +48,19 @@ def _made() -> Counters:
     )
 
 
-def answered(label: str, seconds: Mapping[str, float]) -> None:
+def count_answer(label: str, seconds: Mapping[str, float]) -> None:
     """Count an answer."""
-    _counters().answers.labels(label).inc()
+    _get_counters().answers.labels(label).inc()
     for part, spent in seconds.items():
-        _counters().seconds.labels(part).observe(spent)
+        _get_counters().seconds.labels(part).observe(spent)
 
 
-def not_usable(findings: Sequence[Finding]) -> None:
+def count_unusable(findings: Sequence[Finding]) -> None:
     """Count a clip that is not usable, once for each check."""
     for check in {one.check for one in findings}:
-        _counters().refusals.labels(check).inc()
+        _get_counters().refusals.labels(check).inc()
 
 
-def refused(status: str) -> None:
+def count_refusal(status: str) -> None:
     """Count a request that was turned away."""
-    _counters().turned_away.labels(status).inc()
+    _get_counters().turned_away.labels(status).inc()

@@ -92,7 +92,9 @@ def make_answer(answer: classifier.Prediction) -> Answer:
     return Answer(**asdict(answer))
 
 
-def explanation(answer: classifier.Prediction, found: Attribution, labels: tuple[str, ...], video: str) -> Explanation:
+def make_explanation(
+    answer: classifier.Prediction, found: Attribution, labels: tuple[str, ...], video: str
+) -> Explanation:
     """An explained answer as the service gives it."""
     return Explanation(
         **asdict(answer),
@@ -104,7 +106,7 @@ def explanation(answer: classifier.Prediction, found: Attribution, labels: tuple
     )
 
 
-def facts(metadata: ModelMetadata, folder: Path) -> ModelFacts:
+def make_model_facts(metadata: ModelMetadata, folder: Path) -> ModelFacts:
     """What `GET /model` says; the folder has the model card."""
     file = folder / MODEL_CARD
     return ModelFacts(

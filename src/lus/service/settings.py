@@ -31,20 +31,20 @@ class Settings:
     keys: frozenset[str] = frozenset()
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of this process.
 
     Raises:
         BadInput: a variable has a value that is none, or the file of keys cannot be read.
     """
     return Settings(
-        upload=_number(environment, UPLOAD, 32) << 20,
-        requests=_number(environment, REQUESTS, 8),
-        keys=api_keys.read(environment),
+        upload=_read_number(environment, UPLOAD, 32) << 20,
+        requests=_read_number(environment, REQUESTS, 8),
+        keys=api_keys.read_keys(environment),
     )
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _read_number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= 10_000:
         raise BadInput(f"{name} is {text!r}, a whole number of at least 1 is expected; set or unset it")

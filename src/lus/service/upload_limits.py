@@ -12,9 +12,9 @@ from lus.service.asgi import App, Message, Receive, Send
 from lus.service.settings import Settings
 
 
-def too_large(bounds: Settings) -> Response:
+def refuse_too_large(bounds: Settings) -> Response:
     """The refusal of an upload that is too large."""
-    return problems.plain(
+    return problems.problem_response(
         413,
         f"the upload is larger than {bounds.upload >> 20} MiB; cut the clip, or ask for {settings.UPLOAD} to be raised",
     )
@@ -33,15 +33,15 @@ class UploadLimiter:
     async def run(self, app: App, scope: Message) -> None:
         """Let the application answer, unless the upload is to be refused."""
         try:
-            await app(scope, self._take, self._give)
+            await app(scope, self._receive_limited, self._send_once)
         except Exception:
             if self._instead is None:
                 raise
         if self._instead is not None and not self._started:
-            prometheus.refused(str(self._instead.status_code))
+            prometheus.count_refusal(str(self._instead.status_code))
             await self._instead(scope, self._receive, self._send)
 
-    async def _take(self) -> Message:
+    async def _receive_limited(self) -> Message:
         if self._arrived:
             return await self._receive()
         try:
@@ -49,16 +49,16 @@ class UploadLimiter:
                 message = await self._receive()
         except TimeoutError:
             seconds = self._bounds.upload_seconds
-            self._instead = problems.plain(408, f"the upload took more than {seconds:g} s; send it again")
+            self._instead = problems.problem_response(408, f"the upload took more than {seconds:g} s; send it again")
             return {"type": "http.disconnect"}
         self._taken += len(message.get("body", b""))
         self._arrived = not message.get("more_body", False)
         if self._taken > self._bounds.upload:
-            self._instead = too_large(self._bounds)
+            self._instead = refuse_too_large(self._bounds)
             return {"type": "http.disconnect"}
         return message
 
-    async def _give(self, message: Message) -> None:
+    async def _send_once(self, message: Message) -> None:
         if self._instead is None:
             self._started = True
             await self._send(message)
