@@ -175,7 +175,7 @@ def test_the_first_counts_may_come_from_several_threads_at_once() -> None:
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     assert settings.read_settings({}) == Settings()
     key, first = api_keys.new_key()
-    assert api_keys.digest(key) == first
+    assert api_keys.hash_key(key) == first
     file = tmp_path / "keys"
     file.write_text(f"# who may ask\nclinic: {first}\n\n")
     environment = {"LUS_MAX_UPLOAD_MB": "1", "LUS_MAX_REQUESTS": "3", "LUS_API_KEYS_FILE": str(file)}
