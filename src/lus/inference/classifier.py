@@ -12,7 +12,7 @@ from lus.checks.rules import ExaminedClip
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import Finding, Unusable
 from lus.inference.metadata import ModelMetadata
-from lus.inference.reader import Reader
+from lus.inference.reader import ClipReader
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Classifier:
             readers: processes that decode clips.
         """
         self.probabilities, self.metadata = probabilities, metadata
-        self._reader = Reader(metadata, readers)
+        self._reader = ClipReader(metadata, readers)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +82,7 @@ class Classifier:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        return self._classified(self.read(path))
+        return self._classify_examined(self.read(path))
 
     def classify_all(self, paths: Iterable[Path]) -> Iterator[Prediction | Unusable]:
         """Classify clips, each in its turn; the next ones are decoded meanwhile.
@@ -94,21 +94,21 @@ class Classifier:
             An answer, whose time for reading is what was waited for, or the refusal of a clip that is not usable.
         """
         started = time.perf_counter()
-        for found in self._reader.ahead(paths):
+        for found in self._reader.read_all(paths):
             waited = {"read": time.perf_counter() - started}
             if isinstance(found, Unusable):
                 yield found
             else:
-                yield self._classified(replace(found, seconds=found.seconds | waited))
+                yield self._classify_examined(replace(found, seconds=found.seconds | waited))
             started = time.perf_counter()
 
-    def _classified(self, examined: ExaminedClip) -> Prediction:
+    def _classify_examined(self, examined: ExaminedClip) -> Prediction:
         started = time.perf_counter()
         probabilities = self.probabilities(examined.sample.frames[None])[0]
-        return answer(self.metadata, examined, probabilities, {"classify": time.perf_counter() - started})
+        return make_prediction(self.metadata, examined, probabilities, {"classify": time.perf_counter() - started})
 
 
-def answer(
+def make_prediction(
     metadata: ModelMetadata, examined: ExaminedClip, probabilities: FloatArray, seconds: dict[str, float]
 ) -> Prediction:
     """What is answered to a clip.

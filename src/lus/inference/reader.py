@@ -27,11 +27,11 @@ def read_clip(path: Path, length: int, size: int, limits: Limits) -> ExaminedCli
     return examined
 
 
-def _refusal(_: Path, error: Unusable) -> Unusable:
+def _return_refusal(_: Path, error: Unusable) -> Unusable:
     return error
 
 
-class Reader:
+class ClipReader:
     """Decodes and checks clips in processes of its own: one that dies or hangs takes down one clip's answer alone.
 
     It may be asked by several threads at once; each process reads one clip at a time.
@@ -46,23 +46,23 @@ class Reader:
         Raises:
             Unusable: the clip cannot be decoded or breaks a limit.
         """
-        job = self._job()
+        job = self._make_job()
         found = self._workers.run_one(job, path, job.limits)
         if isinstance(found, Unusable):
             raise found
         return found
 
-    def ahead(self, paths: Iterable[Path]) -> Iterator[ExaminedClip | Unusable]:
+    def read_all(self, paths: Iterable[Path]) -> Iterator[ExaminedClip | Unusable]:
         """Read clips while the caller is busy with earlier ones: each in its turn, or its refusal."""
-        job = self._job()
+        job = self._make_job()
         return self._workers.imap(job, paths, job.limits)
 
-    def _job(self) -> ClipJob[Path, ExaminedClip | Unusable]:
+    def _make_job(self) -> ClipJob[Path, ExaminedClip | Unusable]:
         metadata = self._metadata
         work: Callable[[Path], ExaminedClip | Unusable] = partial(
             read_clip, length=metadata.length, size=metadata.size, limits=metadata.limits
         )
-        return ClipJob(work, _refusal, Path, metadata.limits.max_seconds)
+        return ClipJob(work, _return_refusal, Path, metadata.limits.max_seconds)
 
     def warm_up(self) -> None:
         """Start the processes."""
