@@ -66,17 +66,21 @@ def _read(build: Path) -> Result:
     choice, summary, audit = files.read_evaluation(evaluation)
     folder = build / "features" / choice["feature_set"]
     data = featureset.read(folder)
-    lineage = collect_lineage(
-        {
-            "clips": folder / featureset.CLIPS_FILE,
-            "features": folder / featureset.FEATURES_FILE,
-            "backbone": folder / featureset.WEIGHTS_FILE,
-            "trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE,
-            "params": Path("params.yaml"),
-            "dvc_lock": Path("dvc.lock"),
-            "environment": Path("requirements/pipeline.txt"),
-        }
-    ) | files.identity_tag(evaluation) | data.info.lineage
+    lineage = (
+        collect_lineage(
+            {
+                "clips": folder / featureset.CLIPS_FILE,
+                "features": folder / featureset.FEATURES_FILE,
+                "backbone": folder / featureset.WEIGHTS_FILE,
+                "trials": build / "search" / choice["feature_set"] / trials_file.TRIALS_FILE,
+                "params": Path("params.yaml"),
+                "dvc_lock": Path("dvc.lock"),
+                "environment": Path("requirements/pipeline.txt"),
+            }
+        )
+        | files.identity_tag(evaluation)
+        | data.info.lineage
+    )
     return Result(
         choice,
         summary,
