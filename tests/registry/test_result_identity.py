@@ -59,7 +59,9 @@ def test_other_code_that_trains_or_joins_it_changes_it(name: str, monkeypatch: p
 
 def _imported(head: Path, **changes: Any) -> str:
     given: dict[str, Any] = {"file": head, "feature_set": "xception-5", "backbone_digest": "0" * 64}
-    return result_identity.digest_imported(**given | {"labels": ("a", "b"), "size": 96, "limits": LIMITS} | changes)
+    return result_identity.digest_imported(
+        **given | {"labels": ("a", "b"), "size": 96, "seen": 96, "limits": LIMITS} | changes
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,7 @@ def _imported(head: Path, **changes: Any) -> str:
         {"backbone_digest": "1" * 64},
         {"labels": ("b", "a")},
         {"size": 128},
+        {"seen": 128},
         {"limits": LIMITS.model_copy(update={"max_frames": LIMITS.max_frames + 1})},
     ],
 )

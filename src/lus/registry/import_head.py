@@ -80,7 +80,8 @@ def register(
     cnn = _backbone(head, backbone, params)
     name, size = featureset.format_name(backbone, head.length), params.frames.side
     backbone_digest = hash_weights(cnn)
-    digest = result_identity.digest_imported(file, name, backbone_digest, labels, size, params.limits)
+    seen = backbones.resolve_input_size(backbone, size, params.features.seen)
+    digest = result_identity.digest_imported(file, name, backbone_digest, labels, size, seen, params.limits)
     known = None if anew else models.find_version_by_result(params.register_.name, digest)
     if known is not None:
         return known, False

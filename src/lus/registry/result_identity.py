@@ -56,7 +56,7 @@ def digest_trained(data: FeatureSet, lineage: Mapping[str, str], limits: Limits,
 
 
 def digest_imported(
-    file: Path, feature_set: str, backbone_digest: str, labels: tuple[str, ...], size: int, limits: Limits
+    file: Path, feature_set: str, backbone_digest: str, labels: tuple[str, ...], size: int, seen: int, limits: Limits
 ) -> str:
     """What tells a classifier with a head from elsewhere from all others: 64 hexadecimal digits.
 
@@ -66,12 +66,13 @@ def digest_imported(
         backbone_digest: of the built backbone, with the weights that it has.
         labels: in the order of the probabilities.
         size: pixels a side of the frames.
+        seen: pixels a side at which the backbone sees them.
         limits: of a usable clip, which are registered with it.
     """
     return _hash(
         {
             "head": hashing.sha256(file),
-            "backbone": [feature_set, backbone_digest, size],
+            "backbone": [feature_set, backbone_digest, size, seen],
             "labels": list(labels),
             "limits": limits.model_dump(),
             "schema": metadata.SCHEMA,
