@@ -117,7 +117,7 @@ def test_a_head_that_does_not_fit_the_backbone_is_refused_with_those_that_do(sma
 
 def test_weights_trained_here_never_stand_in_for_those_of_an_imported_head(small: Path) -> None:
     params_file.change_params({"features.weights": "own"})
-    with pytest.raises(BadInput, match=r"features\.weights is lus: a head needs the very weights of mobilenetv2"):
+    with pytest.raises(BadInput, match=r"features\.weights is own: a head needs the very weights of mobilenetv2"):
         _lus("head.h5", "--labels", LABELS, "--backbone", "mobilenetv2")
 
 
