@@ -85,8 +85,9 @@ docs: $(READY) ## write the made parts of the documents, and the pages in build/
 lock: $(READY) ## resolve the locks anew from pyproject.toml
 	requirements/lock.sh
 
+# Not of weights.txt, from which nothing is installed.
 audit-deps: $(READY) ## ask the public database about known weaknesses of the packages in the locks (needs a network)
-	pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach lock,$(wildcard requirements/*.txt),-r $(lock))
+	pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach lock,$(filter-out requirements/weights.txt,$(wildcard requirements/*.txt)),-r $(lock))
 
 clean: ## remove what the pipeline made, the features it knows and DVC's copies; keeps .venv, data, runs, registered models and images
 	rm -rf build phantom .phantom.* .lus .dvc/cache .dvc/tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis

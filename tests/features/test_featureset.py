@@ -35,6 +35,15 @@ def test_other_names_are_refused(name: str) -> None:
         featureset.parse_name(name)
 
 
+def test_where_known_weights_came_from_is_kept_and_nothing_of_others(tmp_path: Path) -> None:
+    features = np.zeros((1, 4, 8), np.float32)
+    for name, came_from, lineage in (("a", "", {}), ("b", "wheel x 1", {"weights_from": "wheel x 1"})):
+        (tmp_path / name).mkdir()
+        write_features(tmp_path / name, features, _clips(1), replace(INFO, weights_from=came_from))
+        assert featureset.read(tmp_path / name).info.lineage == lineage
+        assert ("weights_from" in (tmp_path / name / featureset.INFO_FILE).read_text()) == bool(came_from)
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     features = np.arange(3 * 4 * 8, dtype=np.float32).reshape(3, 4, 8)
     write_features(tmp_path, features, _clips(3), INFO)
