@@ -12,7 +12,7 @@ from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.features import backbones, featureset, openvino
+from lus.features import backbones, featureset, imagenet, openvino
 from lus.stages import features as stage
 from tests.conftest import ROOT, draw_frames
 
@@ -66,6 +66,17 @@ def test_one_clip_more_is_one_clip_computed(place: Path) -> None:
     assert said == "1 clips computed, 5 known"
     assert (after[:5] == before).all()
     assert not np.allclose(after[5], after[4])
+
+
+def test_where_imagenet_weights_came_from_is_said_and_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagenet, "load", lambda application, _, top: application(weights=None, **top))
+    monkeypatch.setattr(imagenet, "origin", lambda *_: "wheel x 1")
+    _frames(place, 4)
+    section = params_file.load_params(ROOT / "params.yaml").features
+    section = section.model_copy(update={"weights": "imagenet", "seen": SIZE})
+    out = place / f"features/mobilenetv2-{LENGTH}"
+    assert "with imagenet weights (wheel x 1) on keras" in stage.run(place / "frames", place / "none", out, section)
+    assert featureset.read(out).info.weights_from == "wheel x 1"
 
 
 def test_changed_labels_compute_nothing(place: Path) -> None:

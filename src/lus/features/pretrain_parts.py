@@ -17,7 +17,7 @@ from lus.clips.frameset import FrameSet
 from lus.common import hashing, workers
 from lus.common.arrays import IntArray
 from lus.common.params import Params
-from lus.features import backbones, cache, pretrained, pretraining, weights
+from lus.features import backbones, cache, imagenet, pretrained, pretraining, weights
 from lus.splits import folds, protocols
 from lus.splits.folds import Fold, Part
 from lus.tracking import client, runs
@@ -138,6 +138,8 @@ def _log_run(name: str, one: TrainedBackbone, params: Params) -> None:
     client.connect()
     now = int(time.time() * 1000)
     tags = {"kind": "pretrain", "backbone": name, "part": one.part} | collect_lineage({})
+    if came_from := imagenet.origin(name, params.pretrain.start):
+        tags["weights_from"] = came_from
     with mlflow.start_run(run_name=f"{one.part} · pretrain {name}", tags=runs.prefix_tags(tags)) as run:
         mlflow.log_params(params.pretrain.model_dump() | {"backbone": name})
         values = [
