@@ -219,7 +219,7 @@ part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
 section = params_file.load_params(Path(sys.argv[2])).search
 print(identity.study_name(data, part, run_search.study_data(data, part), section, None))
 """
-NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "trial_run", "trials_file")
+NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "mlflow_trial", "trials_file")
 """Modules of the search that change no trial."""
 
 

@@ -86,10 +86,10 @@ class TrainedHead:
     @property
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return hash_weights(self.weights)
+        return hash_head_weights(self.weights)
 
 
-def hash_weights(weights: Sequence[FloatArray]) -> str:
+def hash_head_weights(weights: Sequence[FloatArray]) -> str:
     """SHA-256 of a head's weights."""
     found = hashlib.sha256()
     for value in weights:

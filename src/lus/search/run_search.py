@@ -17,9 +17,9 @@ from lus.heads.model import HeadParams, get_published
 from lus.search import identity, mlflow_runs, objective, optimize, space, storage
 from lus.search.close_runs import close_finished_runs
 from lus.search.mlflow_runs import SearchRun
+from lus.search.mlflow_trial import TrialRun
 from lus.search.objective import StudyData
 from lus.search.optimize import Budget, StudySpec
-from lus.search.trial_run import TrialRun
 from lus.search.trials import PartTrials, Trials
 from lus.splits import folds, protocols
 from lus.splits.folds import Part
