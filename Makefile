@@ -43,7 +43,7 @@ data: $(READY) ## fetch the public clips into data (once)
 test: $(READY) ## run the tests (make test ARGS='-k name' for some of them)
 	python -m pytest $(ARGS)
 
-fuzz: $(READY) ## run 2,000 damaged clips through the guards (ARGS='--clips 200 --seed 7')
+fuzz: $(READY) ## run 2,000 damaged clips through the checks (ARGS='--clips 200 --seed 7')
 	python -m tests.fuzz --clips 2000 --seed 1 $(ARGS)
 
 readme: $(READY) ## follow README.md in a fresh clone: every command, in its order (ARGS=--no-container)

@@ -1,9 +1,9 @@
-"""Seconds that the guards take, against those of decoding the same clips; both on one core, in one run.
+"""Seconds that the checks take, against those of decoding the same clips; both on one core, in one run.
 
     python benchmarks/checks.py [--folder CLIPS] [--rounds 3]
 
-Decoding is `read` for every frame of a clip, and resizing those of the sequence. The guards need every frame as
-pixels; a road without guards would skip the conversion of the frames between, so that its share is shown too.
+Decoding is `read` for every frame of a clip, and resizing those of the sequence. The checks need every frame as
+pixels; a road without checks would skip the conversion of the frames between, so that its share is shown too.
 Fingerprints are for the search for near-duplicates, which the pipeline and `lus check` do and the service does not.
 """
 
@@ -59,10 +59,10 @@ def compare(paths: list[Path], rounds: int) -> None:
         for _ in range(rounds)
     ]
     medians = dict(zip(PARTS, (statistics.median(column) for column in zip(*totals, strict=True)), strict=True))
-    guards = medians[PARTS[2]] + medians[PARTS[3]]
+    checked = medians[PARTS[2]] + medians[PARTS[3]]
     frames = sum(info.frames for info in counts.values())
     print(f"{len(paths)} clips, {frames} frames, {LENGTH} of each clip kept; seconds, medians of {rounds} rounds")
-    medians = {**medians, "statistics": guards, "all of it": guards + medians["fingerprints"]}
+    medians = {**medians, "statistics": checked, "all of it": checked + medians["fingerprints"]}
     for name, seconds in medians.items():
         print(f"{name:30} {seconds:8.2f}  {seconds / medians['decoding']:6.1%}")
 

@@ -28,14 +28,14 @@ def code_behind(*start: Path, without: frozenset[str] = frozenset()) -> set[Path
 
     Args:
         start: where to begin.
-        without: modules, as `dotted` names them, whose own imports are not followed.
+        without: modules, as `dotted` names them, whose own imports are not followed, unless one begins with them.
     """
     waiting, seen = list(start), set[Path]()
     while waiting:
         path = waiting.pop()
         if path not in seen:
             seen.add(path)
-            waiting += imports(path) if dotted(path) not in without else ()
+            waiting += imports(path) if path in start or dotted(path) not in without else ()
     return seen
 
 

@@ -20,10 +20,22 @@ WITHOUT_EFFECT = {
     "phantom": "frames by which random weights get their statistics; the names hold the digest of the weights",
     "common.workers": "where work is done",
     "common.quiet": "fewer notices on the terminal",
+    "features.featureset": "the features, whose digest the names hold",
+    "search.close_runs": "runs in MLflow",
+    "search.identity": "the names themselves",
+    "search.mlflow_runs": "runs in MLflow",
+    "search.mlflow_trial": "runs in MLflow",
+    "search.optimize": "who runs a trial; its number, by which it is seeded, is the next one whoever does",
+    "search.run_search": "processes and their threads",
+    "search.storage": "where trials are kept",
+    "splits.protocols": "the parts of a cohort, whose rows the names hold",
+    "tracking.client": "runs in MLflow",
+    "tracking.processes": "whose a trial is",
+    "tracking.runs": "runs in MLflow",
 }
 """Modules that no trial, feature or trained weight depends on, though what makes them imports them; and why not."""
 KEPT = {
-    "studies": (identity.IDENTITY, ("search.objective", "search.pruner", "search.sampler", "search.space")),
+    "studies": (identity.IDENTITY, ("search.run_search", "search.optimize", "search.storage")),
     "features": (
         [module.__name__ for module in (*compute.CODE, openvino)],
         ("features.backbones", "clips.frameset", "features.openvino"),

@@ -104,7 +104,7 @@ def test_no_module_is_longer_than_can_be_read_at_once() -> None:
     assert {name: count for name, count in lines.items() if count > 350} == {}
 
 
-def test_every_module_stands_in_aroom() -> None:
+def test_every_module_stands_in_a_room() -> None:
     assert {path.name for path in CODE if path.parent == ROOT / "src/lus"} == {"__init__.py"}
 
 

@@ -1,4 +1,4 @@
-"""`lus check`: the guards on anything, as a user calls them."""
+"""`lus check`: the checks on anything, as a user calls them."""
 
 from __future__ import annotations
 

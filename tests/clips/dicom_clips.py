@@ -1,4 +1,4 @@
-"""A clip to be made a DICOM file of, and what the guards' reader makes of such a file."""
+"""A clip to be made a DICOM file of, and what the checks' reader makes of such a file."""
 
 from __future__ import annotations
 

@@ -90,6 +90,25 @@ def test_a_version_is_rebuilt_to_the_figures_that_it_was_registered_with(made: P
         reproduce.run(NAME, "1", made / "again")
 
 
+def test_the_stages_of_a_commit_call_the_program_of_that_commit(made: Path) -> None:
+    """Its entry point may lie where no module of today's is: `lus.cli` was a module before it was a package."""
+    (made / "src/lus").mkdir()
+    (made / "src/lus/__init__.py").write_text("")
+    (made / "src/lus/cli.py").write_text("def main():\n    import make\n")
+    (made / "pyproject.toml").write_text('[project]\nname = "lus"\n[project.scripts]\nlus = "lus.cli:main"\n')
+    stages = {
+        name: stage | {"cmd": stage["cmd"].replace("python src/make.py", "lus")} for name, stage in STAGES.items()
+    }
+    (made / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    _commit()
+    _register(made)
+    assert all(one.difference == 0 for one in reproduce.run(NAME, "2", made / "again"))
+    (made / "src/lus/cli.py").write_text("what is here now is not what it was made by")
+    assert (made / "again/.git").is_dir()
+    status = ["git", "-C", str(made / "again"), "status", "--porcelain", "--untracked-files"]
+    assert "lus-launchers" not in subprocess.run(status, capture_output=True, text=True, check=True).stdout
+
+
 def test_clips_that_are_gone_or_others_are_said_before_anything_is_rebuilt(made: Path) -> None:
     (made / "clips/3.avi").write_text("3")
     with pytest.raises(BadInput, match=r"the clips are others than those of version 1: the hash of build/cohort\.csv"):

@@ -65,7 +65,7 @@ def test_the_run_of_a_trial_ends_as_the_trial_did_and_those_of_other_living_proc
     # Of a study in another storage that is shown in the same place: the same number, another trial.
     foreign, twin = _nested(parent, 99, elsewhere), _nested(parent, 0, elsewhere)
     orphan = _nested(parent, 0, gone)
-    close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    close_finished_runs(study, SearchRun(parent, {}, None, None, 1))  # type: ignore[arg-type]
     assert [_status(run_id) for run_id in of_trials] == [
         ("FINISHED", "finished"),
         ("RUNNING", None),
@@ -101,6 +101,6 @@ def test_the_run_of_a_trial_of_another_machine_is_ended_for_it_by_the_time_that_
     time.tzset()
     parent = create_run("search", {})
     of_trials = [_nested(parent, one.number, elsewhere) for one in study.trials]
-    close_finished_runs(study, SearchRun(parent, "study", {}, None, None, 1))  # type: ignore[arg-type]
+    close_finished_runs(study, SearchRun(parent, {}, None, None, 1))  # type: ignore[arg-type]
     found = dict(zip(ends, (_status(run_id)[0] for run_id in of_trials), strict=True))
     assert found == {"just now": "RUNNING", "long ago": "FINISHED", "by others": "KILLED", "not yet": "RUNNING"}

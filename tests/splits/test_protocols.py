@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 from lus.clips import layouts
+from lus.common.arrays import IntArray
 from lus.common.errors import BadInput
 from lus.common.params import Folds
 from lus.splits import protocols
+from lus.splits.folds import Part
 from lus.splits.protocols import LeaveSourceOut, NestedPatient, Published, PublishedFresh
 
 PARAMS = Folds(seed=11, outer=5, inner=3)
@@ -32,6 +34,14 @@ def hospitals() -> pd.DataFrame:
     return _cohort({"north": {"a": 6, "b": 6}, "south": {"a": 5, "b": 7}, "one": {"a": 1}, "two": {"b": 1}})
 
 
+def _patients_on_both_sides(part: Part, clips: pd.DataFrame) -> dict[str, IntArray]:
+    """The patients that a part is trained and tested on, with the row numbers of all their clips in it."""
+    patients = clips["patient"].to_numpy(str)
+    both = np.intersect1d(patients[part.train], patients[part.test])
+    rows = np.union1d(part.train, part.test)
+    return {str(name): rows[patients[rows] == name] for name in both}
+
+
 def test_each_says_whether_its_number_leaks_and_why() -> None:
     assert list(protocols.RULES) == ["nested-patient", "leave-source-out", "published", "published-fresh"]
     for name, rule in protocols.RULES.items():
@@ -43,7 +53,7 @@ def test_each_says_whether_its_number_leaks_and_why() -> None:
 def test_nested_folds_are_those_of_the_plan(hospitals: pd.DataFrame) -> None:
     parts = NestedPatient(PARAMS).parts(hospitals)
     assert [part.name for part in parts] == ["fold-0", "fold-1", "fold-2", "fold-3", "fold-4", "all"]
-    assert all(not protocols.patients_on_both_sides(part, hospitals) for part in parts)
+    assert all(not _patients_on_both_sides(part, hospitals) for part in parts)
 
 
 def test_each_source_is_tested_by_itself_and_the_small_ones_together(hospitals: pd.DataFrame) -> None:
@@ -56,7 +66,7 @@ def test_each_source_is_tested_by_itself_and_the_small_ones_together(hospitals: 
     for part, rows in zip(parts, groups.values(), strict=False):
         assert (part.test == rows).all()
         assert not set(sources[part.train]) & set(sources[part.test])
-        assert not protocols.patients_on_both_sides(part, hospitals)
+        assert not _patients_on_both_sides(part, hospitals)
         for inner in part.inner:
             assert set(inner.train) | set(inner.test) == set(part.train)
     assert sorted(np.concatenate([part.test for part in parts])) == list(range(len(hospitals)))
@@ -65,7 +75,7 @@ def test_each_source_is_tested_by_itself_and_the_small_ones_together(hospitals: 
 def test_a_test_patients_clips_of_another_source_are_not_learnt_from(hospitals: pd.DataFrame) -> None:
     hospitals.loc[hospitals["patient"] == "south-a-0", "patient"] = "north-a-0"
     parts = LeaveSourceOut(PARAMS).parts(hospitals)
-    assert not any(protocols.patients_on_both_sides(part, hospitals) for part in parts)
+    assert not any(_patients_on_both_sides(part, hospitals) for part in parts)
     north = hospitals["source"] == "north"
     assert len(parts[0].train) == (~north).sum() - 2
 
@@ -104,7 +114,7 @@ def test_folds_by_name_are_those_of_the_file_and_chosen_by_their_own_test_clips(
         assert first.test.tolist() == [0, 1, 2]
         assert second.test.tolist() == list(range(3, 20))
         # Clips 2 and 3 are of one patient.
-        both = protocols.patients_on_both_sides(first, hospitals)
+        both = _patients_on_both_sides(first, hospitals)
         assert {name: rows.tolist() for name, rows in both.items()} == {"north-a-1": [2, 3]}
         assert first.inner[0].test.tolist() == first.test.tolist()
         assert whole.train.tolist() == list(range(20))
@@ -154,7 +164,7 @@ def test_the_published_folds_have_five_patients_on_both_sides(upstream: Path) ->
     parts = Published(upstream / "b-mandelbrot/pulmonary-covid19/cross_val.json").parts(clips)
     assert len(parts) == 6
     assert sorted(np.concatenate([part.test for part in parts])) == list(range(119))
-    both = [protocols.patients_on_both_sides(part, clips) for part in parts]
+    both = [_patients_on_both_sides(part, clips) for part in parts]
     assert len({name for one in both for name in one}) == 5
     assert len({row for one in both for rows in one.values() for row in rows}) == 26
     # Seven sources have five clips or more; none of them is needed by the others.

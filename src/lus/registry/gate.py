@@ -105,7 +105,7 @@ def _protocol(facts: Facts) -> Condition:
 
 
 def _limits(facts: Facts) -> Condition:
-    expected = "the guards' limits of a usable clip in the model"
+    expected = "the checks' limits of a usable clip in the model"
     if isinstance(facts.metadata, str):
         return Condition("limits", False, facts.metadata, expected)
     return Condition("limits", True, f"{len(facts.metadata.limits.model_dump())} limits", expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ TOLERANCE = 1e-3
 """Of a figure: other processors add up in another order."""
 METRICS = Path("build/evaluation/metrics.json")
 COHORT_TABLE = "build/cohort.csv"
+LAUNCHERS = Path(".git/lus-launchers")
+"""Where a checkout has its own program `lus`."""
 OURS = ("MLFLOW_", "OPTUNA_", "GIT_")
 """Beginnings of the names of settings that must not reach the rebuilding: it has stores of its own."""
 
@@ -106,6 +109,26 @@ def _check_out(commit: str, folder: Path) -> None:
     top = _run(["git", "rev-parse", "--show-toplevel"], Path.cwd()).strip()
     _run(["git", "clone", "--quiet", "--no-checkout", "--shared", top, str(folder.absolute())], Path.cwd())
     _run(["git", "-c", "advice.detachedHead=false", "checkout", "--quiet", commit], folder)
+    _write_launcher(folder)
+
+
+def _write_launcher(folder: Path) -> None:
+    """Write the program `lus` of a commit, which its stages call: its entry point may be another than today's.
+
+    It lies within `.git`, where it makes no change to the commit.
+    """
+    import tomllib
+
+    file = folder / "pyproject.toml"
+    scripts = tomllib.loads(file.read_text())["project"].get("scripts", {}) if file.is_file() else {}
+    if "lus" not in scripts:
+        return
+    module, _, function = scripts["lus"].partition(":")
+    code = f"import sys; from {module} import {function}; sys.exit({function}())"
+    launcher = folder / LAUNCHERS / "lus"
+    launcher.parent.mkdir()
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n')
+    launcher.chmod(0o755)
 
 
 def _bring(cohort: str, folder: Path) -> None:
@@ -172,7 +195,8 @@ def _environment(cwd: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     # The code of that commit, not that which is installed here.
     own |= {"PYTHONPATH": str((cwd / "src").absolute()), "DVC_NO_ANALYTICS": "true"}
-    own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{own.get('PATH', '')}"
+    programs = [(cwd / LAUNCHERS).absolute(), Path(sys.executable).parent, own.get("PATH", "")]
+    own["PATH"] = os.pathsep.join(map(str, programs))
     return own
 
 

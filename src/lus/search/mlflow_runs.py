@@ -44,14 +44,12 @@ class SearchRun:
 
     Attributes:
         run_id: its identity.
-        study: the study's name.
         tags: that its trials bear too: what they were run on.
         data, part: what is searched.
         seed: of the search.
     """
 
     run_id: str
-    study: str
     tags: Mapping[str, str]
     data: FeatureSet
     part: Part
@@ -74,7 +72,7 @@ def open_search(study: str, data: FeatureSet, part: Part, params: Search, rule: 
     shared |= data.info.lineage
     run_id = _find(study) or _make(study, data, part, params, rule, shared)
     log_to_run(run_id, tags={runs.OWNER_TAG: processes.owner()})
-    return SearchRun(run_id, study, shared, data, part, params.seed)
+    return SearchRun(run_id, shared, data, part, params.seed)
 
 
 def _find(study: str) -> str | None:

@@ -206,14 +206,6 @@ def make_protocol(params: Folds) -> EvaluationProtocol:
     return NestedPatient(params) if rule is NestedPatient else LeaveSourceOut(params)
 
 
-def patients_on_both_sides(part: Part, clips: pd.DataFrame) -> dict[str, IntArray]:
-    """The patients that a part is trained and tested on, with the row numbers of all their clips in it."""
-    patients = clips["patient"].to_numpy(str)
-    both = np.intersect1d(patients[part.train], patients[part.test])
-    rows = np.union1d(part.train, part.test)
-    return {str(name): rows[patients[rows] == name] for name in both}
-
-
 def _by_name(clips: pd.DataFrame) -> dict[str, int]:
     names = [PurePath(path).name for path in clips["path"]]
     twice = sorted({name for name in names if names.count(name) > 1})
