@@ -141,6 +141,7 @@ def _project_files(project: Path) -> None:
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
 
 
+@pytest.mark.browser
 @needs_browser
 def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     project: Path, shared: str, monkeypatch: pytest.MonkeyPatch

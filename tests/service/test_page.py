@@ -20,7 +20,7 @@ from tests.service.conftest import Service, serving
 from tests.service.pages import choose, opened
 from tests.versions import LABELS, LENGTH
 
-pytestmark = [pytest.mark.slow, needs_browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, needs_browser]
 
 DROP = """([bytes, name, type]) => {
   const transfer = new DataTransfer();

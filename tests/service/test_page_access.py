@@ -13,7 +13,7 @@ from tests.service.conftest import Service
 from tests.service.pages import choose, opened
 from tests.versions import LABELS
 
-pytestmark = [pytest.mark.slow, needs_browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, needs_browser]
 
 
 def test_the_keyboard_alone_is_enough(page: Page, clip: Path) -> None:
