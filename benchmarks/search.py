@@ -129,8 +129,8 @@ def obvious(data: FeatureSet, part: Part, tried: list[HeadParams], section: Sear
 
 def ours(data: FeatureSet, part: Part, tried: list[HeadParams], section: Search) -> float:
     """This project's search of one part, which has tried all of these heads but the last; its loss."""
-    name = identity.study_name(data, part, run_search.study_data(data, part), section, None)
-    spec = optimize.StudySpec(name, part.name, optimize.Budget(len(tried)), section, None)
+    name = identity.study_name(data, part, run_search.study_data(data, part), section, ())
+    spec = optimize.StudySpec(name, part.name, optimize.Budget(len(tried)), section, ())
     run = mlflow_runs.open_search(name, data, part, section, RULE)
     study = storage.open_study(name)
     study.enqueue_trial(space.as_suggestion(tried[-1]))
@@ -150,7 +150,7 @@ def epochs_of_published(data: FeatureSet, part: Part, labels: int, count: int = 
     """Seconds of an epoch of the published head by `model.fit` and here, in turn; medians, the first left out."""
     rows = part.inner[0].train
     features, targets = data.features[rows], folds.targets(data.clips)[rows]
-    model, head = compiled(PUBLISHED, features, labels), train_step.get_loop(2, "adam")
+    model, head = compiled(PUBLISHED, features, labels), train_step.get_loop(PUBLISHED)
     head.start(training.init_weights(PUBLISHED, DIM, labels, 0))
     inputs = training.standardise(features, *feature_moments(features))
     ways: tuple[Callable[[], object], ...] = (

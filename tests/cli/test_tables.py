@@ -45,7 +45,7 @@ def _trials() -> None:
     ("table", "kept", "left_out"),
     [
         (_versions, ["challenger", "0.683 (0.541 to 0.792)", "0.467 (0.358 to 0.567)"], ["data", "commit"]),
-        (_trials, ["inceptionresnetv2-20", "eeeeeeee", "0.840", "512", "[1024, 1024]"], ["inputs", "batch"]),
+        (_trials, ["inceptionresnetv2-20", "eeeeeeee", "0.840", "LSTM 512", "[1024, 1024]"], ["inputs", "batch"]),
     ],
     ids=["models", "best"],
 )

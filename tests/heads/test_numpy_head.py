@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import tensorflow as tf
 from lus.common.arrays import FloatArray
 from lus.common.errors import BadInput
 from lus.heads import numpy_head
-from lus.heads.model import HeadParams, build_head, feature_moments
+from lus.heads.model import HeadParams, build_head, feature_moments, inputs_dim
 
 L, D = 5, 7
 
@@ -44,7 +45,25 @@ def _of_keras_2() -> keras.Model:
     )
 
 
-@pytest.mark.parametrize("make", [_of_the_search, _of_keras_2])
+def _pooling(pooling: str, inputs: str, dense: tuple[int, ...]) -> keras.Model:
+    params = HeadParams(kind="pool", pooling=pooling, inputs=inputs, dense=dense, l2=0.1)
+    width = inputs_dim(params, D)
+    return build_head(params, L, D, 3, np.full(width, 2.0), np.full(width, 9.0))
+
+
+POOLING = [
+    partial(_pooling, pooling, inputs, dense)
+    for pooling, inputs, dense in (
+        ("mean", "frames", ()),
+        ("max", "frames", (16,)),
+        ("attention", "frames", ()),
+        ("max", "changes", ()),
+        ("attention", "both", (6, 5)),
+    )
+]
+
+
+@pytest.mark.parametrize("make", [_of_the_search, _of_keras_2, *POOLING])
 def test_answers_and_gradients_are_those_of_keras(make: object, features: FloatArray, tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     model = make()  # type: ignore[operator]
@@ -68,13 +87,28 @@ def test_answers_and_gradients_are_those_of_keras(make: object, features: FloatA
         assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
 
 
-def test_the_course_is_what_shorter_clips_would_be_called(features: FloatArray) -> None:
+@pytest.mark.parametrize("make", [_of_the_search, *POOLING])
+def test_the_course_is_what_shorter_clips_would_be_called(make: object, features: FloatArray) -> None:
     keras.utils.set_random_seed(5)
-    plain = numpy_head.convert_keras(_of_the_search())
+    plain = numpy_head.convert_keras(make())  # type: ignore[operator]
     course = plain.probabilities_by_frame(features[0])
     assert course.shape == (L, 3)
     for frames in range(1, L + 1):
         assert np.allclose(course[frames - 1], plain.probabilities(features[:1, :frames])[0], atol=1e-6)
+
+
+def test_frames_that_are_alike_share_the_gradient_of_the_greatest_as_in_keras(features: FloatArray) -> None:
+    keras.utils.set_random_seed(5)
+    model, still = _pooling("max", "frames", ()), np.repeat(features[:1, :1], L, axis=1)
+    plain = numpy_head.convert_keras(model)
+    ours = plain.gradient(still[0], 0) - plain.gradient(still[0], 1)
+    with tf.GradientTape() as tape:
+        given = tf.constant(still)
+        tape.watch(given)
+        score = tf.math.log(model(given)[0])
+        difference = score[0] - score[1]
+    np.testing.assert_allclose(ours, tape.gradient(difference, given)[0].numpy(), atol=1e-6)
+    assert np.abs(ours).max() > 0.01
 
 
 def test_a_feature_that_never_changes_is_no_noise(features: FloatArray) -> None:
@@ -88,5 +122,5 @@ def test_a_layer_that_is_not_known_is_refused() -> None:
     model = keras.Sequential([keras.Input((L, D)), keras.layers.GRU(4), keras.layers.Dense(2, activation="softmax")])
     with pytest.raises(BadInput, match="GRU"):
         numpy_head.convert_keras(model)
-    with pytest.raises(BadInput, match="no LSTM"):
+    with pytest.raises(BadInput, match="no LSTM or pooling"):
         numpy_head.convert_keras(keras.Sequential([keras.Input((D,)), keras.layers.Dense(2, activation="softmax")]))

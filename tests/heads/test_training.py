@@ -11,13 +11,18 @@ import pytest
 import tensorflow as tf
 
 from lus.heads import numpy_head, train_step, training
-from lus.heads.model import HeadParams, build_head, feature_moments
+from lus.heads.model import LINEAR, HeadParams, build_head, compute_inputs, feature_moments, inputs_dim
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
 SHAPES = [
     HeadParams(units=6, dropout=0.0, dense=(5,), batch=7),
     HeadParams(units=9, dropout=0.0, dense=(4, 8), batch=5),
     HeadParams(units=3, dropout=0.0, dense=(4, 6, 5), batch=16),
+    HeadParams(units=6, dropout=0.0, dense=(5,), batch=7, inputs="both", l2=0.02),
+    HeadParams(kind="pool", dropout=0.0, dense=(), batch=7, l2=0.3),
+    HeadParams(kind="pool", pooling="max", dropout=0.0, dense=(5, 4), batch=7, inputs="changes", l2=0.02),
+    HeadParams(kind="pool", pooling="attention", dropout=0.0, dense=(), batch=7),
+    HeadParams(kind="pool", pooling="attention", dropout=0.0, dense=(6,), batch=7, inputs="both", l2=0.05),
 ]
 
 
@@ -31,26 +36,40 @@ def _data(seed: int = 0, count: int = 24) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keras(params: HeadParams, features: np.ndarray, weights: list[np.ndarray]) -> keras.Model:
-    model = build_head(params, features.shape[1], features.shape[2], 2, *feature_moments(features))
+    moments = feature_moments(compute_inputs(params, features))
+    model = build_head(params, features.shape[1], features.shape[2], 2, *moments)
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
     return model
 
 
-@pytest.mark.parametrize("params", SHAPES)
+def _weights(params: HeadParams, dim: int) -> list[np.ndarray]:
+    """As training begins with, but with none that are all 0."""
+    rng, drawn = np.random.default_rng(4), training.init_weights(params, inputs_dim(params, dim), 2, seed=3)
+    return [one if one.any() else rng.normal(0, 0.3, one.shape).astype(np.float32) for one in drawn]
+
+
+def _standardised(params: HeadParams, features: np.ndarray) -> np.ndarray:
+    read = compute_inputs(params, features)
+    return training.standardise(read, *feature_moments(read))
+
+
+@pytest.mark.parametrize("params", SHAPES, ids=str)
 def test_probabilities_loss_and_gradients_equal_those_of_keras(params: HeadParams) -> None:
     features, targets = _data()
-    weights = training.init_weights(params, features.shape[2], 2, seed=3)
+    weights = _weights(params, features.shape[2])
     model = _keras(params, features, weights)
     with tf.GradientTape() as tape:
         expected = model(features, training=True)
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(targets, expected))
-    gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        penalised = loss + sum(model.losses)
+    gradients = tape.gradient(penalised, [variable.value for variable in model.trainable_variables])
+    assert bool(model.losses) == (params.l2 > 0)
 
-    head = train_step.Loop(len(params.dense), "adam")
+    head = train_step.get_loop(params)
     head.start(weights)
-    inputs = training.standardise(features, *feature_moments(features))
-    one, logits, found = head._gradients(tf.constant(inputs), tf.constant(targets))
+    inputs = _standardised(params, features)
+    one, logits, found = head._gradients(tf.constant(inputs), tf.constant(targets), params.l2)
     np.testing.assert_allclose(tf.nn.softmax(logits), expected, atol=1e-6)
     np.testing.assert_allclose(head.probabilities(inputs), expected, atol=1e-6)
     assert float(one) == pytest.approx(float(loss), abs=1e-6)
@@ -65,21 +84,34 @@ OPTIMISERS = {
 }
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
-def test_steps_in_the_same_order_lead_to_the_weights_that_fit_leads_to(optimiser: str) -> None:
-    params = HeadParams(units=6, dropout=0.0, dense=(5, 4), learning_rate=0.02, batch=7, optimiser=optimiser)
+STEPPED = {
+    "lstm": HeadParams(units=6, dropout=0.0, dense=(5, 4), learning_rate=0.02, batch=7),
+    "linear": HeadParams(kind="pool", dropout=0.0, dense=(), learning_rate=0.02, batch=7, l2=0.1),
+    "attention": HeadParams(
+        kind="pool", pooling="attention", inputs="both", dropout=0.0, dense=(5,), learning_rate=0.02, batch=7, l2=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "name"), [*((one, "lstm") for one in OPTIMISERS), ("sgd", "linear"), ("adam", "attention")]
+)
+def test_steps_in_the_same_order_lead_to_the_weights_that_fit_leads_to(optimiser: str, name: str) -> None:
+    params = replace(STEPPED[name], optimiser=optimiser)
     features, targets = _data()
-    weights = [one * 3 for one in training.init_weights(params, features.shape[2], 2, seed=3)]  # so that it clips
+    weights = [one * 3 for one in _weights(params, features.shape[2])]  # so that it clips
     model = _keras(params, features, weights)
-    model.compile(OPTIMISERS[optimiser](params.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # The loss that is reported has no penalty.
+    measured = ["accuracy", keras.metrics.SparseCategoricalCrossentropy(name="plain")]
+    model.compile(OPTIMISERS[optimiser](params.learning_rate), "sparse_categorical_crossentropy", metrics=measured)
     fitted = model.fit(features, targets, batch_size=params.batch, epochs=3, shuffle=False, verbose=0)
 
-    head = train_step.Loop(len(params.dense), optimiser)
+    head = train_step.get_loop(params)
     head.start(weights)
-    inputs = training.standardise(features, *feature_moments(features))
+    inputs = _standardised(params, features)
     order = np.arange(len(targets))
     figures = [head.epoch(params, inputs, targets, order, seed=0) for _ in range(3)]
-    np.testing.assert_allclose([loss for loss, _ in figures], fitted.history["loss"], rtol=1e-4)
+    np.testing.assert_allclose([loss for loss, _ in figures], fitted.history["plain"], rtol=1e-4)
     np.testing.assert_allclose([share for _, share in figures], fitted.history["accuracy"], rtol=1e-5)
     for ours, theirs, before in zip(head.weights(), model.trainable_variables, weights, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-5)
@@ -90,6 +122,10 @@ def test_dropout_leaves_out_the_same_inputs_of_a_clip_at_all_its_steps_as_keras_
     mask = train_step.dropout_mask(tf.constant([400, 10, 50]), tf.constant(0.4), tf.constant([1, 2], tf.int64)).numpy()
     assert set(np.unique(mask)) == {0.0, np.float32(1 / 0.6)}
     assert (mask == 0).mean() == pytest.approx(0.4, abs=0.02)
+    # That of a pooling head's Keras model.
+    dropped = np.asarray(keras.layers.SpatialDropout1D(0.4)(np.ones((30, 10, 50), np.float32), training=True))
+    assert (dropped == dropped[:, :1]).all()
+    assert set(np.unique(dropped)) == {0.0, np.float32(1 / 0.6)}
     # An LSTM of Keras that adds up its inputs: a step that another mask was drawn for would break the straight line.
     layer = keras.layers.LSTM(50, dropout=0.4, activation=None, recurrent_activation=lambda gate: gate * 0 + 1)
     layer.build((None, 10, 50))
@@ -144,7 +180,7 @@ def test_what_was_trained_before_leaves_no_trace_in_the_next_head() -> None:
 
 def test_heads_of_other_sizes_are_not_traced_again() -> None:
     features, targets = _data()
-    head = train_step.get_loop(1, "adam")
+    head = train_step.get_loop(HeadParams(dense=(1,)))
     for units, batch in ((4, 8), (7, 5), (9, 16)):
         training.train(HeadParams(units=units, dense=(units,), batch=batch), features, targets, 2, epochs=1, seed=0)
     assert head._epoch.experimental_get_tracing_count() == 1
@@ -206,12 +242,22 @@ def _motion(seed: int, count: int = 80) -> tuple[np.ndarray, np.ndarray]:
     return np.where(targets[:, None, None] == 1, moving, still).astype(np.float32), targets.astype(np.int64)
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        replace(SMALL, inputs="changes"),
+        replace(SMALL, inputs="both"),
+        replace(LINEAR, inputs="changes", batch=8, learning_rate=0.01),
+        replace(SMALL, kind="pool", pooling="max", inputs="both", l2=0.001),
+        replace(SMALL, kind="pool", pooling="attention", inputs="both", l2=0.001),
+    ],
+    ids=str,
+)
 def test_a_head_that_is_given_changes_finds_motion_and_is_the_same_in_keras_in_a_file_and_without_keras(
-    tmp_path: Path,
+    params: HeadParams, tmp_path: Path
 ) -> None:
     (features, targets), (new, expected) = _motion(0), _motion(1)
-    params = replace(SMALL, inputs="changes")
-    trained = training.train(params, features, targets, 2, epochs=12, seed=1)
+    trained = training.train(params, features, targets, 2, epochs=20, seed=1)
     found = trained.predict(new)
     assert (found.argmax(axis=1) == expected).mean() > 0.95
     model = trained.model(6)

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.params import Package
+from lus.heads.model import LINEAR, HeadParams
 from lus.inference.metadata import ModelMetadata
 from lus.registry import bento, journal, model_card, models, versions
 from lus.stages import package
@@ -88,7 +89,7 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     clips = predictions(0).assign(source="a|b", licence="", probe="convex")
     limits = params_file.load_params(ROOT / "params.yaml").limits
     text = model_card.write(
-        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), metrics, audit, clips
+        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), LINEAR, metrics, audit, clips
     )
     assert "research. It is not for diagnosis" in text
     assert "| sick | 20 | 20 |" in text
@@ -99,7 +100,9 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     assert "- leak (patients): 3 patients are on both sides." in text
     assert "| min side | 100 |" in text
     assert "| git commit | abc |" in text
-    assert "There is none." in model_card.write(ModelMetadata(LABELS, 2, 32, limits, "x-2", {}), metrics, None, clips)
+    assert "its features through the head: mean of frames, linear." in text
+    bare = ModelMetadata(LABELS, 2, 32, limits, "x-2", {})
+    assert "There is none." in model_card.write(bare, HeadParams(), metrics, None, clips)
 
 
 def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from lus.clips import cohort
 from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.features.featureset import Info
-from lus.heads.model import HeadParams
-from lus.search import optimize, space, storage, trials
+from lus.heads.model import LINEAR, HeadParams
+from lus.search import optimize, sampler, space, storage, trials
 from lus.search.optimize import Budget, StudySpec
 from lus.search.pruner import PruningReporter
 from lus.tracking import processes
@@ -32,11 +33,11 @@ PUBLISHED = HeadParams()
 
 
 def _loss(trial: optuna.Trial, head: HeadParams) -> float:
-    return abs(math.log(head.learning_rate / 0.001)) + head.dropout + head.units / 1024
+    return abs(math.log(head.learning_rate / 0.001)) + head.dropout + head.units / 1024 + head.l2
 
 
 def _spec(trials: int, seconds: float | None = None) -> StudySpec:
-    return StudySpec("study", "all", Budget(trials, seconds), SPACE, PUBLISHED)
+    return StudySpec("study", "all", Budget(trials, seconds), SPACE, (PUBLISHED, LINEAR))
 
 
 def _heads(study: optuna.Study) -> list[HeadParams]:
@@ -47,11 +48,62 @@ def _ignore(study: optuna.Study) -> None:
     return None
 
 
-def test_the_published_head_lies_in_the_space_and_is_tried_first(project: Path) -> None:
+def test_the_published_head_and_the_linear_one_lie_in_the_space_and_are_tried_first(project: Path) -> None:
+    for head, without in (
+        (PUBLISHED, {"units": (64,)}),
+        (PUBLISHED, {"heads": ("pool",)}),
+        (replace(PUBLISHED, dense=()), {}),
+        (LINEAR, {"pooling": ("max",)}),
+        (LINEAR, {"heads": ("lstm",)}),
+        (LINEAR, {"l2": (LINEAR.l2 * 1.1, LINEAR.l2 * 2)}),
+    ):
+        assert not space.fits(head, SPACE.model_copy(update=without))
     assert space.fits(PUBLISHED, SPACE)
-    assert not space.fits(PUBLISHED, SPACE.model_copy(update={"units": (64,)}))
+    assert space.fits(LINEAR, SPACE)
+    optimize.optimize(_spec(1), _loss, _ignore)
+    assert len(storage.open_study("study").trials) == 1
     optimize.optimize(_spec(3), _loss, _ignore)
-    assert _heads(storage.open_study("study"))[0] == PUBLISHED
+    assert _heads(storage.open_study("study"))[:2] == [PUBLISHED, LINEAR]
+
+
+def test_the_papers_way_draws_what_it_drew_before_there_were_pooling_heads() -> None:
+    def before(trial: optuna.Trial) -> HeadParams:
+        layers = trial.suggest_int("dense_layers", 1, SPACE.max_dense_layers)
+        return HeadParams(
+            units=trial.suggest_categorical("units", list(SPACE.units)),
+            dropout=trial.suggest_float("dropout", *SPACE.dropout),
+            dense=tuple(trial.suggest_categorical(f"dense_{n}", list(SPACE.dense)) for n in range(1, layers + 1)),
+            learning_rate=trial.suggest_float("learning_rate", *SPACE.learning_rate, log=True),
+            batch=trial.suggest_categorical("batch", list(SPACE.batch)),
+            optimiser=trial.suggest_categorical("optimiser", list(SPACE.optimiser)),
+            inputs=trial.suggest_categorical("inputs", list(SPACE.inputs)),
+        )
+
+    lstm = SPACE.model_copy(update={"heads": ("lstm",)})
+    drawn: list[list[HeadParams]] = []
+    for suggest in (before, lambda trial: space.suggest(trial, lstm)):
+        study, heads = optuna.create_study(), []
+        for number in range(14):  # so that TPE has begun
+            study.sampler = sampler.make_sampler(11, "all", number)
+            trial = study.ask()
+            heads.append(suggest(trial))
+            study.tell(trial, _loss(trial, heads[-1]))
+        drawn.append(heads)
+    assert drawn[0] == drawn[1]
+    assert {head.kind for head in drawn[1]} == {"lstm"}
+
+
+def test_both_kinds_are_drawn_and_a_finished_trial_gives_the_head_that_was_drawn(project: Path) -> None:
+    optimize.optimize(_spec(16), _loss, _ignore)
+    study = storage.open_study("study")
+    tried = _heads(study)
+    assert {head.kind for head in tried} == {"lstm", "pool"}
+    assert {len(head.dense) for head in tried if head.kind == "pool"} > {0}
+    assert all(head.l2 == 0 for head in tried if head.kind == "lstm")
+    assert all(SPACE.l2[0] <= head.l2 <= SPACE.l2[1] for head in tried if head.kind == "pool")
+    for head, one in zip(tried, storage.get_finished_trials(study), strict=True):
+        assert space.fits(head, SPACE)
+        assert space.as_suggestion(head) == one.params
 
 
 def test_a_search_that_is_interrupted_proposes_what_an_unbroken_one_does(
@@ -217,7 +269,7 @@ from lus.search import identity, run_search
 data = featureset.read(Path(sys.argv[1]))
 part = data.parts(params.Folds(seed=1, outer=2, inner=2))[0]
 section = params_file.load_params(Path(sys.argv[2])).search
-print(identity.study_name(data, part, run_search.study_data(data, part), section, None))
+print(identity.study_name(data, part, run_search.study_data(data, part), section, ()))
 """
 NOT_IN_THE_NAME = ("run_search", "optimize", "storage", "mlflow_runs", "mlflow_trial", "trials_file")
 """Modules of the search that change no trial."""

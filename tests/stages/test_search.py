@@ -29,7 +29,9 @@ def test_every_trial_is_a_nested_run_with_its_parameters_and_scores(searched: Pa
         assert len(nested) == len(part.trials) == SEARCH.trials
         for trial in part.trials:
             run = by_number[str(trial.number)]
-            assert run.data.params["units"] == str(trial.head.units)
+            said = {name: run.data.params[name] for name in trial.head.used()}
+            assert said == {name: str(value) for name, value in trial.head.used().items()}
+            assert run.data.params["head"] == str(trial.head)
             assert run.data.metrics["loss"] == pytest.approx(trial.loss)
             assert run.data.metrics["accuracy"] == pytest.approx(trial.accuracy)
             losses = MlflowClient().get_metric_history(run.info.run_id, "fold_loss")
@@ -50,7 +52,9 @@ def test_a_run_says_what_it_was_run_on_what_became_of_it_and_what_it_took(search
         assert tags["lus.cohort"] == f"sha256:{hashing.sha256(folder / featureset.CLIPS_FILE)}"
         assert tags["lus.seed"] == run.data.params["seed"] == str(SEARCH.seed)
         assert {"lus.git_commit", "lus.study", "mlflow.note.content"} <= set(tags)
-        assert f"LSTM {run.data.params['units']}, dense" in run.info.run_name
+        assert run.info.run_name == f"{tags['lus.part']} {int(run.data.params['number']):02d}: " + ", ".join(
+            (run.data.params["head"], run.data.params["optimiser"])
+        )
         assert run.data.metrics["seconds"] > run.data.metrics["seconds_per_epoch"] > 0
         assert 100 < run.data.metrics["peak_memory_mb"] < 20_000
         (dataset,) = run.inputs.dataset_inputs

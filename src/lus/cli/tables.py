@@ -212,11 +212,12 @@ def print_best(found: Sequence[RunSummary]) -> None:
             "run": one.run_id[:8],
             "loss": f"{one.metrics['loss']:.3f}",
             "accuracy": f"{one.metrics['accuracy']:.2f}",
-            "LSTM": one.params["units"],
+            "head": _first_layer(one.params),
             "dense": one.params["dense"],
             "epochs": f"{one.metrics['epochs']:.0f}",
             "inputs": one.params.get("inputs", "frames"),
             "dropout": f"{float(one.params['dropout']):.2f}",
+            "L2": f"{float(one.params.get('l2', 0)):.2g}",
             "optimiser": one.params["optimiser"],
             "rate": f"{float(one.params['learning_rate']):.2g}",
             "batch": one.params["batch"],
@@ -224,7 +225,12 @@ def print_best(found: Sequence[RunSummary]) -> None:
         for one in found
     ]
     title = "Best trial of each feature set: mean over the validation folds of the whole cohort"
-    print_fitting(rows, ("inputs", "epochs", "batch", "dropout", "rate", "optimiser"), title)
+    print_fitting(rows, ("inputs", "epochs", "batch", "dropout", "L2", "rate", "optimiser"), title)
+
+
+def _first_layer(params: Mapping[str, str]) -> str:
+    """What reads the frames, as in `LSTM 512` or `mean`; a trial that says no kind is of before there were others."""
+    return f"LSTM {params['units']}" if params.get("kind", "lstm") == "lstm" else params["pooling"]
 
 
 def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title: str) -> None:

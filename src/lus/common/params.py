@@ -181,21 +181,33 @@ class Search(Section):
     workers: Positive = Field(description="processes that run trials; the processors are shared out among them")
     epochs: Positive = Field(description="at most, of one training")
     patience: Positive = Field(description="epochs without a better validation loss before a training ends")
+    heads: tuple[Literal["lstm", "pool"], ...] = Field(
+        min_length=1, description="choices: an LSTM, or pooling over the frames"
+    )
     units: tuple[Positive, ...] = Field(min_length=1, description="choices: LSTM units")
+    pooling: tuple[Literal["mean", "max", "attention"], ...] = Field(
+        min_length=1, description="choices: how frames are pooled"
+    )
     dense: tuple[Positive, ...] = Field(min_length=1, description="choices: units of a dense layer")
-    max_dense_layers: Annotated[int, Field(ge=1, le=5)] = Field(description="dense layers after the LSTM at most")
+    max_dense_layers: Annotated[int, Field(ge=1, le=5)] = Field(
+        description="dense layers at most; an LSTM has one at least"
+    )
     dropout: tuple[Fraction, Fraction] = Field(description="range")
     learning_rate: tuple[float, float] = Field(description="range, searched on a logarithmic scale")
     batch: tuple[Positive, ...] = Field(min_length=1, description="choices: clips of one gradient step")
     optimiser: tuple[Literal["adam", "rmsprop", "sgd"], ...] = Field(min_length=1, description="choices")
-    inputs: tuple[Literal["frames", "changes"], ...] = Field(
-        min_length=1, description="choices: features of each frame, or how much they differ from those before"
+    l2: tuple[float, float] = Field(
+        description="range of a pooling head's penalty on squared weights, searched on a logarithmic scale"
+    )
+    inputs: tuple[Literal["frames", "changes", "both"], ...] = Field(
+        min_length=1, description="choices: features of each frame, how much they differ from those before, or both"
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Search:
-        if self.dropout[0] > self.dropout[1] or not 0 < self.learning_rate[0] <= self.learning_rate[1]:
-            raise ValueError("dropout and learning_rate are ranges: low then high, learning_rate above 0")
+        logarithmic = (self.learning_rate, self.l2)
+        if self.dropout[0] > self.dropout[1] or not all(0 < low <= high for low, high in logarithmic):
+            raise ValueError("dropout, learning_rate and l2 are ranges: low then high, learning_rate and l2 above 0")
         return self
 
 

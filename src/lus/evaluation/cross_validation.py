@@ -76,8 +76,8 @@ class _Fold:
         )
         return {
             MODEL: self._calibrated(given),
-            "lstm-shuffled-test": self._calibrated(self.after.predict(mixed[test])),
-            "lstm-shuffled": self._calibrated(blind.predict(mixed[test])),
+            "model-shuffled-test": self._calibrated(self.after.predict(mixed[test])),
+            "model-shuffled": self._calibrated(blind.predict(mixed[test])),
         }
 
     def _calibrated(self, probabilities: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from lus.common.arrays import FloatArray, IntArray
 from lus.heads import train_step
-from lus.heads.model import HeadParams, build_head, feature_moments, lstm_inputs
+from lus.heads.model import ATTENTION, LSTM, HeadParams, build_head, compute_inputs, feature_moments, inputs_dim
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +49,7 @@ class TrainedHead:
     Attributes:
         params: the head.
         weights: in the order of `trainable_variables` of the model that `build_head` makes.
-        mean, variance: (dim,) by which what the LSTM reads is standardised.
+        mean, variance: (inputs_dim,) by which what the head reads is standardised.
         history: of the training.
         probabilities: (n, labels) of the validation clips at the best epoch; none without a validation part.
     """
@@ -69,8 +69,8 @@ class TrainedHead:
             temperature: of its probabilities (`calibration`); the last layer's weights are divided by it, which
                 divides its logits.
         """
-        labels = self.weights[-1].shape[0]
-        model = build_head(self.params, length, len(self.mean), labels, self.mean, self.variance)
+        labels, dim = self.weights[-1].shape[0], len(self.mean) // inputs_dim(self.params, 1)
+        model = build_head(self.params, length, dim, labels, self.mean, self.variance)
         *inner, kernel, bias = self.weights
         weights = [*inner, kernel / temperature, bias / temperature]
         for variable, value in zip(model.trainable_variables, weights, strict=True):
@@ -79,9 +79,9 @@ class TrainedHead:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Probabilities: (n, length, dim) float32 -> (n, labels) float32, as those of `model`."""
-        head = train_step.get_loop(len(self.params.dense), self.params.optimiser)
+        head = train_step.get_loop(self.params)
         head.start(self.weights)
-        return head.probabilities(standardise(lstm_inputs(self.params, features), self.mean, self.variance))
+        return head.probabilities(standardise(compute_inputs(self.params, features), self.mean, self.variance))
 
     @property
     def digest(self) -> str:
@@ -109,8 +109,8 @@ def init_head(
         seed: of the weights.
         weights: to begin with, in place of fresh ones.
     """
-    mean, variance = feature_moments(lstm_inputs(params, features))
-    first = init_weights(params, features.shape[2], labels, seed) if weights is None else weights
+    mean, variance = feature_moments(compute_inputs(params, features))
+    first = init_weights(params, len(mean), labels, seed) if weights is None else weights
     return TrainedHead(params, tuple(first), mean, variance, History((), ()), None)
 
 
@@ -144,9 +144,11 @@ def train(
     """
     start = init_head(params, features, labels, seed, weights)
     mean, variance = start.mean, start.variance
-    inputs = standardise(lstm_inputs(params, features), mean, variance)
-    held_out = (standardise(lstm_inputs(params, validation[0]), mean, variance), validation[1]) if validation else None
-    head = train_step.get_loop(len(params.dense), params.optimiser)
+    inputs = standardise(compute_inputs(params, features), mean, variance)
+    held_out = (
+        (standardise(compute_inputs(params, validation[0]), mean, variance), validation[1]) if validation else None
+    )
+    head = train_step.get_loop(params)
     head.start(start.weights)
     order = np.random.default_rng(seed)
     series: list[tuple[float, ...]] = []
@@ -186,7 +188,17 @@ def loss_and_accuracy(probabilities: FloatArray, targets: IntArray) -> tuple[flo
 
 
 def init_weights(params: HeadParams, dim: int, labels: int, seed: int) -> list[FloatArray]:
-    """Weights drawn as Keras draws them for these layers, in the order of the model's `trainable_variables`."""
+    """Weights drawn as Keras draws them for these layers, in the order of the model's `trainable_variables`.
+
+    But for two: attention begins as a mean, with scores of 0, and a pooling head without dense layers begins at 0, from
+    where a descent that is stopped early has its best linear classifiers first.
+
+    Args:
+        params: the layers.
+        dim: numbers that the head reads of each frame.
+        labels: how many there are.
+        seed: of what is drawn.
+    """
     import keras
 
     def glorot(place: int, rows: int, columns: int) -> FloatArray:
@@ -194,11 +206,15 @@ def init_weights(params: HeadParams, dim: int, labels: int, seed: int) -> list[F
         return np.asarray(drawn, np.float32)
 
     units = params.units
-    bias = np.zeros(4 * units, np.float32)
-    bias[units : 2 * units] = 1  # of the forget gate (Jozefowicz et al., 2015), as in Keras
-    weights = [glorot(0, dim, 4 * units), _orthogonal(units, seed), bias]
-    sizes = [units, *params.dense, labels]
-    for place, (rows, columns) in enumerate(itertools.pairwise(sizes), start=1):
+    if params.kind == LSTM:
+        bias = np.zeros(4 * units, np.float32)
+        bias[units : 2 * units] = 1  # of the forget gate (Jozefowicz et al., 2015), as in Keras
+        weights, width = [glorot(0, dim, 4 * units), _orthogonal(units, seed), bias], units
+    else:
+        weights, width = [np.zeros((dim, 1), np.float32)] if params.pooling == ATTENTION else [], dim
+        if not params.dense:
+            return [*weights, np.zeros((dim, labels), np.float32), np.zeros(labels, np.float32)]
+    for place, (rows, columns) in enumerate(itertools.pairwise([width, *params.dense, labels]), start=1):
         weights += [glorot(place, rows, columns), np.zeros(columns, np.float32)]
     return weights
 

@@ -86,7 +86,7 @@ def grad_cam(output: CnnOutput, gradient: FloatArray) -> FloatArray:
 def hide_frames(features: FloatArray) -> FloatArray:
     """The clip with each frame hidden in turn: (length, dim) -> (length, length, dim).
 
-    A hidden frame shows what the other frames show on average: noise or black would be something new to the LSTM.
+    A hidden frame shows what the other frames show on average: noise or black would be something new to the head.
     """
     length = len(features)
     clips = np.repeat(features[None], length, axis=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from lus.heads.model import HeadParams
 from lus.inference.metadata import ModelMetadata
 
 OVERALL = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
@@ -14,12 +15,17 @@ OF_LABEL = ("sensitivity", "specificity", "precision", "f1", "auc")
 
 
 def write(
-    metadata: ModelMetadata, metrics: Mapping[str, Any], audit: Mapping[str, Any] | None, clips: pd.DataFrame
+    metadata: ModelMetadata,
+    head: HeadParams,
+    metrics: Mapping[str, Any],
+    audit: Mapping[str, Any] | None,
+    clips: pd.DataFrame,
 ) -> str:
     """A version's card.
 
     Args:
         metadata: of the classifier.
+        head: that was chosen.
         metrics: `metrics.json` of its evaluation.
         audit: `audit.json` of its evaluation; None where there is none.
         clips: the cohort table of the clips that it was trained on.
@@ -28,7 +34,7 @@ def write(
         [
             "# Model card",
             "",
-            *_use(metadata),
+            *_use(metadata, head),
             *_data(clips),
             *_figures(metrics, metadata.labels),
             *_audit(audit),
@@ -38,10 +44,10 @@ def write(
     )
 
 
-def _use(metadata: ModelMetadata) -> list[str]:
+def _use(metadata: ModelMetadata, head: HeadParams) -> list[str]:
     return [
         f"Tells {', '.join(metadata.labels)} apart in lung-ultrasound clips: {metadata.length} frames of "
-        f"{metadata.size} pixels a side go through {metadata.feature_set}.",
+        f"{metadata.size} pixels a side go through {metadata.feature_set}, its features through the head: {head}.",
         "",
         "**Intended use:** research. It is not for diagnosis, and nothing in it was tested for that. It knows these "
         "labels only and names one of them for any clip.",

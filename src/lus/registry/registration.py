@@ -15,6 +15,7 @@ from lus.common.params import Register
 from lus.common.progress import Steps, no_progress
 from lus.features import featureset
 from lus.features.featureset import FeatureSet
+from lus.heads.model import HeadParams
 from lus.inference.metadata import ModelMetadata
 from lus.registry import aliases, model_card, models, refit, result_identity
 from lus.tracking import runs
@@ -102,7 +103,9 @@ def _train_and_register(
             dict(result.tags) | lineage | {models.RESULT_TAG: digest},
             _example_frames(result.sampled, length),
             files=[one for one in beside if one.is_file()],
-            description=model_card.write(metadata, result.summary, result.audit, result.sampled.clips),
+            description=model_card.write(
+                metadata, HeadParams.from_dict(choice["head"]), result.summary, result.audit, result.sampled.clips
+            ),
             steps=steps,
         )
 

@@ -26,16 +26,16 @@ _LIBRARIES = ("keras", "optuna", "numpy", "tensorflow-cpu", "tensorflow")
 """That trials are proposed and heads trained by; TensorFlow comes as one of two distributions."""
 
 
-def study_name(data: FeatureSet, part: Part, given: StudyData, params: Search, first: HeadParams | None) -> str:
+def study_name(data: FeatureSet, part: Part, given: StudyData, params: Search, first: tuple[HeadParams, ...]) -> str:
     """A study's name: feature set, part, and a digest of what its trials depend on.
 
     That is the features, labels and patients of the part's own clips, its inner folds, the search space, seed and first
-    head, and the code and libraries that propose, train and score. The part's test clips are not in it.
+    heads, and the code and libraries that propose, train and score. The part's test clips are not in it.
 
     Args:
         data, part, params: what is searched, and how.
         given: to the trials.
-        first: the head that is tried first.
+        first: the heads that are tried first.
     """
     from importlib.metadata import distributions
 

@@ -24,18 +24,16 @@ class TrialRun:
         import psutil
 
         place = trial.user_attrs[trials.NUMBER]
-        dense = " ".join(map(str, head.dense))
         tags = {"kind": "trial", "trial": str(trial.number), "owner": processes.owner()} | dict(search.tags)
         note = (
-            f"Trial {place} of `{search.data.name}` for part `{search.part.name}`: LSTM of {head.units} units on "
-            f"{head.inputs}, dropout {head.dropout:.2g}, dense {dense}, {head.optimiser} at {head.learning_rate:.2g}, "
+            f"Trial {place} of `{search.data.name}` for part `{search.part.name}`: {head}; reads {head.inputs}, "
+            f"dropout {head.dropout:.2g}, penalty {head.l2:.2g}, {head.optimiser} at {head.learning_rate:.2g}, "
             f"{head.batch} clips a step."
         )
-        of = "" if head.inputs == "frames" else f" of {head.inputs}"
-        name = f"{search.part.name} {place:02d}: LSTM {head.units}{of}, dense {dense}, {head.optimiser}"
+        name = f"{search.part.name} {place:02d}: {head}, {head.optimiser}"
         nested = {"mlflow.parentRunId": search.run_id, "mlflow.note.content": note}
         self._run_id = create_run(name, runs.prefix_tags(tags) | nested)
-        values = head.to_dict() | {"dense_layers": len(head.dense), "feature_set": search.data.name}
+        values = head.used() | {"head": str(head), "dense_layers": len(head.dense), "feature_set": search.data.name}
         log_to_run(self._run_id, params=values | {"part": search.part.name, "seed": search.seed, "number": place})
         client.get_client().log_inputs(self._run_id, [as_dataset(search.data, search.part)])
         self._process, self._peak = psutil.Process(), 0

@@ -37,14 +37,14 @@ class StudySpec:
     Attributes:
         name, part: of the study, and of the part of the cohort.
         budget, space: how much is to be tried, and of what.
-        first: the head that is tried first.
+        first: the heads that are tried first, in this order.
     """
 
     name: str
     part: str
     budget: Budget
     space: Search
-    first: HeadParams | None
+    first: tuple[HeadParams, ...]
 
 
 Objective = Callable[["optuna.Trial", HeadParams], float]
@@ -131,12 +131,14 @@ def _ended_by_others(study: optuna.Study, number: int) -> bool:
 
 
 def _offer(study: optuna.Study, spec: StudySpec) -> None:
-    """Put the first head in the queue, unless it is there or was tried."""
-    if spec.first is None:
-        return
-    wanted = space.as_suggestion(spec.first)
-    if not any(one.system_attrs.get("fixed_params") == wanted for one in storage.get_counted_trials(study)):
-        study.enqueue_trial(wanted)
+    """Put the first of the first heads in the queue that is neither there nor was tried.
+
+    One at a time: after one that was killed, the next would have its number else.
+    """
+    known = [one.system_attrs.get("fixed_params") for one in storage.get_counted_trials(study)]
+    left = [one for one in map(space.as_suggestion, spec.first[: spec.budget.trials]) if one not in known]
+    if left:
+        study.enqueue_trial(left[0])
 
 
 def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int:
@@ -145,7 +147,7 @@ def _assign_number(study: optuna.Study, trial: optuna.Trial, budget: int) -> int
     Optuna's own numbers are given out one by one, whoever asks, and so say who was first.
 
     Raises:
-        _NotNeeded: the budget, or the head to be tried first, was taken by trials that were begun before.
+        _NotNeeded: the budget, or this one of the heads to be tried first, was taken by trials that were begun before.
     """
     counting = storage.get_counted_trials(study)
     earlier = [one for one in counting if one.number < trial.number]

@@ -13,7 +13,7 @@ from lus.common import quiet, workers
 from lus.common.params import Folds, Search
 from lus.common.workers import Progress
 from lus.features.featureset import FeatureSet
-from lus.heads.model import HeadParams, get_published
+from lus.heads.model import LINEAR, HeadParams, get_published
 from lus.search import identity, mlflow_runs, objective, optimize, space, storage
 from lus.search.close_runs import close_finished_runs
 from lus.search.mlflow_runs import SearchRun
@@ -56,7 +56,7 @@ def open_studies(data: FeatureSet, params: Search, cut: Folds) -> list[PartStudy
         cut: how the patients are cut.
     """
     rule = protocols.make_protocol(cut)
-    first = _first(data.name, params)
+    first = _first_heads(data.name, params)
     studies = []
     for part in data.parts(cut):
         if rule.one_choice and part.name != folds.ALL:
@@ -67,11 +67,13 @@ def open_studies(data: FeatureSet, params: Search, cut: Folds) -> list[PartStudy
     return studies
 
 
-def _first(feature_set: str, params: Search) -> HeadParams | None:
-    """The published head, with inputs that are searched; none where it lies outside of the search space."""
-    published = get_published(feature_set)
-    head = published if published.inputs in params.inputs else replace(published, inputs=params.inputs[0])
-    return head if space.fits(head, params) else None
+def _first_heads(feature_set: str, params: Search) -> tuple[HeadParams, ...]:
+    """The published head and the linear one, with inputs that are searched; without what the search space has not."""
+    heads = (
+        head if head.inputs in params.inputs else replace(head, inputs=params.inputs[0])
+        for head in (get_published(feature_set), LINEAR)
+    )
+    return tuple(head for head in heads if space.fits(head, params))
 
 
 def run_search(studies: Sequence[PartStudy], processes: int, progress: Progress | None = None) -> Trials:
