@@ -32,9 +32,10 @@ $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@grep -q DO_NOT_TRACK $(BIN)/activate || printf '\n# Telemetry off, as everywhere in this project.\nexport MLFLOW_DISABLE_TELEMETRY=%s BENTOML_DO_NOT_TRACK=%s DO_NOT_TRACK=%s\n' $(MLFLOW_DISABLE_TELEMETRY) $(BENTOML_DO_NOT_TRACK) $(DO_NOT_TRACK) >> $(BIN)/activate
 	@touch $@
 
-repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=imagenet PROTOCOL=leave-source-out: otherwise)
+repro: $(READY) ## rebuild the pipeline: clips to a registered model and a Bento (COHORT=folder WEIGHTS=random PROTOCOL=leave-source-out: otherwise)
 	@git rev-parse --git-dir >/dev/null 2>&1 || { echo "not a git clone: DVC needs one, run git init"; exit 1; }
 	$(if $(COHORT)$(WEIGHTS)$(START)$(PROTOCOL),lus use $(if $(COHORT),"$(COHORT)") $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(START),--start "$(START)") $(if $(PROTOCOL),--protocol "$(PROTOCOL)"))
+	lus weights fetch
 	dvc repro package
 
 data: $(READY) ## fetch the public clips into data (once)

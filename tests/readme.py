@@ -1,7 +1,7 @@
 """README.md followed to the letter: its commands, in their order, in a fresh clone. `make readme` runs them.
 
-What a reader has and a machine of tests has not (clips of one's own, a database, weights from a network) is in
-`Reader`; every other word is run as it stands. It ends with the seconds that each command took.
+What a reader has and a machine of tests has not (clips of one's own, a database) is in `Reader`; every other word is
+run as it stands. It ends with the seconds that each command took.
 """
 
 from __future__ import annotations
@@ -150,8 +150,7 @@ class Reader:
             command = command.replace("docker run", program.stdout.strip())
         for written, here in self.addresses.items():
             command = command.replace(written, here)
-        # Where a network is, Keras would download half a gigabyte; the tests of the backbones have that road.
-        return command.replace("WEIGHTS=imagenet", "WEIGHTS=random")
+        return command
 
     def _script(self, command: str) -> list[str]:
         """What bash is given: one command in the terminal in which the ones before it were typed."""

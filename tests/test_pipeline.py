@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 SMALL = {
     "simulate": {"patients": 4, "clips": 1, "frames": 24},
     "frames": {"side": 71},
-    "features": {"seen": 71},
+    "features": {"weights": "random", "seen": 71, "engine": "keras"},
     "search": {
         "trials": 2,
         "epochs": 2,
@@ -43,6 +43,10 @@ SMALL = {
     "cohort": {"min_patients": 2},
 }
 """Changes to the parameters under which the pipeline takes a minute."""
+
+
+REAL = {name: values for name, values in SMALL.items() if name not in ("frames", "features")}
+"""The same with frames, CNN, weights and engine as they are by default."""
 
 
 class Project:
@@ -303,9 +307,28 @@ def test_a_version_is_rebuilt_from_its_lineage_to_the_same_figures(built: Projec
     assert int(total) > 10
 
 
+@pytest.mark.network
+def test_the_default_weights_and_engine_run_to_a_bento(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", REAL)
+    command = ["lus", "weights", "fetch"]
+    fetched = subprocess.run(
+        command, cwd=project.folder, env=project.environment, capture_output=True, text=True, check=False
+    )
+    if fetched.returncode:
+        assert "could not be had" in fetched.stderr
+        assert "another hash" not in fetched.stderr
+        pytest.skip(f"needs a package index: {fetched.stderr}")
+    project.run("dvc", "repro")
+    made = project.json("build/features/xception-20/info.json")
+    assert made["weights"] == "imagenet"
+    assert str(made["engine"]).startswith("openvino-")
+    assert made["weights_from"]
+    assert str(project.json("build/package.json")["bento"]) in project.run("bentoml", "list")
+
+
 TRAINED = {
-    "features": {"backbones": ["pocovidnet"], "seen": 32},
-    "pretrain": {"epochs": 1, "layers": 5},
+    "features": {"backbones": ["pocovidnet"], "seen": 32, "engine": "keras"},
+    "pretrain": {"start": "random", "epochs": 1, "layers": 5},
 }
 """Changes under which the CNN is trained on the frames of each fold's training patients."""
 

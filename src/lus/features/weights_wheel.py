@@ -8,7 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lus.common import hashing
@@ -77,7 +78,7 @@ def _pip(wheel: Wheel, folder: Path, report: Report) -> None:
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"TMPDIR": str(folder)},
+            env=os.environ | _index_of_uv() | {"TMPDIR": str(folder)},
         )
         try:
             while process.poll() is None:
@@ -90,13 +91,28 @@ def _pip(wheel: Wheel, folder: Path, report: Report) -> None:
         raise BadInput(f"pip could not fetch the wheel {name_of(wheel)}: {_reason(log.read_text(errors='replace'))}")
 
 
+def _index_of_uv(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The package index for pip, where this machine names it for uv alone.
+
+    It goes by the environment, where its password is in no process table. What pip is set to itself counts first.
+    """
+    named = environment.get("UV_DEFAULT_INDEX") or environment.get("UV_INDEX_URL")
+    if not named:
+        return {}
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
+    ).stdout
+    if re.search(r"\.(index-url|no-index)=", listed):
+        return {}
+    return {"PIP_INDEX_URL": re.sub(r"^[\w.-]+=", "", named)}  # uv's may have a name: name=address
+
+
 def _largest(folder: Path) -> int:
     sizes = [0]
-    for path in folder.rglob("*"):
-        try:
-            sizes.append(path.stat().st_size)
-        except OSError:  # pip moves its files meanwhile
-            continue
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with suppress(OSError):  # pip moves its files meanwhile
+                sizes.append((Path(place) / name).stat().st_size)
     return max(sizes)
 
 
