@@ -88,8 +88,12 @@ def add(
     table: pd.DataFrame | None = None,
     evaluated: bool = True,
     seed: int = 0,
+    clips: Path | None = None,
 ) -> str:
-    """Register a version that is wrong on so many of 40 patients, as the stage `register` does; returns its number."""
+    """Register a version that is wrong on so many of 40 patients, as the stage `register` does; returns its number.
+
+    `clips` is the table of the clips that it was trained on, kept with it.
+    """
     import mlflow
 
     limits = params_file.load_params(ROOT / "params.yaml").limits
@@ -108,7 +112,7 @@ def add(
             metadata,
             tags,
             frames,
-            files=[one for one in (Path("params.yaml"), Path("dvc.lock")) if one.is_file()],
+            files=[one for one in (Path("params.yaml"), Path("dvc.lock"), clips) if one and one.is_file()],
             description="# Model card",
         )
     return str(version.version)

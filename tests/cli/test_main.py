@@ -60,7 +60,10 @@ def test_the_verbs_stand_in_the_order_in_which_they_are_met() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["doctor", "weights", "check", "audit", "compare", "best", "models", "show", "promote", "reproduce", "classify"],
+    [
+        *("doctor", "weights", "check", "audit", "compare", "best"),
+        *("models", "show", "promote", "reproduce", "validate", "classify"),
+    ],
 )
 def test_a_verb_that_prints_a_table_has_json(verb: str) -> None:
     assert "--json" in _lus(verb, "--help").stdout

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from lus.cli import registry, serving, stages, weights
+from lus.cli import registry, serving, stages, validation, weights
 from lus.cli.stages import BUILD
 from lus.common.errors import BadInput
 
@@ -284,7 +284,7 @@ def best(
 
 
 # Not as groups of their own, which would come last in the help; a panel's verbs are in the order of their files.
-for part in (weights, stages, registry, serving):
+for part in (weights, stages, registry, validation, serving):
     app.registered_commands += part.app.registered_commands
 PANELS = (BEGIN, stages.STAGES, COMPARE, registry.REGISTRY, serving.ANSWER)
 app.registered_commands.sort(key=lambda one: PANELS.index(str(one.rich_help_panel)))

@@ -15,6 +15,7 @@ from lus.registry import gate
 from lus.registry.gate import Condition
 from lus.registry.journal import AliasChange
 from lus.registry.reproduce import TOLERANCE, Figure
+from lus.registry.validations import Validation
 from lus.registry.versions import Lineage, VersionRow
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def print_lineage(one: Lineage, name: str) -> None:
     _pairs(console, f"{name} version {one.row.version}", about | dict(sorted(one.tags.items())))
     _pairs(console, "What the stages gave (dvc.lock)", one.stages)
     _pairs(console, "Figures", _figures(one.metrics or {}))
+    _pairs(console, "Validated on other cohorts", _validations(one.validations))
     if one.params is not None:
         _pairs(console, "Parameters", _flat(one.params))
     for finding in (one.audit or {}).get("findings", []):
@@ -137,6 +139,18 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, str]:
             low, high = (bounds.get(name, {}).get(side) for side in ("low", "high"))
             found[name] = f"{value:.4g}" + (f" ({low:.4g} to {high:.4g})" if None not in (low, high) else "")
     return found
+
+
+def _validations(found: Sequence[Validation]) -> dict[str, str]:
+    rows = {}
+    for one in found:
+        interval = f" ({one.low:.3f} to {one.high:.3f})" if one.low is not None and one.high is not None else ""
+        known = f"; {one.trained_on} more that it was trained on" if one.trained_on else ""
+        rows[one.cohort] = (
+            f"accuracy {one.accuracy:.3f}{interval}, always the most frequent label {one.most_frequent_label:.3f}, "
+            f"{one.clips} clips of {one.patients} patients{known}"
+        )
+    return rows
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:

@@ -49,13 +49,13 @@ def read_evaluation(evaluation: Path) -> tuple[dict[str, Any], dict[str, Any], d
 
 def write_json(path: Path, values: object) -> None:
     """Write figures; what is not a number becomes null."""
-    path.write_text(json.dumps(_without_nan(values), indent=2) + "\n")
+    path.write_text(json.dumps(replace_nan(values), indent=2) + "\n")
 
 
-def _without_nan(value: Any) -> Any:
+def replace_nan(value: Any) -> Any:
     """The same figures with None for what is not a number: JSON knows none."""
     if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
+        return {key: replace_nan(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_without_nan(inner) for inner in value]
+        return [replace_nan(inner) for inner in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

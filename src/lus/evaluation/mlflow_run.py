@@ -42,12 +42,12 @@ def log_run(build: Path, evaluation: Path) -> str:
     with mlflow.start_run(run_name=f"evaluate {choice['feature_set']}{marked}", tags=named) as run_:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         accuracies = {f"accuracy_of.{method}": one["accuracy"] for method, one in details["ways"].items()}
-        mlflow.log_metrics(_as_metrics(summary | accuracies))
+        mlflow.log_metrics(as_metrics(summary | accuracies))
         mlflow.log_artifacts(str(evaluation), "evaluation")
     return str(run_.info.run_id)
 
 
-def _as_metrics(values: Mapping[str, Any]) -> dict[str, float]:
+def as_metrics(values: Mapping[str, Any]) -> dict[str, float]:
     """The numbers among the figures, as MLflow takes them: not nested."""
     flat = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
     for name, bounds in values["interval"].items():

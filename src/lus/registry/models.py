@@ -174,7 +174,11 @@ def get_version(name: str, version: str) -> ModelVersion:
         raise BadInput(f"{name} has no version {version}; {has}") from None
 
 
+def logged_model_id(version: ModelVersion) -> str:
+    """MLflow's id of a version's model; one that was registered by an address carries it there."""
+    return str(version.model_id or str(version.source).rsplit("/", 1)[-1])
+
+
 def lineage_id(version: ModelVersion) -> str:
     """What tells a version from all others, as served answers have it: the beginning of MLflow's id of its model."""
-    found = version.model_id or str(version.source).rsplit("/", 1)[-1]
-    return str(found).removeprefix("m-")[:12]
+    return logged_model_id(version).removeprefix("m-")[:12]

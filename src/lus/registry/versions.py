@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lus.common.errors import BadInput
 from lus.registry import aliases, download, journal, models
 from lus.registry.journal import AliasChange
+from lus.registry.validations import Validation, find_validations
 from lus.tracking import client
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Lineage:
         params: the parameters stored with it; None where none are.
         metrics, audit: of its evaluation; None where there is none.
         acts: promotions and rollbacks to it, and those by which it stepped back.
+        validations: on cohorts that it was not trained on.
     """
 
     row: VersionRow
@@ -81,6 +83,7 @@ class Lineage:
     metrics: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
     acts: Sequence[AliasChange]
+    validations: Sequence[Validation]
 
 
 def listed(name: str) -> list[VersionRow]:
@@ -163,6 +166,7 @@ def lineage(name: str, what: str) -> Lineage:
         metrics=metrics,
         audit=audit,
         acts=acts,
+        validations=find_validations(name, number),
     )
 
 
