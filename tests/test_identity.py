@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lus.features import compute, openvino, pretrain_parts
+from lus.features import compute, openvino, pretrain_parts, quantization
 from lus.registry import result_identity
 from lus.search import identity
 from tests.imports import code_behind, dotted, file_of
@@ -17,7 +17,7 @@ WITHOUT_EFFECT = {
     "common.hashing": "the names themselves",
     "features.imagenet": "where known weights come from; the names hold the digest of the weights",
     "common.params": "classes of values, which the names hold themselves",
-    "phantom": "frames by which random weights get their statistics; the names hold the digest of the weights",
+    "phantom": "frames that random weights and 8 bits are fitted to; the names hold the digests of weights and frames",
     "common.workers": "where work is done",
     "common.quiet": "fewer notices on the terminal",
     "features.featureset": "the features, whose digest the names hold",
@@ -37,8 +37,8 @@ WITHOUT_EFFECT = {
 KEPT = {
     "studies": (identity.IDENTITY, ("search.run_search", "search.optimize", "search.storage")),
     "features": (
-        [module.__name__ for module in (*compute.CODE, openvino)],
-        ("features.backbones", "clips.frameset", "features.openvino"),
+        [module.__name__ for module in (*compute.CODE, openvino, quantization)],
+        ("features.backbones", "clips.frameset", "features.openvino", "features.quantization"),
     ),
     "weights": ([module.__name__ for module in pretrain_parts.CODE], ("features.pretraining", "clips.frameset")),
 }
@@ -67,7 +67,7 @@ def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier
     given = {"features.featureset", "splits.folds", "inference.metadata", "phantom", "features.imagenet"}
     given |= {"common.hashing"}
     # What is served is made of a version that exists.
-    given |= {"inference.compiled", "features.openvino", "heads.numpy_head"}
+    given |= {"inference.compiled", "features.openvino", "features.quantization", "heads.numpy_head"}
     behind = _modules_behind(("registry.refit",), frozenset(given))
     code = {name.removeprefix("lus.") for name in result_identity.CODE}
     # The kinds of arrays and the wording of errors change no weight.
@@ -76,7 +76,7 @@ def test_a_versions_digest_knows_all_the_code_that_trains_and_joins_a_classifier
 
 def test_an_imports_digest_knows_all_the_code_that_reads_a_head_and_joins_it() -> None:
     given = {"phantom", "features.imagenet", "inference.metadata", "inference.compiled", "features.openvino"}
-    given |= {"heads.numpy_head", "common.hashing"}
+    given |= {"heads.numpy_head", "common.hashing", "features.quantization"}
     behind = _modules_behind(("heads.legacy", "inference.keras_model"), frozenset(given))
     code = {name.removeprefix("lus.") for name in result_identity.IMPORT_CODE}
     assert behind == code | given | {"common.arrays", "common.errors"}

@@ -32,9 +32,31 @@ def test_openvino_gives_the_features_of_keras_in_single_precision(name: str) -> 
     assert np.abs(run(frames[:3]) - other[:3]).max() <= 1e-3 * np.abs(other).max()
 
 
-def test_openvino_computes_in_what_the_cpu_is_fastest_in() -> None:
-    bf16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    assert openvino.resolve_engine("openvino") == f"openvino-{'bf16' if bf16 else 'f32'}"
+@pytest.mark.parametrize(
+    ("able", "name", "flags", "exact"),
+    [
+        (["FP32", "BF16"], "AMD EPYC", "avx512_bf16", "bf16"),
+        (["FP32", "BF16"], "Intel(R) Xeon(R)", "avx512_bf16 amx_bf16", "bf16"),
+        (["FP32", "BF16"], "Intel(R) Xeon(R)", "avx512_bf16", "f32"),
+        (["FP32"], "Intel(R) Xeon(R)", "avx2", "f32"),
+    ],
+)
+def test_openvino_computes_in_what_the_cpu_is_fastest_in(
+    able: list[str], name: str, flags: str, exact: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"OPTIMIZATION_CAPABILITIES": able, "FULL_DEVICE_NAME": name}
+
+    class Core:
+        def get_property(self, _device: str, which: str) -> object:
+            return facts[which]
+
+    (tmp_path / "cpuinfo").write_text(f"flags : fpu {flags}\n")
+    monkeypatch.setattr(openvino, "CPU_FILE", tmp_path / "cpuinfo")
+    monkeypatch.setattr(openvino.load_openvino(), "Core", Core)
+    assert openvino.resolve_engine("openvino") == f"openvino-{exact}"
+    assert openvino.resolve_engine("openvino-int8") == f"openvino-int8-{exact}"
+    # A CPU without bf16 computes in f32 where bf16 is asked for, and that is what is said.
+    assert openvino.resolve_engine("openvino-bf16") == f"openvino-{'bf16' if 'BF16' in able else 'f32'}"
     assert openvino.resolve_engine("openvino-f32") == "openvino-f32"
     assert openvino.resolve_engine("keras") == "keras"
 
@@ -144,6 +166,11 @@ def test_whatever_does_not_hold_is_refused_with_the_figures_and_what_to_do(found
 
 def test_one_prediction_in_twenty_of_unknown_clips_may_change() -> None:
     parity.refuse_difference(FeatureParity(0.98, 0.95, 0, 2, 48), "xception", "openvino-bf16")
+
+
+def test_an_engine_in_8_bits_that_is_refused_leaves_the_ones_in_floating_point() -> None:
+    with pytest.raises(BadInput, match=r"openvino-int8-f32 gives .* to openvino or openvino-f32 or keras in"):
+        parity.refuse_difference(FeatureParity(0.9, 0.5, 0, 3, 48), "xception", "openvino-int8-f32")
 
 
 def test_an_engine_in_full_precision_that_is_refused_leaves_keras_alone() -> None:

@@ -167,11 +167,11 @@ def test_a_model_that_is_no_backbone_and_head_is_refused(tmp_path: Path) -> None
     inputs = keras.Input((2, 32, 32, 3), dtype="uint8")
     other = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(inputs)))
     with pytest.raises(BadInput, match="not made of a backbone and a head"):
-        keras_model.export(other, "openvino", tmp_path)
+        keras_model.export(other, ["openvino"], tmp_path)
 
 
 def test_a_head_of_the_search_is_served_with_its_backbone(tmp_path: Path) -> None:
     backbone = backbones.build("mobilenetv2", 32, "random")
     head = build_head(HeadParams(units=4, dense=(4,)), 2, 1280, 2, np.zeros(1280), np.ones(1280))
-    keras_model.export(keras_model.assemble(backbone, head, 2), "openvino", tmp_path)
+    keras_model.export(keras_model.assemble(backbone, head, 2), ["openvino"], tmp_path)
     assert (tmp_path / compiled.CNN_FILE).is_file()

@@ -17,6 +17,7 @@ from lus.common import params_file
 from lus.common.errors import BadInput
 from lus.common.progress import Report
 from lus.heads.numpy_head import NumpyHead
+from lus.inference.compiled import CompiledClassifier
 from lus.registry import aliases, gate, journal, models, promotion
 from lus.registry.journal import AliasChange
 from lus.tracking import client
@@ -311,3 +312,23 @@ def test_an_act_that_others_may_soon_give_up_moves_nothing(project: Path, monkey
         _promote("1")
     assert _aliases() == {"challenger": "1"}
     assert [one.outcome for one in _acts()] == ["failed"]
+
+
+def test_an_engine_that_is_chosen_is_named_with_those_that_were_tried(project: Path) -> None:
+    add(wrong=4)
+    found = {one.name: one for one in promotion.conditions(*promotion.candidate(NAME, None), PROMOTE, "auto")}
+    assert found["parity"].passed
+    assert found["parity"].found.startswith("the fastest engine that answers as registered is openvino-")
+    assert "openvino-f32" in found["parity"].found
+
+
+def test_where_no_engine_answers_as_registered_parity_alone_fails(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(wrong=4)
+    asked = CompiledClassifier.probabilities
+    monkeypatch.setattr(CompiledClassifier, "probabilities", lambda self, frames, **more: asked(self, frames) + 0.05)
+    found = {one.name: one for one in promotion.conditions(*promotion.candidate(NAME, None), PROMOTE, "auto")}
+    assert [name for name, one in found.items() if not one.passed] == ["parity"]
+    said = "no engine answers as the model did when it was registered: openvino-int8: 0 of"
+    assert found["parity"].found.startswith(said)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEGLosslessSV1
 
+from lus.features import openvino
 from lus.registry import download, models
 from tests.clips import dicom_files
 from tests.conftest import draw_frames
@@ -153,6 +154,7 @@ def test_the_model_tells_what_it_is_and_shows_its_card(service: Service) -> None
     assert facts["labels"] == list(LABELS)
     assert facts["limits"]["min_side"] == 100
     assert facts["card"] == "# Model card"
+    assert facts["engine"] == openvino.resolve_engine("openvino")
     assert "git_commit" in facts["made_from"]
     assert "machine" not in facts["made_from"]
 

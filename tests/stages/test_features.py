@@ -12,7 +12,7 @@ from lus.clips import cohort, frameset, sampling
 from lus.clips.frameset import FrameSet
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.features import backbones, featureset, imagenet, openvino
+from lus.features import backbones, featureset, imagenet, openvino, parity
 from lus.stages import features as stage
 from tests.conftest import ROOT, draw_frames
 
@@ -164,6 +164,28 @@ def test_an_engine_with_other_features_is_refused_with_the_figures_and_nothing_i
         _run(place, engine="openvino-f32")
     assert not (place / ".lus").exists()
     assert list((place / "features").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_engine_in_8_bits_is_held_to_the_reference_and_kept_apart(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _frames(place, 6)
+    exact = openvino.resolve_engine("openvino-int8")
+    # Random weights of so small a CNN do not bear it.
+    with pytest.raises(BadInput, match=rf"{exact} gives other .*engine to openvino or openvino-f32 or keras in"):
+        _run(place, engine="openvino-int8")
+    assert not (place / ".lus/features").exists()
+    graphs = list((place / ".lus/quantized").iterdir())
+    monkeypatch.setattr(parity, "refuse_difference", lambda *_: None)
+    features, said = _run(place, engine="openvino-int8")
+    assert said == "6 clips computed, 0 known"
+    assert list((place / ".lus/quantized").iterdir()) == graphs
+    assert featureset.read(place / f"features/mobilenetv2-{LENGTH}").info.engine == exact
+    reference, said = _run(place)
+    assert said == "6 clips computed, 0 known"
+    assert not np.array_equal(features, reference)
+    assert _run(place, engine="openvino-int8")[1] == "0 clips computed, 6 known"
 
 
 def test_an_engine_is_not_even_started_where_all_is_known(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

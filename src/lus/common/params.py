@@ -136,7 +136,7 @@ class Features(Section):
     )
     seed: Annotated[int, Field(ge=0)] = Field(description="of the random weights")
     batch: Positive = Field(description="frames of one call of the backbone")
-    engine: Literal["keras", "openvino", "openvino-f32"] = Field(description="that runs the backbone")
+    engine: Literal["keras", "openvino", "openvino-int8", "openvino-f32"] = Field(description="that runs the backbone")
 
     @field_validator("weights")
     @classmethod
@@ -241,7 +241,9 @@ class Package(Section):
     alias: str | None = Field(
         pattern=r"^[a-zA-Z][a-zA-Z0-9_-]*$", description="of the version; none: the champion, else the challenger"
     )
-    engine: Literal["openvino", "openvino-f32"] = Field(description="what answers in the Bento")
+    engine: Literal["auto", "openvino", "openvino-int8", "openvino-bf16", "openvino-f32"] = Field(
+        description="what answers in the Bento; `auto`: the fastest that answers as the registered model does"
+    )
 
 
 class Params(Section):

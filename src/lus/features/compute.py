@@ -13,7 +13,7 @@ from lus.clips import frameset
 from lus.clips.frameset import FrameSet
 from lus.common import hashing, workers
 from lus.common.params import Features
-from lus.features import backbones, featureset, imagenet, openvino, parity, pretrained, weights
+from lus.features import backbones, featureset, imagenet, openvino, parity, pretrained, quantization, weights
 from lus.features.cache import open_store
 from lus.features.featureset import Info
 from lus.features.openvino import FeatureFunction
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import keras
 
 CODE = (backbones, weights, frameset, *frameset.DECODING)
-"""The modules that make features of a clip; for another engine `openvino` too."""
+"""The modules that make features of a clip; for another engine `openvino` too, and for 8 bits `quantization`."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _run_on_engine(model: keras.Model, sampled: FrameSet, info: Info) -> Feature
     reference = backbones.trace(model)
     if info.engine == "keras":
         return reference
-    run, few = openvino.compile_backbone(model, info.engine), parity.choose_sample(sampled, info.length)
+    run, few = _compile(model, info.engine), parity.choose_sample(sampled, info.length)
     expected, found = (
         next(backbones.compute_features(one, [few.frames], parity.SAMPLE_FRAMES)) for one in (reference, run)
     )
@@ -150,6 +150,13 @@ def _run_on_engine(model: keras.Model, sampled: FrameSet, info: Info) -> Feature
         parity.compare_features(expected, found, few.labels, few.clips), info.backbone, info.engine
     )
     return run
+
+
+def _compile(model: keras.Model, engine: str) -> FeatureFunction:
+    if not openvino.is_quantized(engine):
+        return openvino.compile_backbone(model, engine)
+    run = openvino.load_compiled(quantization.load_or_quantize(model), engine)
+    return lambda frames: run(frames)[0]
 
 
 def _cache_key(model: keras.Model, info: Info) -> dict[str, object]:
@@ -161,4 +168,6 @@ def _cache_key(model: keras.Model, info: Info) -> dict[str, object]:
         "seen": info.seen,
         "weights": weights.hash_weights(model),
     }
+    if openvino.is_quantized(info.engine):
+        which |= quantization.describe_calibration(quantization.draw_calibration_frames(model))
     return which | hashing.describe_code(*CODE, *(() if info.engine == "keras" else (openvino,)))

@@ -12,6 +12,7 @@ from lus.clips import sampling
 from lus.clips.frameset import FrameSet
 from lus.common.arrays import FloatArray, Frames, IntArray
 from lus.common.errors import BadInput
+from lus.features import openvino
 from lus.splits import folds
 
 SAMPLE_CLIPS, SAMPLE_FRAMES = 24, 2
@@ -163,7 +164,8 @@ def refuse_difference(found: FeatureParity, backbone: str, engine: str) -> None:
         BadInput: with the figures; nothing falls back to the reference by itself.
     """
     if not found.holds:
-        others = "keras" if engine == "openvino-f32" else "openvino-f32 or keras"
+        slower = ("openvino",) if openvino.is_quantized(engine) else ()
+        others = " or ".join((*slower, *(("openvino-f32",) if engine != "openvino-f32" else ()), "keras"))
         raise BadInput(
             f"{engine} gives other features for {backbone} than keras: {found}; expected are at least {LEAST_COSINE}, "
             f"at least {LEAST_LOW}, none and at most {MOST_CHANGED:.0%}; set features.engine to {others} in params.yaml"

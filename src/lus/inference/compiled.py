@@ -23,6 +23,8 @@ from lus.heads.numpy_head import NumpyHead
 from lus.inference.metadata import METADATA_FILE, ModelMetadata
 
 CNN_FILE, ENGINE_FILE, MODEL_CARD = "cnn.xml", "engine.json", "card.md"
+QUANTIZED_FILE = "cnn-int8.xml"
+"""The CNN for `openvino-int8`."""
 EXAMPLE_FILE, ANSWER_FILE = "input_example.npy", "output_example.npy"
 """Beside a model: frames, and what it answered to them when it was registered."""
 TOLERANCE = 0.01
@@ -84,12 +86,19 @@ class CnnOutput:
 class CompiledClassifier:
     """A classifier without Keras: clips' frames -> probabilities, and what explains them; for several threads."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load what `keras_model.export` and the registry wrote, for this machine's CPU."""
+    def __init__(self, folder: Path, engine: str | None = None) -> None:
+        """Load what `keras_model.export` and the registry wrote, for this machine's CPU.
+
+        Args:
+            folder: that was written.
+            engine: one of those that it was written for; by default the one that the folder names.
+        """
         self.metadata = ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text()))
         self.head = NumpyHead.load(folder)
-        self._engine = openvino.resolve_engine(json.loads((folder / ENGINE_FILE).read_text())["engine"])
-        self._cnn = openvino.load_compiled(folder / CNN_FILE, self._engine)
+        self.engine = openvino.resolve_engine(engine or json.loads((folder / ENGINE_FILE).read_text())["engine"])
+        """With what it computes in on this machine."""
+        file = QUANTIZED_FILE if openvino.is_quantized(self.engine) else CNN_FILE
+        self._cnn = openvino.load_compiled(folder / file, self.engine)
         self._folder, self._lock = folder, Lock()
 
     @classmethod
@@ -127,10 +136,10 @@ class CompiledClassifier:
         """
         found = self.parity(clips, progress)
         if not found.holds:
-            exact = self._engine == "openvino-f32"
-            advice = "register the model again" if exact else "set package.engine to openvino-f32 in params.yaml"
+            exact = self.engine == "openvino-f32"
+            advice = "register the model again" if exact else "set package.engine to auto in params.yaml"
             raise BadInput(
-                f"{self.metadata.name} version {self.metadata.version} does not answer on {self._engine} as it was "
+                f"{self.metadata.name} version {self.metadata.version} does not answer on {self.engine} as it was "
                 f"registered: {found}; the same labels and probabilities within {TOLERANCE} are expected; {advice}"
             )
 

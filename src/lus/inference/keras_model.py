@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lus.common.arrays import FloatArray, Frames
 from lus.common.errors import BadInput
-from lus.features import backbones, openvino
+from lus.features import backbones, openvino, quantization
 from lus.heads import numpy_head
-from lus.inference.compiled import CNN_FILE, ENGINE_FILE
+from lus.inference.compiled import CNN_FILE, ENGINE_FILE, QUANTIZED_FILE
 from lus.inference.metadata import ModelMetadata
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def load_reference(path: Path, metadata: ModelMetadata) -> Callable[[Frames], Fl
     return backbones.trace(model)
 
 
-def export(model: keras.Model, engine: str, folder: Path) -> None:
+def export(model: keras.Model, engines: Sequence[str], folder: Path) -> None:
     """Write what `CompiledClassifier` reads, but for the metadata and the stored answers.
 
     Args:
         model: a classifier of `assemble`.
-        engine: `openvino` or `openvino-f32`.
+        engines: that the CNN is to run on, as in `openvino-f32`; the first is the one that the folder names.
         folder: made if missing.
 
     Raises:
@@ -74,5 +74,9 @@ def export(model: keras.Model, engine: str, folder: Path) -> None:
     backbone, head = parts
     folder.mkdir(parents=True, exist_ok=True)
     numpy_head.convert_keras(head).save(folder)
-    openvino.save_model(backbones.add_maps(backbone), folder / CNN_FILE)
-    (folder / ENGINE_FILE).write_text(json.dumps({"engine": engine}) + "\n")
+    with_maps = backbones.add_maps(backbone)
+    if any(openvino.is_quantized(one) for one in engines):
+        quantization.save_quantized(with_maps, folder / QUANTIZED_FILE)
+    if not all(openvino.is_quantized(one) for one in engines):
+        openvino.save_model(with_maps, folder / CNN_FILE)
+    (folder / ENGINE_FILE).write_text(json.dumps({"engine": engines[0]}) + "\n")

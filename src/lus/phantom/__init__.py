@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan_patients, simulate_cohort
-from lus.phantom.examples import draw_examples
+from lus.phantom.examples import CALIBRATION_TIMES, draw_examples
 from lus.phantom.patient import DEVICES, Device, Patient, draw_patient
 
 __all__ = [
+    "CALIBRATION_TIMES",
     "DEVICES",
     "Device",
     "Patient",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lus.common.errors import BadInput
 from lus.common.params import Package
 from lus.common.progress import Steps, no_progress
+from lus.inference.engine_choice import EngineChoice
 from lus.registry import aliases, download, models
 
 if TYPE_CHECKING:
@@ -28,7 +30,24 @@ def choose_version(name: str, alias: str | None) -> tuple[ModelVersion, str]:
     return version, next(one for one in wanted if one in version.aliases)
 
 
-def build_bento(version: ModelVersion, alias: str, served: Path, params: Package, steps: Steps = no_progress) -> str:
+@dataclass(frozen=True)
+class BuiltBento:
+    """A Bento.
+
+    Attributes:
+        tag: its name and version.
+        engine: that answers in it, as in `openvino-int8`.
+        choice: why that one; None where `params.yaml` names it.
+    """
+
+    tag: str
+    engine: str
+    choice: EngineChoice | None
+
+
+def build_bento(
+    version: ModelVersion, alias: str, served: Path, params: Package, steps: Steps = no_progress
+) -> BuiltBento:
     """Compile a version, hold it to the answers that are stored with it, and build its Bento.
 
     Args:
@@ -38,14 +57,12 @@ def build_bento(version: ModelVersion, alias: str, served: Path, params: Package
         params: the Bento's name, and the engine that the classifier is compiled for.
         steps: told what is under way.
 
-    Returns:
-        The Bento's tag.
-
     Raises:
         BadInput: the engine does not answer as the registered model did, or this is not the project's top folder.
     """
     shutil.rmtree(served, ignore_errors=True)
-    made = download.compile_into(version, params.engine, served, steps)
+    choices: list[EngineChoice] = []
+    made = download.compile_into(version, params.engine, served, steps, choices.append)
     made.require_parity(progress=steps("asking the stored clips"))
     steps("building the Bento")
     lineage = models.lineage_id(version)
@@ -53,7 +70,7 @@ def build_bento(version: ModelVersion, alias: str, served: Path, params: Package
     tag = f"{params.name}:v{version.version}-{lineage[:8]}"
     labels = {"model": str(version.name), "version": str(version.version), "alias": alias, "lineage": lineage}
     _build_bentofile(tag, labels)
-    return tag
+    return BuiltBento(tag, choices[0].chosen.engine if choices else params.engine, choices[0] if choices else None)
 
 
 def _build_bentofile(tag: str, labels: dict[str, str]) -> None:

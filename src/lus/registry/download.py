@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lus.common.errors import BadInput
 from lus.common.progress import Steps, no_progress
-from lus.inference import keras_model
+from lus.inference import engine_choice, keras_model
 from lus.inference.classifier import Classifier
 from lus.inference.compiled import ANSWER_FILE, EXAMPLE_FILE, MODEL_CARD, CompiledClassifier
+from lus.inference.engine_choice import EngineChoice
 from lus.inference.keras_model import MODEL_FILE
 from lus.inference.metadata import METADATA_FILE, ModelMetadata
 from lus.registry import models
@@ -119,26 +120,36 @@ def load_classifier(version: ModelVersion, steps: Steps = no_progress) -> Classi
         return Classifier(keras_model.load_reference(Path(scratch) / MODEL_FILE, metadata), metadata)
 
 
-def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps = no_progress) -> CompiledClassifier:
+def compile_into(
+    version: ModelVersion,
+    engine: str,
+    folder: Path,
+    steps: Steps = no_progress,
+    on_chosen: Callable[[EngineChoice], None] = lambda _: None,
+) -> CompiledClassifier:
     """Download a version and make of it what is served.
 
     Args:
         version: which one.
-        engine: `openvino`, or `openvino-f32`, as in `params.yaml`.
+        engine: as in `params.yaml`; `auto` tries all that this CPU has, and takes the fastest that answers as the
+            registered model did.
         folder: made if missing; what `CompiledClassifier` reads, and the model card.
         steps: told what is under way.
+        on_chosen: told what `auto` found.
 
     Returns:
-        It; whether it answers as the registered model did is for the caller to ask.
+        It; whether an engine that is named answers as the registered model did is for the caller to ask.
 
     Raises:
-        BadInput: the version cannot be served, or no clips are stored with it.
+        BadInput: the version cannot be served, no clips are stored with it, or none of the engines that `auto` tries
+            answers as the registered model did (`NoEngineHolds`).
     """
+    engines = engine_choice.list_candidates(engine)
     with tempfile.TemporaryDirectory() as scratch:
         steps(f"fetching version {version.version}")
         download_version(version, Path(scratch))
-        steps(f"compiling version {version.version} for {engine}")
-        keras_model.export(keras_model.load_model(Path(scratch) / MODEL_FILE), engine, folder)
+        steps(f"compiling version {version.version} for {' '.join(engines)}")
+        keras_model.export(keras_model.load_model(Path(scratch) / MODEL_FILE), engines, folder)
         shutil.copy(Path(scratch) / METADATA_FILE, folder)
     _download_beside(version, [EXAMPLE_FILE, ANSWER_FILE, MODEL_CARD], folder)
     if not all((folder / name).is_file() for name in (EXAMPLE_FILE, ANSWER_FILE)):
@@ -146,4 +157,6 @@ def compile_into(version: ModelVersion, engine: str, folder: Path, steps: Steps 
             f"{version.name} version {version.version}: no clips are stored with it; "
             "`lus register --anew` registers another"
         )
+    if engine == engine_choice.AUTO:
+        on_chosen(engine_choice.settle_engine(folder, engines, steps("choosing the engine")))
     return CompiledClassifier(folder)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lus.common.params import Promote
 from lus.inference.compiled import TOLERANCE, Parity
+from lus.inference.engine_choice import EngineChoice
 from lus.inference.metadata import ModelMetadata
 from lus.metrics import comparisons
 from lus.splits import folds, protocols
@@ -44,7 +45,7 @@ class Facts:
         audit: `audit.json` of its evaluation.
         predictions: `predictions.csv` of its evaluation.
         metadata: of the version, or why they cannot be read.
-        parity: of the engine that serves it, or why there is none.
+        parity: of the engine that serves it; the choice where that was left to `auto`; or why there is none.
         champion: number of the version in production; None where there is none.
         champion_predictions: as `predictions`.
     """
@@ -53,7 +54,7 @@ class Facts:
     audit: Mapping[str, Any] | None
     predictions: pd.DataFrame | None
     metadata: ModelMetadata | str
-    parity: Parity | str
+    parity: Parity | EngineChoice | str
     champion: str | None = None
     champion_predictions: pd.DataFrame | None = None
 
@@ -115,7 +116,8 @@ def _parity(facts: Facts) -> Condition:
     expected = f"the answers stored with it: the same labels, probabilities within {TOLERANCE}"
     if isinstance(facts.parity, str):
         return Condition("parity", False, facts.parity, expected)
-    return Condition("parity", facts.parity.holds, str(facts.parity), expected)
+    holds = isinstance(facts.parity, EngineChoice) or facts.parity.holds
+    return Condition("parity", holds, str(facts.parity), expected)
 
 
 def _no_worse(facts: Facts, params: Promote) -> Condition:

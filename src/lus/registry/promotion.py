@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import socket
 import tempfile
 import time
@@ -18,7 +19,8 @@ from lus.common.errors import BadInput
 from lus.common.params import Promote
 from lus.common.progress import Steps, no_progress
 from lus.inference.compiled import Parity
-from lus.inference.metadata import ModelMetadata
+from lus.inference.engine_choice import EngineChoice, NoEngineHolds
+from lus.inference.metadata import METADATA_FILE, ModelMetadata
 from lus.registry import aliases, download, gate, journal, models, versions
 from lus.registry.gate import Condition, Facts
 from lus.registry.journal import AliasChange
@@ -57,7 +59,7 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
         folder = download.download_evaluation(version, Path(own))
         theirs = download.download_evaluation(champion, Path(of_champion)) if champion else None
         metadata: ModelMetadata | str
-        parity: Parity | str
+        parity: Parity | EngineChoice | str
         try:
             metadata, parity = _served(version, engine, steps)
         except BadInput as error:
@@ -73,11 +75,15 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
         )
 
 
-def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMetadata, Parity]:
-    """The metadata, and how the engine that serves it answers the stored clips."""
+def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMetadata, Parity | EngineChoice | str]:
+    """The metadata, and how the engine that serves it answers the stored clips, or why none may."""
     with tempfile.TemporaryDirectory() as scratch:
-        made = download.compile_into(version, engine, Path(scratch), steps)
-        return made.metadata, made.parity(progress=steps("asking the stored clips"))
+        folder, choices = Path(scratch), list[EngineChoice]()
+        try:
+            made = download.compile_into(version, engine, folder, steps, choices.append)
+        except NoEngineHolds as error:
+            return ModelMetadata.from_json(json.loads((folder / METADATA_FILE).read_text())), str(error)
+        return made.metadata, choices[0] if choices else made.parity(progress=steps("asking the stored clips"))
 
 
 def _predictions(folder: Path) -> pd.DataFrame | None:

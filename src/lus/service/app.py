@@ -149,7 +149,7 @@ class LungUltrasound:
     @web.get("/model", responses={401: problems.RESPONSES[401]}, tags=["model"])
     def model(self) -> ModelFacts:
         """What the model is, where it comes from, and its model card."""
-        return schemas.make_model_facts(self._classifier.metadata, SERVED)
+        return schemas.make_model_facts(self._classifier.metadata, self._compiled.engine, SERVED)
 
     def _classify_upload(self, clip: UploadFile) -> Answer:
         with _store_upload(clip) as path:

@@ -82,6 +82,7 @@ class ModelFacts(ModelRef):
     length: int = Field(description="frames that are looked at")
     size: int = Field(description="pixels a side at which they are")
     feature_set: str = Field(description="CNN and length", examples=["xception-20"])
+    engine: str = Field(description="and what it computes in on this machine", examples=["openvino-int8-bf16"])
     limits: dict[str, Any] = Field(description="of a usable clip, as they were when the model was made")
     made_from: dict[str, str] = Field(description="git commit, hashes of the data and the parameters, and the like")
     card: str = Field(description="the model card, in Markdown")
@@ -106,8 +107,8 @@ def make_explanation(
     )
 
 
-def make_model_facts(metadata: ModelMetadata, folder: Path) -> ModelFacts:
-    """What `GET /model` says; the folder has the model card."""
+def make_model_facts(metadata: ModelMetadata, engine: str, folder: Path) -> ModelFacts:
+    """What `GET /model` says; the engine is that of `CompiledClassifier`, the folder has the model card."""
     file = folder / MODEL_CARD
     return ModelFacts(
         name=metadata.name,
@@ -117,6 +118,7 @@ def make_model_facts(metadata: ModelMetadata, folder: Path) -> ModelFacts:
         length=metadata.length,
         size=metadata.size,
         feature_set=metadata.feature_set,
+        engine=engine,
         limits=metadata.limits.model_dump(),
         made_from={key: value for key, value in metadata.lineage.items() if key != "machine"},
         card=file.read_text() if file.is_file() else "",

@@ -16,12 +16,12 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = no_p
     Args:
         name: the classifier's in the registry.
         served: made afresh: the classifier that `bentofile.yaml` takes into the Bento.
-        out: a JSON file: the Bento's tag, name, version and alias of the classifier.
+        out: a JSON file: the Bento's tag, name, version and alias of the classifier, its engine.
         params: the Bento's name, and the alias; without one the champion, else the challenger.
         steps: told what is under way.
 
     Returns:
-        A sentence with the tag.
+        A sentence with the tag, the engine that answers, and what was found of the engines that were tried.
 
     Raises:
         BadInput: nothing is registered, no version bears the alias, the engine does not answer as the registered
@@ -29,8 +29,10 @@ def run(name: str, served: Path, out: Path, params: Package, steps: Steps = no_p
     """
     steps("asking MLflow")
     version, alias = bento.choose_version(name, params.alias)
-    tag = bento.build_bento(version, alias, served, params, steps)
+    built = bento.build_bento(version, alias, served, params, steps)
     out.parent.mkdir(parents=True, exist_ok=True)
-    written = {"bento": tag, "name": name, "version": str(version.version), "alias": alias}
+    written = {"bento": built.tag, "name": name, "version": str(version.version), "alias": alias}
+    written |= {"engine": built.engine}
     out.write_text(json.dumps(written, indent=2) + "\n")
-    return f"Bento {tag} holds {name} version {version.version}, the {alias}; `lus serve` answers with it"
+    holds = f"Bento {built.tag} holds {name} version {version.version}, the {alias}; `lus serve` answers with it"
+    return f"{holds} on {built.engine}" + (f"; {built.choice}" if built.choice else "")
