@@ -3,9 +3,9 @@
     make bench        or        python benchmarks/features.py --rounds 3 --cohorts 12 48 192
 
 The roads: the obvious script, which decodes a clip with OpenCV and calls `model.predict` on its frames, as users write
-it; this project on Keras; this project on OpenVINO. Same clips, same weights, same features (checked). They take
-turns, so that a busy machine slows all; the ratios are the figures to quote. The memory of each is the peak of a
-process of its own.
+it; this project on Keras; this project on each engine of OpenVINO. Same clips, same weights (ImageNet's), same features
+(checked). They take turns, so that a busy machine slows all; the ratios are the figures to quote. The memory of each is
+the peak of a process of its own.
 
 Then whole feature sets, on Keras, over frame sets of so many clips: where all are known, and where one is not.
 """
@@ -47,7 +47,14 @@ from lus.features import backbones, compute, openvino, parity
 SIZE, LENGTH, BATCH = 299, 20, 20
 GFLOP = 16.8
 """Of Xception, for a frame of 299 x 299 pixels."""
-ROADS = ("model.predict a clip", "keras", "openvino")
+BASE = "model.predict a clip"
+
+
+def list_roads() -> tuple[str, ...]:
+    """The obvious script and the engines that this CPU has."""
+    return BASE, "keras", "openvino-f32", *(("openvino-bf16",) if openvino.has_bf16() else ()), openvino.INT8
+
+
 ALL = params_file.load_params(Path(__file__).parent.parent / "params.yaml")
 Road = Callable[[Path], np.ndarray]
 
@@ -57,6 +64,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="clips; default: phantom clips made for the run")
     parser.add_argument("--clips", type=int, default=6, help="of the roads; 0: leave this part out")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--weights", default="imagenet", help="of the roads, as features.weights of params.yaml")
     parser.add_argument(
         "--cohorts", type=int, nargs="*", default=[12, 48, 192], help="sizes; none: leave this part out"
     )
@@ -97,21 +105,21 @@ def decode(path: Path) -> np.ndarray:
 
 
 def road(name: str, model: keras.Model) -> Road:
-    if name == ROADS[0]:
+    if name == BASE:
         return lambda path: obvious(path, model)
     engine = openvino.resolve_engine(name)
-    run = backbones.trace(model) if engine == "keras" else openvino.compile_backbone(model, engine)
+    run = backbones.trace(model) if engine == "keras" else compute.compile_backbone(model, engine)
     return lambda path: next(backbones.compute_features(run, [decode(path)], BATCH))
 
 
-def build() -> keras.Model:
-    return backbones.build("xception", SIZE, "random", seed=1)
+def build(weights: str) -> keras.Model:
+    return backbones.build("xception", SIZE, weights, seed=1)
 
 
 def compare_roads(paths: list[Path], arguments: argparse.Namespace) -> None:
     """Time the roads over the same clips, in turn, and print medians and their ratios."""
-    model = build()
-    roads = {name: road(name, model) for name in ROADS}
+    model = build(arguments.weights)
+    roads = {name: road(name, model) for name in list_roads()}
     said = compare_features(paths, roads)  # also the warm-up
     rates: dict[str, list[float]] = {name: [] for name in (*roads, "product")}
     for _ in range(arguments.rounds):
@@ -119,13 +127,13 @@ def compare_roads(paths: list[Path], arguments: argparse.Namespace) -> None:
             for name, one in roads.items():
                 rates[name].append(LENGTH / seconds(lambda one=one, path=path: one(path)))  # type: ignore[misc]
             rates["product"].append(matrix_rate())
-    peaks = {name: in_own_process(name, paths[0].parent, arguments)["peak"] for name in ROADS}
-    base, peak = (statistics.median(rates[name]) for name in (ROADS[0], "product"))
+    peaks = {name: in_own_process(name, paths[0].parent, arguments)["peak"] for name in roads}
+    base, peak = (statistics.median(rates[name]) for name in (BASE, "product"))
     rounds = arguments.rounds
     print(f"{len(paths)} clips, {LENGTH} frames of {SIZE} x {SIZE} each, {rounds} rounds, {os.cpu_count()} cores")
     print(f"fp32 matrix product: {peak:.0f} GFLOP/s; Xception: {GFLOP} GFLOP a frame")
     print(f"{'road, decoding included':<26}{'frames/s':>10}{'ratio':>8}{'of fp32 product':>18}{'peak MiB':>10}")
-    for name in ROADS:
+    for name in roads:
         rate = statistics.median(rates[name])
         print(f"{name:<26}{rate:>10.1f}{rate / base:>8.2f}{rate * GFLOP / peak:>18.0%}{peaks[name]:>10.0f}")
     print(said)
@@ -133,15 +141,16 @@ def compare_roads(paths: list[Path], arguments: argparse.Namespace) -> None:
 
 def compare_features(paths: list[Path], roads: dict[str, Road]) -> str:
     """The same work must come out of every road, or its speed says nothing."""
-    plain, on_keras, on_openvino = (np.concatenate([one(path) for path in paths]) for one in roads.values())
+    plain, on_keras, *others = (np.concatenate([one(path) for path in paths]) for one in roads.values())
     if np.abs(plain - on_keras).max() > 1e-5 * np.abs(plain).max():
         raise SystemExit(f"the features on keras differ by {np.abs(plain - on_keras).max():.2g}")
-    engine = openvino.resolve_engine("openvino")
     # Files have no labels: the linear head tells the clips apart, by every second frame, and is asked for the others.
-    shown = np.repeat(np.arange(len(paths)), LENGTH)
-    found = parity.compare_features(plain, on_openvino, shown, 2 * shown + np.arange(len(shown)) % 2)
-    parity.refuse_difference(found, "xception", engine)
-    return f"{engine} against keras: {found}"
+    shown, said = np.repeat(np.arange(len(paths)), LENGTH), []
+    for name, features in zip(list(roads)[2:], others, strict=True):
+        found = parity.compare_features(plain, features, shown, 2 * shown + np.arange(len(shown)) % 2)
+        parity.refuse_difference(found, "xception", openvino.resolve_engine(name))
+        said.append(f"{openvino.resolve_engine(name)} against keras: {found}")
+    return "\n".join(said)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -254,6 +263,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 def in_own_process(what: str, folder: Path | None, arguments: argparse.Namespace) -> dict[str, float]:
     command = [sys.executable, str(Path(__file__).absolute()), "--alone", what, "--seen", str(arguments.seen)]
+    command += ["--weights", arguments.weights]
     command += ["--folder", str(folder.absolute()), "--clips", str(arguments.clips)] if folder else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -265,8 +275,8 @@ def in_own_process(what: str, folder: Path | None, arguments: argparse.Namespace
 def alone(arguments: argparse.Namespace) -> None:
     """Do what this process was started for, and print its peak memory in MiB (Linux)."""
     cost = Cost(0, 0)
-    if arguments.alone in ROADS:
-        one = road(arguments.alone, build())
+    if arguments.alone in list_roads():
+        one = road(arguments.alone, build(arguments.weights))
         for path in survey.find_clips([arguments.folder])[: arguments.clips]:
             one(path)
     else:

@@ -1,9 +1,11 @@
 """A clip answered by the service, by `mlflow models serve` of the same version, and by the bare engine, in one run.
 
     python benchmarks/serving.py            after `make repro`
+    python benchmarks/serving.py --engines  the engines alone
 
 The service is sent a clip's file. MLflow's server cannot decode one: it is sent the frames as JSON, made beforehand and
-not counted. The bare engine is the compiled model in this process, with decoding and checks before it, one clip after
+not counted. First every engine of OpenVINO answers the clips that are stored with the version, as `lus package` tries
+them. The bare engine is the compiled model in this process, with decoding and checks before it, one clip after
 another. The three take turns, round by round, so that a busy machine slows each alike.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +29,10 @@ import numpy as np
 from served import clips, free_port, program, running, service
 
 from lus.checks import rules
+from lus.features import openvino
+from lus.inference import engine_choice
 from lus.inference.compiled import CompiledClassifier
+from lus.registry import download, models
 from lus.tracking.client import tracking_uri
 
 SERVED = Path("build/served")
@@ -63,6 +69,26 @@ def row(name: str, clients: int, spent: list[float], whole: float) -> None:
     print(f"| {name} | {clients} | {of} | {middle:.2f} | {late:.2f} | {len(given) / whole:.2f} |", flush=True)
 
 
+def compare_engines(name: str, version: str, rounds: int) -> None:
+    """Print what each engine takes for a clip beside `openvino-f32`, and how near its answers are."""
+    with tempfile.TemporaryDirectory() as scratch:
+        served = Path(scratch)
+        engines = engine_choice.list_candidates(engine_choice.AUTO)
+        download.export_version(models.get_version(name, version), engines, served)
+        found = engine_choice.try_engines(served, engines, rounds)
+    base = next(one.seconds for one in found if one.engine == "openvino-f32")
+    print("| engine | computes in | s a clip | times openvino-f32 | largest difference | other labels | |")
+    print("|---|---|---|---|---|---|---|")
+    for one in found:
+        held = "holds" if one.parity.holds else "refused"
+        exact = openvino.resolve_engine(one.engine).removeprefix("openvino-")
+        figures = f"{one.parity.difference:.2g} | {one.parity.other_labels} of {one.parity.clips}"
+        print(
+            f"| {one.engine} | {exact} | {one.seconds:.2f} | {base / one.seconds:.2f} | {figures} | {held} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=Path, default=Path("phantom"), help="folder of usable clips")
@@ -71,8 +97,12 @@ def main() -> None:
     parser.add_argument(
         "--mlflow-requests", type=int, default=8, help="the same for MLflow's server, which is slow; 0: none"
     )
+    parser.add_argument("--engines", action="store_true", help="compare the engines alone")
     options = parser.parse_args()
     facts = json.loads(Path("build/package.json").read_text())
+    compare_engines(facts["name"], facts["version"], options.rounds)
+    if options.engines:
+        return
     made = CompiledClassifier(SERVED)
     found = clips(options.clips, 8)
     metadata = made.metadata

@@ -142,7 +142,7 @@ def _run_on_engine(model: keras.Model, sampled: FrameSet, info: Info) -> Feature
     reference = backbones.trace(model)
     if info.engine == "keras":
         return reference
-    run, few = _compile(model, info.engine), parity.choose_sample(sampled, info.length)
+    run, few = compile_backbone(model, info.engine), parity.choose_sample(sampled, info.length)
     expected, found = (
         next(backbones.compute_features(one, [few.frames], parity.SAMPLE_FRAMES)) for one in (reference, run)
     )
@@ -152,7 +152,13 @@ def _run_on_engine(model: keras.Model, sampled: FrameSet, info: Info) -> Feature
     return run
 
 
-def _compile(model: keras.Model, engine: str) -> FeatureFunction:
+def compile_backbone(model: keras.Model, engine: str) -> FeatureFunction:
+    """Compile a backbone for an engine of OpenVINO, in 8 bits too.
+
+    Args:
+        model: a backbone.
+        engine: as `openvino.resolve_engine` gives it.
+    """
     if not openvino.is_quantized(engine):
         return openvino.compile_backbone(model, engine)
     run = openvino.load_compiled(quantization.load_or_quantize(model), engine)

@@ -81,20 +81,21 @@ def list_candidates(engine: str) -> tuple[str, ...]:
 
 
 def try_engines(
-    folder: Path, engines: Sequence[str], progress: workers.Progress | None = None
+    folder: Path, engines: Sequence[str], rounds: int = ROUNDS, progress: workers.Progress | None = None
 ) -> tuple[EngineTrial, ...]:
     """Ask engines all stored clips, in turns, so that a busy machine slows each alike.
 
     Args:
         folder: what `CompiledClassifier` reads, for all of these engines.
         engines: their names.
+        rounds: in which every stored clip is answered.
         progress: called after each clip.
     """
     made = {name: CompiledClassifier(folder, name) for name in engines}
     frames, stored = (np.load(folder / name, allow_pickle=False) for name in (EXAMPLE_FILE, ANSWER_FILE))
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     answers: dict[str, list[np.ndarray]] = {name: [] for name in engines}
-    asked = [(clip, name) for _ in range(ROUNDS) for clip in range(len(frames)) for name in engines]
+    asked = [(clip, name) for _ in range(rounds) for clip in range(len(frames)) for name in engines]
     for number, (clip, name) in enumerate(asked, 1):
         started = time.perf_counter()
         answers[name].append(made[name].probabilities(frames[clip : clip + 1]))
@@ -139,7 +140,7 @@ def settle_engine(folder: Path, engines: Sequence[str], progress: workers.Progre
     Raises:
         NoEngineHolds: with what was found of each.
     """
-    choice = choose_fastest(try_engines(folder, engines, progress))
+    choice = choose_fastest(try_engines(folder, engines, progress=progress))
     (folder / ENGINE_FILE).write_text(json.dumps({"engine": choice.chosen.engine}) + "\n")
     other = CNN_FILE if openvino.is_quantized(choice.chosen.engine) else QUANTIZED_FILE
     for name in (other, str(Path(other).with_suffix(".bin"))):

@@ -145,6 +145,18 @@ def compile_into(
             answers as the registered model did (`NoEngineHolds`).
     """
     engines = engine_choice.list_candidates(engine)
+    export_version(version, engines, folder, steps)
+    if engine == engine_choice.AUTO:
+        on_chosen(engine_choice.settle_engine(folder, engines, steps("choosing the engine")))
+    return CompiledClassifier(folder)
+
+
+def export_version(version: ModelVersion, engines: Sequence[str], folder: Path, steps: Steps = no_progress) -> None:
+    """Download a version, and write of it what `CompiledClassifier` reads on each of these engines, and its card.
+
+    Raises:
+        BadInput: the version cannot be served, or no clips are stored with it.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         steps(f"fetching version {version.version}")
         download_version(version, Path(scratch))
@@ -157,6 +169,3 @@ def compile_into(
             f"{version.name} version {version.version}: no clips are stored with it; "
             "`lus register --anew` registers another"
         )
-    if engine == engine_choice.AUTO:
-        on_chosen(engine_choice.settle_engine(folder, engines, steps("choosing the engine")))
-    return CompiledClassifier(folder)
