@@ -25,21 +25,28 @@ LENGTH, SIZE, LABELS = 2, 32, ("normal", "sick")
 LEAK = {"check": "patients", "level": "leak", "sentence": "3 patients are on both sides.", "evidence": {}}
 
 
-@functools.cache
-def model(labels: int = len(LABELS), seed: int = 0) -> Any:
-    """Frames (n, LENGTH, SIZE, SIZE, 3) uint8 -> probabilities (n, labels): a small CNN as backbone, and a head."""
+def backbone() -> Any:
+    """Frames (n, SIZE, SIZE, 3) uint8 -> features (n, 8): a small CNN."""
     import keras
 
     layers = keras.layers
-    keras.utils.set_random_seed(seed)
     frames = keras.Input((SIZE, SIZE, 3), dtype="uint8", name="frames")
     taken = keras.Input((SIZE, SIZE, 3))
     maps = layers.Conv2D(8, 3, strides=4, activation="relu")(taken)
     cnn = keras.Model(taken, layers.GlobalAveragePooling2D()(maps), name="xception")
     scaled = layers.Rescaling(1 / 127.5, -1, name="preprocess")(frames)
-    backbone = keras.Model(frames, cnn(scaled), name="xception_backbone")
+    return keras.Model(frames, cnn(scaled), name="xception_backbone")
+
+
+@functools.cache
+def model(labels: int = len(LABELS), seed: int = 0) -> Any:
+    """Frames (n, LENGTH, SIZE, SIZE, 3) uint8 -> probabilities (n, labels): a small CNN as backbone, and a head."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    cnn = backbone()
     head = build_head(HeadParams(units=4, dense=(8,)), LENGTH, 8, labels, np.zeros(8), np.full(8, 0.01))
-    return keras_model.assemble(backbone, head, LENGTH)
+    return keras_model.assemble(cnn, head, LENGTH)
 
 
 def predictions(wrong: int, patients: int = 40, labels: tuple[str, ...] = LABELS, first: int = 0) -> pd.DataFrame:

@@ -31,8 +31,8 @@ def _changed(tmp_path: Path, *keys: str, value: object) -> Path:
         (("limits", "min_brightness"), 0.9, "min_brightness must be below"),
         (("simulate", "labels"), {"one": {"a-lines": 1.0}}, "1 label found, two or more expected"),
         (("simulate", "labels", "healthy"), {"z-lines": 1.0}, "simulate.labels.healthy"),
-        (("search", "dropout"), [0.6, 0.1], "dropout and learning_rate are ranges"),
-        (("search", "learning_rate"), [0.0, 0.1], "dropout and learning_rate are ranges"),
+        (("search", "dropout"), [0.6, 0.1], "dropout, learning_rate and l2 are ranges"),
+        (("search", "learning_rate"), [0.0, 0.1], "dropout, learning_rate and l2 are ranges"),
         (
             ("features", "weights"),
             "imagnet",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,15 +11,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from lus.common import params_file
 from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.features import backbones, openvino
-from lus.heads.model import HeadParams, build_head
+from lus.heads.model import LINEAR, HeadParams, build_head, inputs_dim
 from lus.inference import compiled, explain, keras_model
 from lus.inference.compiled import CnnOutput, CompiledClassifier, Parity
+from lus.inference.metadata import METADATA_FILE, ModelMetadata
 from lus.registry import download, models
-from tests.conftest import draw_frames
-from tests.versions import LENGTH, NAME, SIZE, add, model
+from tests.conftest import ROOT, draw_frames
+from tests.versions import LABELS, LENGTH, NAME, SIZE, add, backbone, model
 
 FRAMES = np.stack([draw_frames(LENGTH, SIZE, SIZE, seed) for seed in range(2)])
 
@@ -170,8 +174,28 @@ def test_a_model_that_is_no_backbone_and_head_is_refused(tmp_path: Path) -> None
         keras_model.export(other, ["openvino"], tmp_path)
 
 
-def test_a_head_of_the_search_is_served_with_its_backbone(tmp_path: Path) -> None:
-    backbone = backbones.build("mobilenetv2", 32, "random")
-    head = build_head(HeadParams(units=4, dense=(4,)), 2, 1280, 2, np.zeros(1280), np.ones(1280))
-    keras_model.export(keras_model.assemble(backbone, head, 2), ["openvino"], tmp_path)
-    assert (tmp_path / compiled.CNN_FILE).is_file()
+SERVED = [
+    HeadParams(units=4, dense=(16,)),
+    LINEAR,
+    replace(LINEAR, pooling="max", inputs="changes", dropout=0.2),
+    replace(LINEAR, pooling="attention", inputs="both", dense=(16,)),
+]
+
+
+@pytest.mark.parametrize("params", SERVED, ids=str)
+def test_a_head_of_the_search_is_served_and_explained_with_its_backbone(params: HeadParams, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    width = inputs_dim(params, 8)
+    head = build_head(params, LENGTH, 8, len(LABELS), np.zeros(width), np.full(width, 0.01))
+    keras_model.assemble(backbone(), head, LENGTH).save(tmp_path / keras_model.MODEL_FILE)
+    loaded = keras_model.load_model(tmp_path / keras_model.MODEL_FILE)
+    keras_model.export(loaded, ["openvino-f32"], tmp_path)
+    limits = params_file.load_params(ROOT / "params.yaml").limits
+    described = ModelMetadata(LABELS, LENGTH, SIZE, limits, "xception", {})
+    (tmp_path / METADATA_FILE).write_text(json.dumps(described.to_json()))
+    made, frames = CompiledClassifier(tmp_path), FRAMES[0]
+    found = explain.explain(made, frames)
+    np.testing.assert_allclose(found.probabilities, backbones.trace(loaded)(frames[None])[0], atol=1e-4)
+    np.testing.assert_allclose(found.course[-1], found.probabilities, atol=1e-6)
+    assert max(explain.explain(made, frames, label).heat.max() for label in range(2)) == 1
+    assert np.abs(found.importance).max() > 0
