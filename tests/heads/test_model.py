@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lus.heads.model import PUBLISHED, HeadParams, build_head, feature_moments, get_published
+from lus.heads.model import LINEAR, PUBLISHED, HeadParams, build_head, feature_moments, get_published
 
 SMALL = HeadParams(units=8, dropout=0.2, dense=(8,), learning_rate=0.01, batch=8)
 
@@ -38,6 +40,25 @@ def test_a_feature_that_never_changes_comes_out_as_zero() -> None:
 
 def test_parameters_survive_json() -> None:
     assert HeadParams.from_dict(SMALL.to_dict()) == SMALL
+    assert HeadParams.from_dict(LINEAR.to_dict()) == LINEAR
+    before = {name: value for name, value in SMALL.to_dict().items() if name not in ("kind", "pooling", "l2")}
+    assert HeadParams.from_dict(before) == SMALL
+
+
+def test_a_head_is_named_by_its_layers_and_says_what_plays_a_part_in_it() -> None:
+    assert str(PUBLISHED) == "LSTM 512, dense 1024 1024"
+    assert str(replace(SMALL, inputs="changes")) == "LSTM 8 of changes, dense 8"
+    assert str(LINEAR) == "mean of frames, linear"
+    assert str(replace(LINEAR, pooling="attention", inputs="both", dense=(64,))) == (
+        "attention of frames and changes, dense 64"
+    )
+    assert PUBLISHED.to_dict().keys() - PUBLISHED.used().keys() == {"pooling"}
+    assert LINEAR.to_dict().keys() - LINEAR.used().keys() == {"units"}
+
+
+def test_a_linear_head_has_the_parameters_of_a_linear_classifier() -> None:
+    assert _trainable(LINEAR, 20, 2048, 3) == 2048 * 3 + 3
+    assert _trainable(replace(LINEAR, pooling="attention"), 20, 2048, 3) == 2048 * 3 + 3 + 2048
 
 
 @pytest.mark.parametrize(

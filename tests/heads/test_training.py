@@ -211,6 +211,19 @@ def test_training_stops_early_and_takes_the_best_epoch() -> None:
     assert training.loss_and_accuracy(given, wrong[1])[0] == pytest.approx(min(history.val_loss), abs=1e-5)
 
 
+@pytest.mark.parametrize("params", [LINEAR, replace(LINEAR, pooling="attention", inputs="both", dense=(8,))], ids=str)
+def test_a_pooling_head_goes_on_from_the_weights_that_it_is_given(params: HeadParams) -> None:
+    features, targets = _data()
+    before = training.init_head(params, features, 2, seed=1)
+    first = training.train(params, features, targets, 2, epochs=3, seed=1)
+    carried = training.init_head(params, features, 2, seed=2, weights=first.weights)
+    second = training.train(params, features, targets, 2, epochs=3, seed=2, weights=carried.weights)
+    assert carried.digest == first.digest
+    assert len({before.digest, first.digest, second.digest}) == 3
+    np.testing.assert_array_equal(carried.predict(features), first.predict(features))
+    assert second.history.loss[0] < first.history.loss[0]
+
+
 def test_standardisation_uses_the_training_clips_alone() -> None:
     features, targets = _data()
     trained = training.train(SMALL, features[:12], targets[:12], 2, epochs=1, seed=1)
