@@ -1,11 +1,11 @@
-"""Features: frames a second of three roads, their memory, and what one clip more costs; in one run on one machine.
+"""Features: frames a second of several roads, their memory, and what one clip more costs; in one run on one machine.
 
     make bench        or        python benchmarks/features.py --rounds 3 --cohorts 12 48 192
 
 The roads: the obvious script, which decodes a clip with OpenCV and calls `model.predict` on its frames, as users write
 it; this project on Keras; this project on each engine of OpenVINO. Same clips, same weights (ImageNet's), same features
-(checked). They take turns, so that a busy machine slows all; the ratios are the figures to quote. The memory of each is
-the peak of a process of its own.
+(checked). They take turns, so that a busy machine slows all; the ratios are the figures to quote, on a very busy one
+those of the processors' seconds. The memory of each is the peak of a process of its own.
 
 Then whole feature sets, on Keras, over frame sets of so many clips: where all are known, and where one is not.
 """
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6, help="of the roads; 0: leave this part out")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--weights", default="imagenet", help="of the roads, as features.weights of params.yaml")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="of each road")
     parser.add_argument(
         "--cohorts", type=int, nargs="*", default=[12, 48, 192], help="sizes; none: leave this part out"
     )
@@ -122,20 +123,30 @@ def compare_roads(paths: list[Path], arguments: argparse.Namespace) -> None:
     roads = {name: road(name, model) for name in list_roads()}
     said = compare_features(paths, roads)  # also the warm-up
     rates: dict[str, list[float]] = {name: [] for name in (*roads, "product")}
+    of_cpu: dict[str, list[float]] = {name: [] for name in roads}
     for _ in range(arguments.rounds):
         for path in paths:
             for name, one in roads.items():
+                cpu = time.process_time()
                 rates[name].append(LENGTH / seconds(lambda one=one, path=path: one(path)))  # type: ignore[misc]
+                of_cpu[name].append(LENGTH / (time.process_time() - cpu))
             rates["product"].append(matrix_rate())
-    peaks = {name: in_own_process(name, paths[0].parent, arguments)["peak"] for name in roads}
+    peaks = {
+        name: in_own_process(name, paths[0].parent, arguments)["peak"] if arguments.memory else float("nan")
+        for name in roads
+    }
     base, peak = (statistics.median(rates[name]) for name in (BASE, "product"))
     rounds = arguments.rounds
     print(f"{len(paths)} clips, {LENGTH} frames of {SIZE} x {SIZE} each, {rounds} rounds, {os.cpu_count()} cores")
     print(f"fp32 matrix product: {peak:.0f} GFLOP/s; Xception: {GFLOP} GFLOP a frame")
-    print(f"{'road, decoding included':<26}{'frames/s':>10}{'ratio':>8}{'of fp32 product':>18}{'peak MiB':>10}")
+    print(f"{'road, decoding included':<24}{'frames/s':>10}{'ratio':>7}{'/CPU s':>8}{'ratio':>7}", end="")
+    print(f"{'of fp32 product':>17}{'peak MiB':>10}")
+    least = statistics.median(of_cpu[BASE])
     for name in roads:
         rate = statistics.median(rates[name])
-        print(f"{name:<26}{rate:>10.1f}{rate / base:>8.2f}{rate * GFLOP / peak:>18.0%}{peaks[name]:>10.0f}")
+        cpu = statistics.median(of_cpu[name])
+        print(f"{name:<24}{rate:>10.1f}{rate / base:>7.2f}{cpu:>8.1f}{cpu / least:>7.2f}", end="")
+        print(f"{rate * GFLOP / peak:>17.0%}{peaks[name]:>10.0f}")
     print(said)
 
 

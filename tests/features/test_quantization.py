@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from lus import phantom
-from lus.common import hashing
+from lus.checks import survey
+from lus.clips import sampling
+from lus.common import hashing, params_file
 from lus.features import backbones, openvino, parity, quantization, weights
 from lus.phantom import examples
 from tests.conftest import ROOT, draw_frames
@@ -130,3 +132,19 @@ def test_calibration_frames_are_sixty_different_ones_of_no_cohort() -> None:
     few = phantom.draw_examples(96)
     assert [(frames == one).all(axis=(1, 2, 3)).any() for one in few[::3]] == [True] * (len(few) // 3)
     assert (few == phantom.draw_examples(96, examples.TIMES)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.network
+def test_xception_with_imagenet_weights_holds_in_8_bits_on_real_frames(upstream: Path, tmp_path: Path) -> None:
+    limits = params_file.load_params(ROOT / "params.yaml").limits
+    clips = survey.find_clips([upstream / "jannisborn/covid19_ultrasound/data/pocus_videos"])[::5][:20]
+    frames = np.concatenate([sampling.sample(clip, [2], 299, limits).frames for clip in clips])
+    model = backbones.build("xception", 299, "imagenet")
+    exact = openvino.resolve_engine("openvino-int8")
+    run = openvino.load_compiled(quantization.load_or_quantize(model, tmp_path), exact)
+    numbers = np.repeat(np.arange(len(clips)), 2)
+    found = parity.compare_features(backbones.trace(model)(frames), run(frames)[0], numbers % 2, numbers)
+    assert found.cosine >= parity.LEAST_COSINE, found
+    assert found.low >= parity.LEAST_LOW, found

@@ -137,11 +137,13 @@ def _gib(size: int) -> str:
 
 
 def check_processors(_: Place) -> list[CheckResult]:
-    """Cores, and whether OpenVINO would compute in bf16 on them."""
+    """Cores, and whether OpenVINO would compute in bf16 on them: not where f32 is faster."""
     count, engine = workers.count_processors(), openvino.resolve_engine("openvino")
     bf16 = engine == "openvino-bf16"
-    found = f"{count}, {'with' if bf16 else 'without'} bf16"
-    return _noted("processors", bf16, found, "any; bf16 for features.engine: openvino", "openvino computes in f32 here")
+    found = f"{count}, {'with' if bf16 else 'without'} a fast bf16"
+    return _noted(
+        "processors", bf16, found, "any; a fast bf16 for features.engine: openvino", "openvino computes in f32 here"
+    )
 
 
 def check_gpu(_: Place) -> list[CheckResult]:
