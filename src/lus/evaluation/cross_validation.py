@@ -174,6 +174,7 @@ def _plain(number: int, found: Choice) -> dict[str, Any]:
         "trial": found.trial.number,
         "epochs": found.trial.epochs,
         "temperature": found.temperature,
+        "temperature_why": found.why,
     }
 
 

@@ -226,5 +226,6 @@ def _final_choice(tried: list[Candidate]) -> dict[str, Any]:
         "head": trial.head.to_dict(),
         "epochs": trial.epochs,
         "temperature": found.temperature,
+        "temperature_why": found.why,
         "labels": folds.label_names(data.clips),
     }

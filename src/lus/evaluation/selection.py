@@ -14,6 +14,7 @@ from lus.common.params import Folds
 from lus.features import featureset
 from lus.features.featureset import FeatureSet
 from lus.metrics import calibration
+from lus.metrics.calibration import Temperature
 from lus.search import trials_file
 from lus.search.trials import Trial, Trials
 from lus.splits import folds
@@ -36,13 +37,15 @@ class Choice:
     Attributes:
         candidate, trial: the feature set and the head.
         validation: row numbers of the clips by whose scores.
-        temperature: fitted on what the head gave these clips, trained without them; 1 where they do not determine one.
+        temperature: fitted on what the head gave these clips, trained without them.
+        why: why the temperature is 1; empty where it was fitted.
     """
 
     candidate: Candidate
     trial: Trial
     validation: IntArray
     temperature: float
+    why: str
 
 
 def read(build: Path, names: Sequence[str], cut: Folds) -> list[Candidate]:
@@ -86,11 +89,11 @@ def choose(candidates: Sequence[Candidate], part: str) -> Choice:
     chosen, trial = min(best, key=lambda pair: pair[1].folds[0].loss if first_fold_alone else pair[1].loss)
     rows = np.concatenate([inner.test for inner in chosen.parts[part].inner])
     given = np.array(chosen.tried.get_part(part).validation, np.float32)
-    return Choice(chosen, trial, rows, _temperature(given, folds.targets(chosen.data.clips)[rows]))
+    fitted = _temperature(given, folds.targets(chosen.data.clips)[rows], folds.groups(chosen.data.clips)[rows])
+    return Choice(chosen, trial, rows, fitted.value, fitted.why)
 
 
-def _temperature(given: FloatArray, targets: IntArray) -> float:
-    if len(given) != len(targets):
-        return 1.0  # a training diverged and gave its clips nothing
-    found = calibration.fit(given, targets)
-    return 1.0 if found.at_limit else found.value
+def _temperature(given: FloatArray, targets: IntArray, groups: np.ndarray) -> Temperature:
+    if len(given) != len(targets) or not np.isfinite(given).all():
+        return Temperature(1.0, 0, "a training diverged and gave its clips no probabilities")
+    return calibration.fit(given, targets, groups)

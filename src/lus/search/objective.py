@@ -121,7 +121,7 @@ class _Found:
         self.scores.append(score(trained, truth))
         self._curves.append(asdict(trained.history))
         if trained.probabilities is not None:
-            self._validation += np.asarray(trained.probabilities, np.float64).round(6).tolist()
+            self._validation += [[_shortest(one) for one in row] for row in trained.probabilities]
             np.add.at(self._confusion, (truth, trained.probabilities.argmax(axis=1)), 1)
 
     def keep(self, trial: optuna.Trial) -> None:
@@ -129,3 +129,8 @@ class _Found:
         trial.set_user_attr(trials.CURVES, self._curves)
         trial.set_user_attr(trials.CONFUSION, self._confusion.tolist())
         trial.set_user_attr(trials.VALIDATION, self._validation)
+
+
+def _shortest(value: np.float32) -> float:
+    """The number with the fewest digits that reads back as the same float32: exact, and short where it is written."""
+    return float(str(np.float32(value)))
