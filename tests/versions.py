@@ -60,6 +60,7 @@ def predictions(wrong: int, patients: int = 40, labels: tuple[str, ...] = LABELS
                 "clip_id": f"{first + number:064x}",
                 "path": f"clips/{number}.avi",
                 "patient": f"p{number}",
+                "group": f"p{number}",
                 "label": label,
                 "predicted": predicted,
                 "fold": number % 2,

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lus.metrics import comparisons
 from lus.metrics.comparisons import paired
 
 RIGHT, WRONG = 0, 1
@@ -24,20 +23,14 @@ def _names(sizes: list[int]) -> np.ndarray:
 @settings(deadline=None, max_examples=40)
 @given(
     clips=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=12),
-    margin=st.sampled_from([0.0, 0.1]),
 )
-def test_few_patients_have_the_p_values_of_all_orders_of_signs(
-    clips: list[tuple[int, int, int]], margin: float
-) -> None:
+def test_few_patients_have_the_p_values_of_all_orders_of_signs(clips: list[tuple[int, int, int]]) -> None:
     patient, first, second = (np.array(column) for column in zip(*clips, strict=True))
-    found = paired(np.zeros(len(clips), int), 1 - first, 1 - second, patient.astype(str).astype(object), 0, margin)
+    found = paired(np.zeros(len(clips), int), 1 - first, 1 - second, patient.astype(str).astype(object), 0)
     gains = [(first - second)[patient == one].sum() for one in np.unique(patient)]
     sums = [sum(sign * gain for sign, gain in zip(signs, gains, strict=True)) for signs in _orders(len(gains))]
     assert found.p_better == pytest.approx(np.mean([total >= sum(gains) for total in sums]))
     assert found.p == pytest.approx(np.mean([abs(total) >= abs(sum(gains)) for total in sums]))
-    shifted = [gain + margin * (patient == one).sum() for gain, one in zip(gains, np.unique(patient), strict=True)]
-    totals = [sum(sign * gain for sign, gain in zip(signs, shifted, strict=True)) for signs in _orders(len(gains))]
-    assert found.p_no_worse == pytest.approx(np.mean([total >= sum(shifted) - 1e-9 for total in totals]))
     assert found.difference == pytest.approx(first.mean() - second.mean())
 
 
@@ -79,21 +72,12 @@ def test_clips_of_one_patient_count_as_one_observation() -> None:
     assert one.p_better == 0.25
 
 
-def test_a_small_loss_is_no_worse_by_a_margin_only_where_patients_are_many() -> None:
-    def challenger(patients: int) -> comparisons.Comparison:
-        # One of twenty patients is lost and none won.
-        first = _predictions(([0] + [1] * 19) * (patients // 20))
-        return paired(np.zeros(patients, int), first, _predictions([1] * patients), _names([1] * patients), 1, 0.1)
-
-    assert challenger(400).p_no_worse < 0.01
-    assert challenger(20).p_no_worse < challenger(20).p_better == 1
-    assert challenger(400).p < 0.01  # it is worse, but by less than the margin
-
-
 def test_the_same_predictions_differ_in_nothing() -> None:
     same = _predictions([1, 0, 1])
     found = paired(np.zeros(3, int), same, same, _names([1, 1, 1]), 1)
-    assert (found.difference, found.low, found.high, found.p, found.p_better) == (0, 0, 0, 1, 1)
+    assert (found.difference, found.p, found.p_better) == (0, 1, 1)
+    assert found.low == pytest.approx(-found.high)  # three clips tell little of how alike the two are
+    assert found.high > 0.5
 
 
 def test_one_patient_gives_no_interval() -> None:

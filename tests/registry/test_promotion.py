@@ -63,7 +63,7 @@ def test_a_better_version_is_promoted_and_a_rollback_brings_the_one_before_back(
         (3, "rollback", "1", "2", "done"),
     ]
     assert acts[2].why == "it is slow"
-    assert {one["name"] for one in acts[1].conditions} == {"audit", "protocol", "limits", "parity", "champion"}
+    assert {one["name"] for one in acts[1].conditions} == set(gate.NAMES)
     assert "it is slow" in models.get_version(NAME, "1").tags["lus.rollback.0003"]
 
 
@@ -107,6 +107,12 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
     act = _acts()[-1]
     assert (act.override, act.why) == (True, "the camera was changed")
     assert [one["name"] for one in act.conditions if not one["passed"]] == ["champion"]
+    # A version that was the champion once is looked at again, though another is by now.
+    add(wrong=19)
+    new, champion = promotion.candidate(NAME, None)
+    former = promotion.conditions(new, champion, PROMOTE, ENGINE)[-1]
+    assert not former.passed
+    assert former.found.startswith("accuracy 0.525 against 0.900 of version 1 on 40 clips")
     assert "over failed conditions: the camera was changed" in models.get_version(NAME, "2").tags["lus.promotion.0002"]
     with pytest.raises(mlflow.MlflowException, match="Changing param values is not allowed"):
         MlflowClient().log_param(journal.journal_run(NAME), "0002.begun", "{}")
@@ -123,7 +129,7 @@ def test_whoever_promotes_is_told_every_condition_and_cannot_leave_one_out(
     with monkeypatch.context() as patch:
         for incomplete in (slice(0), slice(4), slice(1, None)):
             patch.setattr(gate, "judge", lambda facts, section, part=incomplete: judge(facts, section)[part])
-            with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion are expected"):
+            with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion, former are expected"):
                 promotion.promote(judged, champion, PROMOTE, ENGINE, override)
     assert _aliases() == {"challenger": "1"}
     promotion.promote(judged, champion, PROMOTE, ENGINE, on_judged=lambda found: told.extend(one.name for one in found))

@@ -229,9 +229,14 @@ class Register(Section):
 class Promote(Section):
     """The gate that a version passes on its way into production."""
 
-    seed: Annotated[int, Field(ge=0)] = Field(description="of the comparison with the champion")
     margin: Annotated[float, Field(ge=0, lt=1)] = Field(description="of accuracy: less is no worse")
     level: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="of the one-sided comparison")
+    min_common: Annotated[float, Field(gt=0, le=1)] = Field(
+        description="share of each side's clips that both were tested on, at least: what the others hide is not known"
+    )
+    min_patients: Annotated[int, Field(ge=2)] = Field(
+        description="patients whom both were tested on, at least: the test is one for many"
+    )
 
 
 class Package(Section):

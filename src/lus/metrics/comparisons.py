@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lus.common.arrays import IntArray
-from lus.metrics.intervals import percentiles, resampled
+from lus.metrics.design_effect import Clusters
+from lus.metrics.noninferiority import PairedClips
 
 EXACT = 14
 """Up to so many patients on whom the two differ all their signs are gone through: 16,384 orders."""
@@ -23,12 +24,9 @@ class Comparison:
 
     Attributes:
         difference: positive where the first is better.
-        low, high: its interval, by bootstrap over patients; not a number for one patient.
+        low, high: its interval; not a number for one patient.
         p: two-sided: the first and the second are alike.
         p_better: one-sided: small where the first is better than the second.
-        p_no_worse: one-sided: small where the first is no worse than the second by `margin` or more. With a margin of
-            0 it is `p_better`: to be shown no worse with no margin at all is to be shown better.
-        margin: of accuracy.
         clips, patients: how many.
     """
 
@@ -37,8 +35,6 @@ class Comparison:
     high: float
     p: float
     p_better: float
-    p_no_worse: float
-    margin: float
     clips: int
     patients: int
 
@@ -49,26 +45,23 @@ def paired(
     second: IntArray,
     patients: NDArray[np.object_],
     seed: int,
-    margin: float = 0.0,
-    resamples: int = 2000,
     permutations: int = 10_000,
     level: float = 0.95,
 ) -> Comparison:
     """Compare two sets of predictions of the same clips.
 
-    The interval is a percentile interval by bootstrap over patients, as that of any figure (`metrics.resampled`). The
+    The interval is Tango's score interval with the design effect of the patients (`noninferiority.PairedClips`). The
     p-values are those of a sign-flip test over patients: if the two classifiers were alike, each patient's
     difference would be as likely the other way round (Fisher, The Design of Experiments, 1935, section 21). They are
     exact for few patients, else of random orders with the true one among them (Phipson and Smyth, Statistical
-    Applications in Genetics and Molecular Biology 9, 2010).
+    Applications in Genetics and Molecular Biology 9, 2010). Such a test is one of no difference alone: with a margin
+    added to each difference, patients without any would count as evidence. `PairedClips.p_no_worse` is for that.
 
     Args:
         targets: (n,) numbers of labels.
         first, second: (n,) predicted numbers of labels.
         patients: (n,) names.
-        seed: of resamples and signs.
-        margin: by how much of accuracy the first may be worse and still be no worse, for `p_no_worse`.
-        resamples: of the bootstrap.
+        seed: of the signs.
         permutations: random orders of signs.
         level: of the interval.
 
@@ -77,25 +70,24 @@ def paired(
     """
     if not len(targets) or not len(targets) == len(first) == len(second) == len(patients):
         raise ValueError(f"{len(targets)}, {len(first)}, {len(second)} and {len(patients)} values for the same clips")
-    gains = (first == targets).astype(np.float64) - (second == targets)
-    weights = resampled(patients, resamples, seed)
-    bounds = percentiles((weights @ gains) / weights.sum(axis=1), patients, level)
-    number = np.unique(patients.astype(str), return_inverse=True)[1]
-    per_patient: NDArray[np.float64] = np.bincount(number, gains).astype(np.float64)
-    sizes = np.bincount(number)
-    better, either = _sign_flips(per_patient, permutations, seed)
-    no_worse = better if margin == 0 else _sign_flips(per_patient + margin * sizes, permutations, seed)[0]
+    clusters = Clusters.of_groups(patients)
+    pairs = pair_clips(targets, first, second, clusters)
+    bounds = pairs.interval(level)
+    better, either = _sign_flips(np.bincount(clusters.number, pairs.gains).astype(np.float64), permutations, seed)
     return Comparison(
-        difference=float(gains.mean()),
+        difference=float(pairs.gains.mean()),
         low=bounds.low,
         high=bounds.high,
         p=either,
         p_better=better,
-        p_no_worse=no_worse,
-        margin=margin,
         clips=len(targets),
-        patients=len(sizes),
+        patients=len(clusters.sizes),
     )
+
+
+def pair_clips(targets: IntArray, first: IntArray, second: IntArray, clusters: Clusters) -> PairedClips:
+    """On which clips one of the two is right alone; arguments as of `paired`."""
+    return PairedClips((first == targets).astype(np.float64) - (second == targets), clusters)
 
 
 def _sign_flips(gains: NDArray[np.float64], permutations: int, seed: int) -> tuple[float, float]:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lus.common.params import Promote
 from lus.inference.compiled import TOLERANCE, Parity
 from lus.inference.engine_choice import EngineChoice
 from lus.inference.metadata import ModelMetadata
-from lus.metrics import comparisons
-from lus.splits import folds, protocols
+from lus.registry.version_comparison import VersionComparison, compare_versions
+from lus.splits import protocols
 
-NAMES = ("audit", "protocol", "limits", "parity", "champion")
+NAMES = ("audit", "protocol", "limits", "parity", "champion", "former")
 """Of all conditions, in their order."""
+NAMED = 3
+"""Of former champions that cannot be compared so many are named: an entry of the journal holds 6,000 characters."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Facts:
         parity: of the engine that serves it; the choice where that was left to `auto`; or why there is none.
         champion: number of the version in production; None where there is none.
         champion_predictions: as `predictions`.
+        former: number -> `predictions` of each other version that was ever the champion.
     """
 
     metrics: Mapping[str, Any] | None
@@ -57,11 +59,19 @@ class Facts:
     parity: Parity | EngineChoice | str
     champion: str | None = None
     champion_predictions: pd.DataFrame | None = None
+    former: Mapping[str, pd.DataFrame | None] = field(default_factory=dict)
 
 
 def judge(facts: Facts, params: Promote) -> list[Condition]:
     """All conditions, fulfilled or not."""
-    return [_audit(facts), _protocol(facts), _limits(facts), _parity(facts), _no_worse(facts, params)]
+    return [
+        _audit(facts),
+        _protocol(facts),
+        _limits(facts),
+        _parity(facts),
+        _champion(facts, params),
+        _former(facts, params),
+    ]
 
 
 def failed(found: Sequence[Condition]) -> list[Condition]:
@@ -120,50 +130,41 @@ def _parity(facts: Facts) -> Condition:
     return Condition("parity", holds, str(facts.parity), expected)
 
 
-def _no_worse(facts: Facts, params: Promote) -> Condition:
-    expected = (
-        f"no worse than the champion by {params.margin} of accuracy or more, on the same clips over patients: "
-        f"p at most {params.level}"
+def _no_worse(than: str, params: Promote) -> str:
+    return (
+        f"no worse than {than} by {params.margin} of accuracy or more, on the same clips over patients: p at most "
+        f"{params.level}"
     )
+
+
+def _champion(facts: Facts, params: Promote) -> Condition:
+    expected = _no_worse("the champion", params)
     if facts.champion is None:
         return Condition("champion", True, "there is no champion", expected)
-    found = _uncomparable(facts)
-    if found is not None or facts.predictions is None or facts.champion_predictions is None:
-        return Condition("champion", False, str(found), expected)
-    ours, theirs = facts.predictions, facts.champion_predictions
-    columns = ["clip_id", "label", "predicted", "patient"]
-    both = ours[columns].merge(theirs[["clip_id", "predicted"]], on="clip_id", suffixes=("", "_champion"))
-    names = folds.label_names(ours)
-    number = {name: place for place, name in enumerate(names)}
-    targets, first, second = (
-        np.array([number[one] for one in both[column]], np.int64)
-        for column in ("label", "predicted", "predicted_champion")
-    )
-    patients = both["patient"].astype(str).to_numpy(object)
-    one = comparisons.paired(targets, first, second, patients, params.seed, params.margin)
-    accuracies = [float((predicted == targets).mean()) for predicted in (first, second)]
-    interval = f"{one.low:+.3f} to {one.high:+.3f}" if one.patients > 1 else "interval not defined"
-    text = (
-        f"accuracy {accuracies[0]:.3f} against {accuracies[1]:.3f} of version {facts.champion} on {one.clips} clips of "
-        f"{one.patients} patients (difference {one.difference:+.3f}, {interval}), "
-        f"p {one.p_no_worse:.3g}"
-    )
-    return Condition("champion", one.p_no_worse <= params.level, text, expected)
+    name = f"version {facts.champion}"
+    found = compare_versions(facts.predictions, facts.champion_predictions, name, params)
+    if isinstance(found, str):
+        return Condition("champion", False, found, expected)
+    return Condition("champion", found.passes(params), found.describe(name, params), expected)
 
 
-def _uncomparable(facts: Facts) -> str | None:
-    """Why the version cannot be compared with the champion."""
-    ours, theirs = facts.predictions, facts.champion_predictions
-    if ours is None or theirs is None:
-        whose = "it" if ours is None else f"version {facts.champion}, the champion,"
-        return f"{whose} carries no predictions"
-    labels, others = folds.label_names(ours), folds.label_names(theirs)
-    if labels != others:
-        return f"labels {', '.join(labels)}, those of version {facts.champion}, the champion, are {', '.join(others)}"
-    both = ours.merge(theirs, on="clip_id")
-    if both.empty:
-        return f"no clip in common with version {facts.champion}, the champion"
-    if (both["label_x"] != both["label_y"]).any():
-        changed = int((both["label_x"] != both["label_y"]).sum())
-        return f"{changed} clips have another label than in the evaluation of version {facts.champion}, the champion"
-    return None
+def _former(facts: Facts, params: Promote) -> Condition:
+    """Against the best version that was ever the champion: by a margin each time, accuracy could drift down.
+
+    Former champions that cannot be compared, as those of another cohort, are named and hold nothing up.
+    """
+    expected = _no_worse("the best former champion", params)
+    found = {
+        name: compare_versions(facts.predictions, theirs, f"version {name}", params)
+        for name, theirs in facts.former.items()
+    }
+    compared = {name: one for name, one in found.items() if isinstance(one, VersionComparison)}
+    passed_over = [f"not compared: {one}" for one in found.values() if isinstance(one, str)]
+    if len(passed_over) > NAMED:
+        passed_over[NAMED:] = [f"and {len(passed_over) - NAMED} others"]
+    if not compared:
+        none = "no other version was the champion" if not found else "; ".join(passed_over)
+        return Condition("former", True, none, expected)
+    best = min(compared, key=lambda name: compared[name].difference)
+    said = "; ".join([compared[best].describe(f"version {best}", params), *passed_over])
+    return Condition("former", compared[best].passes(params), said, expected)

@@ -113,6 +113,16 @@ def acts(name: str) -> list[AliasChange]:
     return read(run_id) if run_id else []
 
 
+def list_champions(name: str) -> list[str]:
+    """The numbers of all versions that were ever the champion of a registered model, as far as its journal knows.
+
+    Also one that somebody made the champion in MLflow alone is known, from the act that took over from it.
+    """
+    known = acts(name)
+    took = {act.version for act in known if act.outcome == DONE}
+    return sorted(took | {act.champion for act in known if act.champion is not None}, key=int)
+
+
 def read(run_id: str) -> list[AliasChange]:
     """All acts, the oldest first."""
     entries = client.get_client().get_run(run_id).data.params

@@ -72,7 +72,24 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
             parity=parity,
             champion=_number(champion),
             champion_predictions=_predictions(theirs) if theirs else None,
+            former=_former_predictions(version, champion),
         )
+
+
+def _former_predictions(version: ModelVersion, champion: ModelVersion | None) -> dict[str, pd.DataFrame | None]:
+    """Those of each version that the journal knows as a champion, but for this one and the champion of today.
+
+    A version that was deleted carries none any more.
+    """
+    found: dict[str, pd.DataFrame | None] = {}
+    for number in journal.list_champions(version.name):
+        if number in (str(version.version), _number(champion)):
+            continue
+        found[number] = None
+        with contextlib.suppress(BadInput), tempfile.TemporaryDirectory() as scratch:
+            once = models.get_version(version.name, number)
+            found[number] = _predictions(download.download_evaluation(once, Path(scratch)))
+    return found
 
 
 def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMetadata, Parity | EngineChoice | str]:
@@ -88,7 +105,7 @@ def _served(version: ModelVersion, engine: str, steps: Steps) -> tuple[ModelMeta
 
 def _predictions(folder: Path) -> pd.DataFrame | None:
     file = folder / "predictions.csv"
-    text = dict.fromkeys(("clip_id", "path", "patient", "label", "predicted"), str)
+    text = dict.fromkeys(("clip_id", "path", "patient", "group", "label", "predicted"), str)
     return pd.read_csv(file, dtype=text, keep_default_na=False) if file.is_file() else None
 
 
