@@ -18,6 +18,7 @@ from lus.evaluation.cross_validation import CrossValidationResult
 from lus.evaluation.methods import METHODS, MODEL
 from lus.evaluation.selection import Candidate
 from lus.metrics import comparisons, intervals
+from lus.metrics.proportions import wilson
 from lus.metrics.scores import over_folds, scores
 from lus.splits import folds
 from lus.splits.protocols import EvaluationProtocol
@@ -160,12 +161,10 @@ def _methods(found: CrossValidationResult, tested: TestedClips, params: Evaluate
     """Every method: its accuracy with interval, and what the model is better by, in pairs over patients."""
     rows, targets, patients = tested.rows, tested.targets, tested.patients
     said = {method: given[rows].argmax(axis=1).astype(np.int64) for method, given in found.answers.items()}
-    weights = intervals.resampled(patients, params.bootstrap, params.seed)
     compared = {}
     for method, given in found.answers.items():
         own = scores(targets, given[rows], tested.names)
-        right = (weights @ (said[method] == targets)) / weights.sum(axis=1)
-        bounds = intervals.percentiles(right, patients, params.confidence)
+        bounds = wilson(said[method] == targets, patients, params.confidence)
         compared[method] = {
             "what": METHODS[method],
             "accuracy": own["accuracy"],
@@ -175,14 +174,7 @@ def _methods(found: CrossValidationResult, tested: TestedClips, params: Evaluate
         }
         if method != MODEL:
             pair = comparisons.paired(
-                targets,
-                said[MODEL],
-                said[method],
-                patients,
-                params.seed,
-                0.0,
-                params.bootstrap,
-                level=params.confidence,
+                targets, said[MODEL], said[method], patients, params.seed, level=params.confidence
             )
             compared[method]["model_better_by"] = {
                 "difference": pair.difference,
@@ -207,7 +199,7 @@ def _calibration(found: CrossValidationResult, tested: TestedClips) -> dict[str,
 
 def _predictions(found: CrossValidationResult, tested: TestedClips) -> pd.DataFrame:
     """The tested clips in the order of the cohort, a row each."""
-    table = tested.clips[["clip_id", "path", "patient", "label"]].copy()
+    table = tested.clips[["clip_id", "path", "patient"]].assign(group=tested.patients, label=tested.clips["label"])
     table["predicted"] = [tested.names[number] for number in tested.given.argmax(axis=1)]
     table["fold"] = found.fold_of[tested.rows]
     for number, name in enumerate(tested.names):
