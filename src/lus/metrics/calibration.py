@@ -46,11 +46,15 @@ def fit(probabilities: FloatArray, targets: IntArray, groups: NDArray[np.object_
     It is 1 where every clip is right, since any colder temperature is more likely then; where the loss is flat; and
     where it would make the classifier surer without evidence. Too sure is the dangerous side, so that a temperature
     above 1 is taken as it is, and one below 1 only where its interval excludes 1: where the score of 1 / T at 1 is
-    larger than chance explains. Its variance is the larger one of that which the probabilities imply and of that seen
-    over groups of clips (the robust score test of Boos, The American Statistician 46, 1992, by Student's t with one
-    degree less than there are groups): few clips, nearly all right, hardly differ, and would seem to prove anything.
-    A prior that pulls to 1 was looked at and not taken: with every clip right it only slows the way to 0 down.
-    `benchmarks/statistics.py` shows what the rule costs and saves on new clips.
+    larger than chance explains. Even then it is the one nearest to 1 within a standard error of the likeliest, that is
+    where the log-likelihood is half a nat lower (the one-standard-error rule of Breiman et al., Classification and
+    Regression Trees, 1984): of few clips, nearly all right, the likeliest can be far too cold.
+
+    The score's variance is the larger one of that which the probabilities imply and of that seen over groups of clips
+    (the robust score test of Boos, The American Statistician 46, 1992, by Student's t with one degree less than there
+    are groups): few clips, nearly all right, hardly differ, and would seem to prove anything. A prior that pulls to 1
+    was looked at and not taken: with every clip right it only slows the way to 0 down. `benchmarks/statistics.py` shows
+    what the rule costs and saves on new clips.
 
     Logits serve as well after a softmax: the logarithms of probabilities are the logits but for a constant, which
     the softmax takes out.
@@ -64,7 +68,7 @@ def fit(probabilities: FloatArray, targets: IntArray, groups: NDArray[np.object_
         ValueError: there is no clip, the shapes do not belong together, or a row holds something else than
             probabilities.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import brentq, minimize_scalar
 
     if not len(targets) or probabilities.ndim != 2 or len(probabilities) != len(targets):
         raise ValueError(f"probabilities {probabilities.shape} were given for {len(targets)} clips")
@@ -83,13 +87,19 @@ def fit(probabilities: FloatArray, targets: IntArray, groups: NDArray[np.object_
     # Convex in 1 / temperature, so that there is one minimum on any scale of it.
     found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
     value = float(np.exp(found.x))
-    if value < 1 and not _shown_unsure(logits, targets, groups):
+    if value >= 1:
+        return Temperature(value, len(targets))
+    shown, inflation = _evidence(logits, targets, groups)
+    if not shown:
         return Temperature(1.0, len(targets), UNPROVEN)
-    return Temperature(value, len(targets))
+    least = found.fun + inflation / (2 * len(targets))
+    if loss(0.0) <= least:
+        return Temperature(1.0, len(targets), UNPROVEN)
+    return Temperature(float(np.exp(brentq(lambda one: loss(one) - least, found.x, 0.0))), len(targets))
 
 
-def _shown_unsure(logits: NDArray[np.float64], targets: IntArray, groups: NDArray[np.object_] | None) -> bool:
-    """Whether the interval of the temperature lies below 1."""
+def _evidence(logits: NDArray[np.float64], targets: IntArray, groups: NDArray[np.object_] | None) -> tuple[bool, float]:
+    """Whether the interval of the temperature lies below 1, and by how much groups of clips widen it."""
     from scipy.stats import t
 
     given = np.exp(_log_softmax(logits))
@@ -98,10 +108,11 @@ def _shown_unsure(logits: NDArray[np.float64], targets: IntArray, groups: NDArra
     names = np.arange(len(targets)) if groups is None else np.unique(groups.astype(str), return_inverse=True)[1]
     of_groups = np.bincount(names, scores)
     if len(of_groups) < 2:
-        return False
+        return False, 1.0
     expected = (given * (logits - mean[:, None]) ** 2).sum()  # variance of their sum, were T 1 and clips independent
-    seen = len(of_groups) * of_groups.var(ddof=1)
-    return bool(of_groups.sum() / np.sqrt(max(expected, seen)) > t.ppf((1 + LEVEL) / 2, len(of_groups) - 1))
+    variance = max(expected, len(of_groups) * of_groups.var(ddof=1))
+    shown = of_groups.sum() / np.sqrt(variance) > t.ppf((1 + LEVEL) / 2, len(of_groups) - 1)
+    return bool(shown), float(variance / expected)
 
 
 def apply(probabilities: FloatArray, temperature: float) -> FloatArray:
