@@ -84,7 +84,7 @@ def _cohort(rng: np.random.Generator, patients: int, size: int, alike: float) ->
 def test_what_is_worse_by_the_margin_passes_as_rarely_as_the_level_says(patients: int, size: int, alike: float) -> None:
     rng = np.random.default_rng(1)
     passed = np.mean([_cohort(rng, patients, size, alike).p_no_worse(0.05) <= 0.05 for _ in range(1000)])
-    assert passed <= 0.07  # benchmarks/statistics.py: at most 0.06 of 20,000
+    assert passed <= 0.07  # benchmarks/simulated_cohorts.py: at most 0.06 of 20,000
 
 
 def test_the_power_is_that_of_simulated_cohorts() -> None:

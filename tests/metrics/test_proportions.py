@@ -64,7 +64,7 @@ def test_it_holds_the_true_accuracy_as_often_as_it_says(sizes: list[int], accura
         of_patient = rng.beta(accuracy, 1 - accuracy, len(sizes))  # intra-class correlation 0.5
         found = proportions.wilson(rng.random(len(patients)) < of_patient[patients], patients, 0.95)
         held += found.low <= accuracy <= found.high
-    assert held / 600 >= 0.92  # benchmarks/statistics.py: at least 0.93 of 4,000
+    assert held / 600 >= 0.92  # benchmarks/simulated_cohorts.py: at least 0.93 of 4,000
 
 
 def test_nothing_and_one_patient_have_no_interval() -> None:

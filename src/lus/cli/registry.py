@@ -74,8 +74,8 @@ def promote(
 
     The gate: an audit without a leak, a protocol that does not leak, the checks' limits in the model, the answers that
     were stored with it, and to be no worse than the champion, and than the best former one, on the same clips
-    (`promote` in `params.yaml` says by how much). Each condition is printed, with what these clips could have shown. Moves the
-    aliases champion and previous in MLflow, and adds to the journal.
+    (`promote` in `params.yaml` says by how much). Each condition is printed, with what these clips could have shown.
+    Moves the aliases champion and previous in MLflow, and adds to the journal.
 
         lus promote
         lus promote 7 --override "the audit's source is known"

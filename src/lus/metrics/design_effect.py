@@ -52,7 +52,7 @@ class Clusters:
 
         That of Rao and Scott (Biometrics 48, 1992, 577-585): the variance of the groups' sums, without a model of the
         correlation within a group, over that of single clips; pulled a little to that of groups alike in themselves
-        (`PRIOR`), since groups that are few or nearly all right tell little. `benchmarks/statistics.py` holds the
+        (`PRIOR`), since groups that are few or nearly all right tell little. `benchmarks/simulated_cohorts.py` holds the
         intervals and the test that rest on it to their levels.
 
         Args:
