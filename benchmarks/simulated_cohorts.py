@@ -1,6 +1,7 @@
 """Do the gate, the intervals and the temperature hold what they say? Simulated cohorts, seeded, old method beside new.
 
-    python benchmarks/simulated_cohorts.py [--cohorts 4000] [--bootstraps 300] [--only gate intervals metrics temperature]
+    python benchmarks/simulated_cohorts.py [--cohorts 4000] [--bootstraps 300]
+        [--only gate intervals metrics temperature]
 
 - The gate: how often a challenger that is worse by the margin passes (type-I error, at most 0.06 is asked of each row
   that is marked), and how often one that is as good does (power).

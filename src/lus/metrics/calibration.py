@@ -53,8 +53,8 @@ def fit(probabilities: FloatArray, targets: IntArray, groups: NDArray[np.object_
     The score's variance is the larger one of that which the probabilities imply and of that seen over groups of clips
     (the robust score test of Boos, The American Statistician 46, 1992, by Student's t with one degree less than there
     are groups): few clips, nearly all right, hardly differ, and would seem to prove anything. A prior that pulls to 1
-    was looked at and not taken: with every clip right it only slows the way to 0 down. `benchmarks/simulated_cohorts.py` shows
-    what the rule costs and saves on new clips.
+    was looked at and not taken: with every clip right it only slows the way to 0 down. What the rule costs and saves on
+    new clips is shown by `benchmarks/simulated_cohorts.py`.
 
     Logits serve as well after a softmax: the logarithms of probabilities are the logits but for a constant, which
     the softmax takes out.

@@ -52,8 +52,8 @@ class Clusters:
 
         That of Rao and Scott (Biometrics 48, 1992, 577-585): the variance of the groups' sums, without a model of the
         correlation within a group, over that of single clips; pulled a little to that of groups alike in themselves
-        (`PRIOR`), since groups that are few or nearly all right tell little. `benchmarks/simulated_cohorts.py` holds the
-        intervals and the test that rest on it to their levels.
+        (`PRIOR`), since groups that are few or nearly all right tell little. The intervals and the test that rest on it
+        are held to their levels by `benchmarks/simulated_cohorts.py`.
 
         Args:
             deviations: (n,) of each clip from the mean, or from what a hypothesis says it is.
