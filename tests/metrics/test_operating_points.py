@@ -38,3 +38,21 @@ def test_its_interval_holds_it_and_narrows_with_more_patients() -> None:
         assert bounds.low <= value <= bounds.high
         widths.append(bounds.high - bounds.low)
     assert widths[1] < widths[0]
+
+
+def test_a_sensitivity_of_one_is_not_certain() -> None:
+    positive = np.arange(40) < 20
+    given = np.where(positive, 0.9, 0.1)
+    value, bounds = sensitivity_with_interval(positive, given, np.arange(40).astype(object), 200, 0.95, 1)
+    assert value == bounds.high == 1
+    assert 0.75 < bounds.low < 0.9
+
+
+def test_the_interval_holds_the_hits_at_the_threshold_that_was_found() -> None:
+    rng = np.random.default_rng(1)
+    positive = np.arange(90) < 30
+    given = rng.normal(positive * 1.5, 1)
+    value, bounds = sensitivity_with_interval(positive, given, np.arange(90).astype(object), 500, 0.95, 1)
+    threshold = np.sort(given[~positive])[53]  # 54 of 60 are 90 %
+    assert value == (given[positive] > threshold).mean()
+    assert bounds.low < value < bounds.high

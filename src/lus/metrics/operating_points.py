@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lus.metrics.intervals import Interval, percentiles, resampled
+from lus.metrics.intervals import percentiles, resampled
+from lus.metrics.proportions import Interval, wilson
 from lus.metrics.scores import Values
 
 SPECIFICITY = 0.9
@@ -49,10 +50,19 @@ def sensitivity_with_interval(
     level: float,
     seed: int,
 ) -> tuple[float, Interval]:
-    """`sensitivity_at_specificity` of a cohort, with its percentile interval by bootstrap over patients.
+    """`sensitivity_at_specificity` of a cohort, with an interval over patients.
 
-    The threshold is found anew in each resample: it is the cohort's own.
+    The interval holds two: percentiles by bootstrap, in which the threshold is found anew in each resample, as it is
+    the cohort's own; and Wilson's of the label's clips at the threshold that was found, without which a sensitivity of
+    1 would seem certain.
     """
-    once = sensitivity_at_specificity(positive, given, np.ones((1, len(given))))
-    values = sensitivity_at_specificity(positive, given, resampled(patients, resamples, seed))
-    return float(once[0]), percentiles(values, patients, level)
+    once = float(sensitivity_at_specificity(positive, given, np.ones((1, len(given))))[0])
+    drawn = percentiles(
+        sensitivity_at_specificity(positive, given, resampled(patients, resamples, seed)), patients, level
+    )
+    if not np.isfinite(once):
+        return once, drawn
+    others = np.sort(given[~positive])
+    threshold = others[int(np.ceil(SPECIFICITY * len(others) - 1e-9)) - 1]
+    fixed = wilson(given[positive] > threshold, patients[positive], level)
+    return once, Interval(float(np.fmin(drawn.low, fixed.low)), float(np.fmax(drawn.high, fixed.high)))

@@ -88,7 +88,7 @@ def _figures(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
         "## Figures",
         "",
         f"Of test clips by the protocol {metrics['protocol']}: {metrics['clips']} clips of {metrics['patients']} "
-        f"patients. In brackets the interval by bootstrap over patients.{leaking}",
+        f"patients. In brackets the interval over patients; how another training would differ is not in it.{leaking}",
         "",
         *_table(["figure", "value"], overall),
         *_table(["label", *heads], each),
