@@ -154,7 +154,7 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     assert "version 1 is the champion" in _lus("promote", "1").printed
     with _nothing_left_in(project / "scratch"):
         worse = _lus("promote", "2")
-    assert "version 2 is not promoted; champion: accuracy 0.500 against 0.800 of version 1 on 40 clips" in worse.refused
+    assert "version 2 is not promoted; champion: accuracy 0.667 against 0.867 of version 1 on 60 clips" in worse.refused
     assert re.search(r"champion\s+│\s+failed", worse.printed)
 
     # A better one does.

@@ -98,7 +98,7 @@ def add(
     seed: int = 0,
     clips: Path | None = None,
 ) -> str:
-    """Register a version that is wrong on so many of 40 patients, as the stage `register` does; returns its number.
+    """Register a version that is wrong on so many of 60 patients, as the stage `register` does; returns its number.
 
     `clips` is the table of the clips that it was trained on, kept with it.
     """
@@ -111,7 +111,7 @@ def add(
     client.connect()
     with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(tags=runs.prefix_tags({"kind": "evaluation"})):
         if evaluated:
-            written = predictions(wrong) if table is None else table
+            written = predictions(wrong, patients=60) if table is None else table
             folder = write_evaluation(Path(scratch), written, findings or [])
             mlflow.log_artifacts(str(folder), "evaluation")
         version = models.register(

@@ -92,7 +92,7 @@ def test_a_refusal_lists_every_failed_condition_with_figures_and_changes_nothing
     said = str(refused.value)
     assert "audit: patients: 3 patients are on both sides." in said
     assert "protocol: nested-patient" in said
-    assert "champion: accuracy 0.500 against 0.900 of version 1 on 40 clips of 40 patients" in said
+    assert "champion: accuracy 0.667 against 0.933 of version 1 on 60 clips of 60 patients" in said
     assert _aliases() == {"champion": "1", "challenger": "2"}
     assert len(_acts()) == 1
 
@@ -112,7 +112,7 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
     new, champion = promotion.candidate(NAME, None)
     former = promotion.conditions(new, champion, PROMOTE, ENGINE)[-1]
     assert not former.passed
-    assert former.found.startswith("accuracy 0.525 against 0.900 of version 1 on 40 clips")
+    assert former.found.startswith("accuracy 0.683 against 0.933 of version 1 on 60 clips")
     assert "over failed conditions: the camera was changed" in models.get_version(NAME, "2").tags["lus.promotion.0002"]
     with pytest.raises(mlflow.MlflowException, match="Changing param values is not allowed"):
         MlflowClient().log_param(journal.journal_run(NAME), "0002.begun", "{}")

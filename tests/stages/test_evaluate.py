@@ -14,7 +14,7 @@ from lus.audit.checks import run_audit
 from lus.clips import cohort
 from lus.common import params
 from lus.common.errors import BadInput
-from lus.evaluation import files
+from lus.evaluation import cross_validation, files
 from lus.evaluation.methods import METHODS
 from lus.features import featureset
 from lus.heads import training
@@ -69,17 +69,29 @@ def test_nothing_of_a_fold_is_trained_on_its_test_clips(searched: Path, monkeypa
     train = training.train
 
     def watched(head: HeadParams, features: np.ndarray, *arguments: object, **options: object) -> object:
-        seen.append(features)
+        seen.append((features, options.get("validation")))
         return train(head, features, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "train", watched)
+    monkeypatch.setattr(cross_validation._Fold, "_ignores_order", lambda _: False)
     evaluate.run(searched, NAMES, searched / "evaluation", EVALUATE, CUT)
     data = featureset.read(searched / "features" / NAMES[0])
     outer = data.parts(CUT)[:-1]
-    assert len(seen) == 2 * len(outer)  # the head, and one that does not know the order of the frames
+    each = 2 + CUT.inner  # the head; one that does not know the order of the frames, on the inner folds and on all
+    assert len(seen) == each * len(outer)
+
+    def shuffled(given: np.ndarray, rows: np.ndarray) -> bool:
+        return bool((np.sort(given, axis=1) == np.sort(data.features[rows], axis=1)).all())
+
     for number, fold in enumerate(outer):
-        assert (seen[2 * number] == data.features[fold.train]).all()
-        assert (np.sort(seen[2 * number + 1], axis=1) == np.sort(data.features[fold.train], axis=1)).all()
+        (own, _), *inner, (blind, held_out) = seen[each * number : each * (number + 1)]
+        assert (own == data.features[fold.train]).all()
+        assert shuffled(blind, fold.train)
+        assert held_out is None
+        for part, (given, validation) in zip(fold.inner, inner, strict=True):
+            assert shuffled(given, part.train)
+            assert shuffled(validation[0], part.test)
+            assert set(part.train) | set(part.test) == set(fold.train)
         assert not set(fold.train) & set(fold.test)
 
 

@@ -18,6 +18,7 @@ from lus.evaluation import selection
 from lus.evaluation.methods import METHODS, MODEL
 from lus.evaluation.selection import Candidate, Choice
 from lus.heads import training
+from lus.heads.model import FRAMES, POOL
 from lus.heads.training import TrainedHead
 from lus.metrics import baselines, calibration
 from lus.splits import folds
@@ -69,16 +70,48 @@ class _Fold:
         Args:
             given: its answers before its temperature.
         """
-        train, test, trial = self.part.train, self.part.test, self.choice.trial
-        mixed = baselines.shuffled(self.features, self.seed)
-        blind = training.train(
-            trial.head, mixed[train], self.targets[train], self.labels, epochs=trial.epochs, seed=self.seed
-        )
+        mixed, test = baselines.shuffled(self.features, self.seed), self.part.test
         return {
             MODEL: self._calibrated(given),
             "model-shuffled-test": self._calibrated(self.after.predict(mixed[test])),
-            "model-shuffled": self._calibrated(blind.predict(mixed[test])),
+            "model-shuffled": self._calibrated(given) if self._ignores_order() else self._shuffled(mixed),
         }
+
+    def _ignores_order(self) -> bool:
+        """Whether the head reads each frame by itself and pools them: shuffled frames are nothing new to it."""
+        head = self.choice.trial.head
+        return head.kind == POOL and head.inputs == FRAMES
+
+    def _shuffled(self, mixed: FloatArray) -> FloatArray:
+        """Answers (n_test, labels) of the chosen head trained on shuffled frames.
+
+        Its epochs and temperature are chosen on the inner folds with shuffled frames too, up to the most epochs that
+        any trial needed; its layers and learning rate are those that were chosen on ordered frames, since a search of
+        its own would cost as much as the whole of the model's.
+
+        Args:
+            mixed: (n, length, dim) shuffled features of the cohort.
+        """
+        trial, targets, given, epochs = self.choice.trial, self.targets, [], []
+        for number, inner in enumerate(self.choice.inner):
+            tried = training.train(
+                trial.head,
+                mixed[inner.train],
+                targets[inner.train],
+                self.labels,
+                epochs=self.choice.longest,
+                seed=self.seed + number,
+                validation=(mixed[inner.test], targets[inner.test]),
+            )
+            epochs.append(tried.history.best_epoch)
+            given.append(np.empty((0, self.labels)) if tried.probabilities is None else tried.probabilities)
+        train, rows = self.part.train, self.choice.validation
+        blind = training.train(
+            trial.head, mixed[train], targets[train], self.labels, epochs=int(np.median(epochs)), seed=self.seed
+        )
+        groups = folds.groups(self.choice.candidate.data.clips)[rows]
+        fitted = selection.fit_temperature(np.concatenate(given).astype(np.float32), targets[rows], groups)
+        return calibration.apply(blind.predict(mixed[self.part.test]), fitted.value)
 
     def _calibrated(self, probabilities: FloatArray) -> FloatArray:
         return calibration.apply(probabilities, self.choice.temperature)

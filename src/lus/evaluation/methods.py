@@ -5,7 +5,7 @@ MODEL = "model"
 METHODS = {
     MODEL: "the chosen head",
     "model-shuffled-test": "the same head, frames of the test clips shuffled",
-    "model-shuffled": "a head trained and tested on shuffled frames",
+    "model-shuffled": "the head trained and tested on shuffled frames",
     "frame-mean": "single frames, linear, probabilities averaged",
     "frame-vote": "single frames, linear, majority vote",
     "averaged-features": "mean features of a clip, linear",

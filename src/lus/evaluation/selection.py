@@ -18,7 +18,7 @@ from lus.metrics.calibration import Temperature
 from lus.search import trials_file
 from lus.search.trials import Trial, Trials
 from lus.splits import folds
-from lus.splits.folds import Part
+from lus.splits.folds import Fold, Part
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,23 @@ class Choice:
 
     Attributes:
         candidate, trial: the feature set and the head.
-        validation: row numbers of the clips by whose scores.
+        inner: the folds by whose scores.
+        longest: epochs that any trial of the part took to its best one in any of these folds.
         temperature: fitted on what the head gave these clips, trained without them.
         why: why the temperature is 1; empty where it was fitted.
     """
 
     candidate: Candidate
     trial: Trial
-    validation: IntArray
+    inner: tuple[Fold, ...]
+    longest: int
     temperature: float
     why: str
+
+    @property
+    def validation(self) -> IntArray:
+        """Row numbers of the clips by whose scores."""
+        return np.concatenate([fold.test for fold in self.inner])
 
 
 def read(build: Path, names: Sequence[str], cut: Folds) -> list[Candidate]:
@@ -87,13 +94,22 @@ def choose(candidates: Sequence[Candidate], part: str) -> Choice:
     best = [(one, one.tried.get_part(part).best) for one in candidates]
     first_fold_alone = any(one.data.info.folds is not None for one in candidates)
     chosen, trial = min(best, key=lambda pair: pair[1].folds[0].loss if first_fold_alone else pair[1].loss)
-    rows = np.concatenate([inner.test for inner in chosen.parts[part].inner])
-    given = np.array(chosen.tried.get_part(part).validation, np.float32)
-    fitted = _temperature(given, folds.targets(chosen.data.clips)[rows], folds.groups(chosen.data.clips)[rows])
-    return Choice(chosen, trial, rows, fitted.value, fitted.why)
+    tried, inner = chosen.tried.get_part(part), chosen.parts[part].inner
+    rows = np.concatenate([fold.test for fold in inner])
+    given = np.array(tried.validation, np.float32)
+    fitted = fit_temperature(given, folds.targets(chosen.data.clips)[rows], folds.groups(chosen.data.clips)[rows])
+    longest = max(fold.epochs for one in tried.trials for fold in one.folds)
+    return Choice(chosen, trial, inner, longest, fitted.value, fitted.why)
 
 
-def _temperature(given: FloatArray, targets: IntArray, groups: np.ndarray) -> Temperature:
+def fit_temperature(given: FloatArray, targets: IntArray, groups: np.ndarray) -> Temperature:
+    """The temperature of validation clips; 1, and why, where a training diverged and gave some no probabilities.
+
+    Args:
+        given: (n, labels), or fewer rows than there are clips.
+        targets: (n,) numbers of labels.
+        groups: (n,) names of those whose clips are not independent.
+    """
     if len(given) != len(targets) or not np.isfinite(given).all():
         return Temperature(1.0, 0, "a training diverged and gave its clips no probabilities")
     return calibration.fit(given, targets, groups)
