@@ -193,7 +193,7 @@ def test_the_life_of_versions_from_registration_to_a_served_answer_and_back(
     with _nothing_left_in(project / "scratch"):
         shown = json.loads(_lus("show", model["lineage"], "--json").printed)
     assert shown["row"]["version"] == "1"
-    assert shown["metrics"]["accuracy"] == 0.8
+    assert shown["metrics"]["accuracy"] == pytest.approx(52 / 60)
     assert shown["params"]["register"]["name"] == NAME
     assert shown["tags"]["git_commit"] == models.get_version(NAME, "1").tags["git_commit"]
     assert [one["kind"] for one in shown["acts"]] == ["promotion", "promotion"]

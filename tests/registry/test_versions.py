@@ -45,7 +45,7 @@ def test_a_version_is_found_by_number_alias_or_lineage_id_and_shows_what_it_come
         assert shown.row.version == "1"
     assert str(versions.resolve_version(NAME, "challenger").version) == "2"
     assert shown.metrics is not None
-    assert shown.metrics["accuracy"] == 0.75
+    assert shown.metrics["accuracy"] == pytest.approx(50 / 60)
     assert shown.audit is not None
     assert shown.audit["findings"] == [LEAK]
     assert shown.params == yaml.safe_load((project / "params.yaml").read_text())

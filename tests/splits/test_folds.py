@@ -80,3 +80,32 @@ def test_labels_are_numbered_in_alphabetical_order() -> None:
     clips = pd.DataFrame({"label": ["c", "a", "b", "a"]})
     assert folds.label_names(clips) == ["a", "b", "c"]
     assert folds.targets(clips).tolist() == [2, 0, 1, 0]
+
+
+def _several_labels(seed: int) -> pd.DataFrame:
+    """Five patients of a, all with clips of b too; others of b."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for patient in range(5):
+        rows += [(f"p{patient}", "a")] * int(rng.integers(1, 6)) + [(f"p{patient}", "b")] * int(rng.integers(1, 12))
+    for patient in range(int(rng.integers(0, 9))):
+        rows += [(f"q{patient}", "b")] * int(rng.integers(1, 8))
+    return pd.DataFrame(rows, columns=["patient", "label"])
+
+
+def test_patients_of_several_labels_who_cannot_be_spread_are_refused_with_what_helps() -> None:
+    refused = {}
+    for seed in range(120):
+        try:
+            folds.plan(_several_labels(seed), Folds(seed=11, outer=5, inner=4))
+        except BadInput as error:
+            refused[seed] = str(error)
+    assert refused  # few are
+    for seed, said in refused.items():
+        assert said.startswith("label a has 5 patients, 3 of them outside the test part fold-")
+        assert "5 have clips of other labels too, so that they could not be spread evenly" in said
+        assert "lower folds.inner to 3 in params.yaml, give each patient one label" in said
+        clips = _several_labels(seed)
+        assert len(folds.plan(clips, Folds(seed=11, outer=5, inner=3))) == 6
+        others = pd.DataFrame([(f"r{number}", "a") for number in range(5)], columns=["patient", "label"])
+        assert len(folds.plan(pd.concat([clips, others]), Folds(seed=11, outer=5, inner=4))) == 6

@@ -105,8 +105,29 @@ def part(clips: pd.DataFrame, name: str, train: IntArray, test: IntArray, params
         BadInput: a label has too few patients in `train`.
     """
     numbers, patients = targets(clips)[train], groups(clips)[train]
+    _refuse_uneven_cut(clips, name, train, params)
     inner = by_patient(numbers, patients, params.inner, params.seed, label_names(clips), "folds.inner")
     return Part(name, train, test, tuple(Fold(train[one.train], train[one.test]) for one in inner))
+
+
+def _refuse_uneven_cut(clips: pd.DataFrame, name: str, train: IntArray, params: Folds) -> None:
+    """Refuse a part in which a label has too few patients though the cohort has enough.
+
+    Patients with clips of several labels are cut so that all of these are spread: one fold may test two of the few
+    patients of a label. Another seed rarely changes that, as the order of such patients is given by their clips.
+    """
+    everybody = clips.assign(group=groups(clips))
+    several = everybody.groupby("group")["label"].nunique() > 1
+    for label, own in everybody.groupby("label")["group"]:
+        left = everybody.iloc[train].loc[lambda rows, label=label: rows["label"] == label, "group"].nunique()
+        if left < params.inner < own.nunique() and several[own.unique()].any():
+            lower = f"lower folds.inner to {left} in params.yaml, " if left >= 2 else ""
+            raise BadInput(
+                f"label {label} has {own.nunique()} patients, {left} of them outside the test part {name}, at least "
+                f"{params.inner} are needed there: {int(several[own.unique()].sum())} have clips of other labels too, "
+                f"so that they could not be spread evenly; {lower}give each patient one label where that is right, or "
+                "add patients whose clips have this label alone"
+            )
 
 
 def whole(clips: pd.DataFrame, params: Folds) -> Part:
