@@ -148,7 +148,8 @@ def test_the_published_protocol_carries_one_head_through_the_folds_and_its_figur
     accuracies = {}
     for protocol in ("published", "published-fresh"):
         cut = _published(project, protocol)
-        space = SEARCH.model_copy(update={"epochs": 12, "units": (32,), "trials": 1})
+        # An LSTM: it learns noise by heart in so few epochs, as one that pools its frames may not.
+        space = SEARCH.model_copy(update={"heads": ("lstm",), "epochs": 12, "units": (32,), "trials": 1})
         search.run(folder, build / "search" / NAMES[0], space, cut)
         assert [part.part for part in trials_file.read(build / "search" / NAMES[0]).parts] == ["all"]
         sentence = evaluate.run(build, NAMES, build / "evaluation", EVALUATE, cut)
