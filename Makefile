@@ -65,10 +65,11 @@ smoke: $(READY) ## start the image, send it clips, hold it to its promises, stop
 sbom: $(READY) ## list what the image is made of, as CycloneDX in build/image.cdx.json
 	python -m container.sbom build/image.cdx.json $(ARGS)
 
-bench: $(READY) ## time the parts, side by side with the plain way
+bench: $(READY) ## time the parts, side by side with the plain way; hold gate and intervals to simulated cohorts
 	python benchmarks/features.py
 	python benchmarks/checks.py
 	python benchmarks/search.py
+	python benchmarks/simulated_cohorts.py
 
 lint: $(READY) ## check format, style, types, the rooms, and what is unsafe in the workflows
 	ruff format --check .

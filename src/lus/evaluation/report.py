@@ -53,7 +53,8 @@ def describe_run(summary: dict[str, Any], audit: dict[str, Any]) -> str:
     interval = format_interval(summary["interval"]["accuracy"], 2)
     lines = [
         f"Accuracy {summary['accuracy']:.2f} (interval {interval}) on {summary['clips']} clips of "
-        f"{summary['patients']} patients, protocol {summary['protocol']}.",
+        f"{summary['patients']} patients, protocol {summary['protocol']}. The interval is of other patients, not of "
+        "another training.",
         f"**It leaks: {summary['why']}.**" if summary["leaking"] else "",
         *(f"- {one['level']}: {one['sentence']}" for one in audit["findings"]),
     ]
