@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lus.audit import checks
@@ -125,3 +126,17 @@ def test_an_untrained_head_that_tells_labels_apart_by_luck_is_not_called_a_memor
             records.append(replace(record, untrained=head.frozen()))
         called += any(found.check == "memory" for found in run_audit(replace(one, folds=records)).findings)
     assert called == 0
+
+
+def test_patients_whom_near_duplicates_connect_are_one_to_its_tests() -> None:
+    clean = planted.clean()
+    paths, patients = clean.clips["path"], clean.clips["patient"]
+    one = pd.DataFrame(
+        [(paths[0], patients[0], paths.iloc[-1], patients.iloc[-1], 0.1)],
+        columns=["path", "patient", "other_path", "other_patient", "distance"],
+    )
+    joined = replace(clean, near_duplicates=one)
+    assert len(set(clean.groups)) == patients.nunique()
+    assert len(set(joined.groups)) == patients.nunique() - 1
+    assert joined.groups[0] == joined.groups[-1]
+    assert len(set(joined.patients)) == patients.nunique()  # on both sides they are a finding of their own

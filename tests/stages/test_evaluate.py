@@ -186,6 +186,23 @@ def test_sources_left_out_are_tested_by_heads_that_never_saw_them(project: Path)
     assert "source" in ways
 
 
+def test_predictions_and_intervals_are_of_groups_of_patients(project: Path) -> None:
+    build = project / "build"
+    folder = feature_set(build)
+    clips = cohort.read(folder / featureset.CLIPS_FILE)
+    joined = {"p0-0": "p0-0 + p1-0", "p1-0": "p0-0 + p1-0"}
+    clips["group"] = clips["patient"].map(lambda name: joined.get(name, name))
+    clips.to_csv(folder / featureset.CLIPS_FILE, index=False)
+    run_search(build)
+    evaluate.run(build, NAMES, build / "evaluation", EVALUATE, CUT)
+    table = pd.read_csv(build / "evaluation" / stored.PREDICTIONS, dtype=str)
+    assert table.columns[:5].tolist() == ["clip_id", "path", "patient", "group", "label"]
+    assert dict(zip(table["patient"], table["group"], strict=True)).items() >= joined.items()
+    assert table[table["group"] == "p0-0 + p1-0"]["fold"].nunique() == 1
+    summary = json.loads((build / "evaluation" / files.METRICS_FILE).read_text())
+    assert summary["groups"] == summary["patients"] - 1 == table["group"].nunique()
+
+
 def test_features_that_say_nothing_score_like_chance(project: Path) -> None:
     build = project / "build"
     folder = feature_set(build)

@@ -60,7 +60,7 @@ def fold_pattern(evaluation: Evaluation) -> list[AuditFinding] | None:
     odd = fold_patterns.odd_fold(accuracies)
     if odd is None:
         return []
-    patients = evaluation.patients
+    patients = evaluation.groups
     clusters = [np.unique(patients[r.test].astype(str), return_counts=True)[1] for r in records]
     rows = np.concatenate([r.test for r in records])
     # Without single answers, a patient's clips are held to be right or wrong together: the most that chance can do.
@@ -121,7 +121,7 @@ def _shortcut(evaluation: Evaluation, name: str, values: pd.Series, probabilitie
         targets[rows],
         probabilities[rows].argmax(axis=1),
         guesses.argmax(axis=1),
-        evaluation.patients[rows],
+        evaluation.groups[rows],
         evaluation.seed,
     )
     evidence: dict[str, object] = {
@@ -152,7 +152,7 @@ def source_drop(evaluation: Evaluation) -> list[AuditFinding] | None:
         targets,
         inside[rows].argmax(axis=1),
         outside[rows].argmax(axis=1),
-        evaluation.patients[rows],
+        evaluation.groups[rows],
         evaluation.seed,
     )
     if compared.difference < DROP or compared.p_better >= CERTAIN:

@@ -100,6 +100,13 @@ class Evaluation:
         copies = pairs[~(pairs["path"].isin(paths) & pairs["other_path"].isin(paths))]
         return np.array(group_patients(self.clips, copies), object)
 
+    @functools.cached_property
+    def groups(self) -> NDArray[np.object_]:
+        """(n,) who is independent of whom: patients, those whom any near-duplicate clips connect as one."""
+        if self.near_duplicates is None or "other_patient" not in self.near_duplicates:
+            return self.patients
+        return np.array(group_patients(self.clips, self.near_duplicates), object)
+
     def names(self, rows: IntArray) -> list[str]:
         """The paths of clips."""
         return [str(path) for path in self.clips["path"].iloc[rows]]

@@ -85,7 +85,7 @@ def knows_before_training(evaluation: Evaluation) -> list[AuditFinding] | None:
 def _resolved(evaluation: Evaluation, rows: IntArray, probabilities: FloatArray) -> tuple[float, float]:
     """The share of the labels' entropy that probabilities resolve, and its p-value over patients."""
     # Patients are permuted by their places, as `permute_labels` wants them.
-    patients, targets = evaluation.patients[rows].astype(str), folds.targets(evaluation.clips)[rows]
+    patients, targets = evaluation.groups[rows].astype(str), folds.targets(evaluation.clips)[rows]
     order = np.argsort(patients, kind="stable")
     patients, targets = patients[order], targets[order]
     shares = np.bincount(targets) / len(targets)

@@ -126,6 +126,7 @@ def _summarise(tested: TestedClips, rule: EvaluationProtocol, params: Evaluate) 
         "why": rule.why,
         "clips": len(tested.rows),
         "patients": int(tested.clips["patient"].nunique()),
+        "groups": len(set(tested.patients)),
         **scores(tested.targets, tested.given, tested.names),
         "interval": {name: {"low": one.low, "high": one.high} for name, one in bounds.items()},
     }
