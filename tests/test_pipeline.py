@@ -252,7 +252,8 @@ def test_the_service_refuses_what_is_no_clip_with_a_problem_body(served: str) ->
     assert (status, content_type) == (422, "application/problem+json")
     assert problem["title"] == "Unprocessable Entity"
     assert problem["detail"] == (
-        "the clip: nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
+        "the clip: nothing that can be decoded (Invalid data found when processing input), a video file is expected; "
+        "convert it, for example to .mp4"
     )
     assert problem["findings"][0]["check"] == "decode"
 

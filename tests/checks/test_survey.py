@@ -145,14 +145,15 @@ def test_a_folder_with_clips_outside_label_folders_is_checked_file_by_file(place
     assert clips["broken.mp4"]["findings"] == [
         {
             "check": "decode",
-            "found": "nothing that can be decoded",
+            "found": "nothing that can be decoded (Invalid data found when processing input)",
             "expected": "a video file",
             "advice": "convert it, for example to .mp4",
             "meaning": "",
         }
     ]
     assert clips["broken.mp4"]["reason"] == (
-        "nothing that can be decoded, a video file is expected; convert it, for example to .mp4"
+        "nothing that can be decoded (Invalid data found when processing input), a video file is expected; convert it, "
+        "for example to .mp4"
     )
 
 

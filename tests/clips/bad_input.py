@@ -36,13 +36,14 @@ class Case:
 
 
 SHORT = "the number of frames is {}, at least 20 is expected; record a longer clip"
+NOTHING = "nothing that can be decoded ({}), a video file is expected; convert it, for example to .mp4"
 ULTRASOUND = "take the picture of a lung-ultrasound clip alone"
 
 CLIPS = (
     Case(
         "a file that is no video",
         bad_files.holding("notes.mp4", b"no video " * 50),
-        "notes.mp4: nothing that can be decoded, a video file is expected; convert it, for example to .mp4",
+        "notes.mp4: " + NOTHING.format("Invalid data found when processing input"),
     ),
     Case(
         "an empty file",
@@ -59,7 +60,7 @@ CLIPS = (
     Case(
         "an .mp4 cut off before its index",
         bad_files.cut_off("cut.mp4", 0.5),
-        "cut.mp4: nothing that can be decoded, a video file is expected; convert it, for example to .mp4",
+        "cut.mp4: " + NOTHING.format("Invalid data found when processing input"),
     ),
     Case(
         "a video without frames",
@@ -169,7 +170,7 @@ CLIPS = (
     Case(
         "a playlist that points to another file",
         bad_files.playlist,
-        "list.mp4: nothing that can be decoded, a video file is expected; convert it, for example to .mp4",
+        "list.mp4: " + NOTHING.format("Invalid data found when processing input"),
         "no other file is opened",
     ),
     Case(

@@ -120,7 +120,8 @@ def measure_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]
         blank_share: of the sampled frames; still_share: of neighbouring sampled frames, those that show the
         same picture; coverage: pixels that change in the course of the clip; extent: the box around them,
         as a share of the picture; cuts, flashes: `find_jumps` in all frames; overlay_text, overlay_colour:
-        pixels of what a machine or a person wrote into the picture.
+        pixels of what a machine or a person wrote into the picture; interlaced, damaged: as `Notes` has them;
+        damaged_share: of all frames.
     """
     neighbours = frames["change"][1:]
     averaged = ("brightness", "contrast", "black_share", "sharpness", "saturation", "colour")
@@ -133,6 +134,9 @@ def measure_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]
             "still_share": float((neighbours * 255 < STILL).mean()) if len(neighbours) else 0.0,
             "cuts": len(cuts),
             "flashes": len(flashes),
+            "interlaced": sample.notes.interlaced,
+            "damaged": sample.notes.damaged,
+            "damaged_share": sample.notes.damaged / sample.info.frames,
         }
         | _picture(sample.frames)
     )

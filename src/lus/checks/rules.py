@@ -22,6 +22,9 @@ from lus.clips.sampling import Sample
 from lus.common.errors import Finding, Unusable
 from lus.common.params import Limits
 
+MOST_DAMAGED = 0.1
+"""Share of a clip's frames. What follows a damaged frame may be drawn upon it."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -102,6 +105,16 @@ def make_rules(limits: Limits, length: int) -> tuple[Rule, ...]:
         Rule(
             "overlay_colour", None, limits.report_colour, "the share of vivid colour", "export without it", reports=True
         ),
+        Rule(
+            "interlaced",
+            None,
+            0,
+            "the number of interlaced frames (one field of each is shown)",
+            "export it without interlacing",
+            reports=True,
+        ),
+        Rule("damaged", None, 0, "the number of damaged frames", "fetch or export it again", reports=True),
+        Rule("damaged_share", None, MOST_DAMAGED, "the share of damaged frames", "fetch or export it again"),
     )
 
 

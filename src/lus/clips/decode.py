@@ -9,22 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from lus.clips import dicom
+from lus.clips import dicom, video
+from lus.clips.video import Notes
 from lus.common import hashing
 from lus.common.arrays import Frames
 from lus.common.errors import Finding, Unusable
 from lus.common.params import Limits
-
-_OPTIONS = "protocol_whitelist;file|format_whitelist;avi,mov,mp4,m4v,matroska,webm,mpeg,mpegts,mpegvideo,gif,asf"
-"""For FFmpeg: a clip is one file of a video format, and neither an address nor a list of other files."""
-_STREAM_OPTIONS = f"{_OPTIONS},h264,hevc"
-"""A stream in a DICOM file may have no container."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,7 @@ class Source:
         fps: frames a second as the file declares them.
         read: decodes the next frame: whether there was one, and its pixels, (height, width, 3) uint8 BGR.
         grab: goes past the next frame: whether there was one.
+        notes: what has been found so far; nothing of pictures that are no video.
     """
 
     width: int
@@ -59,6 +55,7 @@ class Source:
     fps: float
     read: Callable[[], tuple[bool, Frames]]
     grab: Callable[[], bool]
+    notes: Notes = field(default_factory=Notes)
 
 
 def clip_id(path: Path) -> str:
@@ -83,7 +80,7 @@ def _over_limit(path: Path, check: str, meaning: str, found: int, limit: int, ad
 def _refuse_unreadable(path: Path) -> bytes:
     """The first bytes of a file that can be read."""
     if printable_path(path) != str(path):
-        # OpenCV would end the process.
+        # It could not be told, in tables and answers, which clip it is.
         raise unreadable(path, "a name that is not UTF-8", "a name in UTF-8", "rename it")
     try:
         if not path.is_file() and path.stat():
@@ -114,35 +111,31 @@ def open_clip(path: Path) -> Iterator[Source]:
     """
     if not dicom.is_dicom(_refuse_unreadable(path)):
         # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
-        with _capture(path, os.fspath(path.absolute()), _OPTIONS) as source:
+        with _open_video(path, os.fspath(path.absolute()), video.FORMATS) as source:
             yield source
         return
     with dicom.open_recording(path) as recording:
         if not recording.is_video:
             yield Source(recording.width, recording.height, recording.fps, recording.read, recording.grab)
             return
-        with recording.unwrapped() as stream, _capture(path, stream, _STREAM_OPTIONS) as video:
+        formats = f"{video.FORMATS},{video.BARE_FORMATS}"
+        with recording.unwrapped() as stream, _open_video(path, stream, formats) as source:
 
             def read() -> tuple[bool, Frames]:
-                ok, frame = video.read()
+                ok, frame = source.read()
                 return ok, recording.cut(frame) if ok else frame
 
-            yield replace(video, fps=recording.fps or video.fps, read=read)
+            yield replace(source, fps=recording.fps or source.fps, read=read)
 
 
 @contextmanager
-def _capture(path: Path, address: str, options: str) -> Iterator[Source]:
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = options  # the only way to hand options through OpenCV
-    # FFmpeg by name: other backends would take a name with `%d` in it for a series of images.
-    # One thread: with more, what is shown in the place of damaged parts depends on which of them is first.
-    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+def _open_video(path: Path, address: str, formats: str) -> Iterator[Source]:
     try:
-        if not capture.isOpened():
-            raise unreadable(path, "nothing that can be decoded", "a video file", "convert it, for example to .mp4")
-        width, height = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        yield Source(width, height, capture.get(cv2.CAP_PROP_FPS), capture.read, capture.grab)
-    finally:
-        capture.release()
+        with video.open_video(address, formats) as opened:
+            yield Source(opened.width, opened.height, opened.fps, opened.read, opened.grab, opened.notes)
+    except video.CannotDecode as error:
+        found = f"nothing that can be decoded ({error})"
+        raise unreadable(path, found, "a video file", "convert it, for example to .mp4") from None
 
 
 def _refuse_large(path: Path, width: int, height: int, limits: Limits) -> None:
@@ -168,7 +161,9 @@ def inspect(path: Path, limits: Limits) -> ClipInfo:
         fps = source.fps
         ok, first = source.read()
         if not ok:
-            raise unreadable(path, "no frame that can be decoded", "a video file", "fetch or convert it again")
+            why = f" ({source.notes.reason})" if source.notes.reason else ""
+            found = f"no frame that can be decoded{why}"
+            raise unreadable(path, found, "a video file", "fetch or convert it again")
         height, width = first.shape[:2]
         _refuse_large(path, width, height, limits)
         allowed = min(limits.max_frames, limits.max_clip_pixels // (width * height))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lus.clips import decode
 from lus.clips.decode import ClipInfo
+from lus.clips.video import Notes
 from lus.common.arrays import Frames, Thumbnails
 from lus.common.params import Limits
 
@@ -29,6 +30,7 @@ class Sample:
         frames: those frames, (n, size, size, 3) uint8 RGB.
         thumbnails: every frame of the clip, (frames, 32, 32) uint8 grey.
         spread: evenly spaced frames, whatever the lengths, as many as were asked for or as there are: as `frames`.
+        notes: what was found while it was decoded.
     """
 
     info: ClipInfo
@@ -36,6 +38,7 @@ class Sample:
     frames: Frames
     thumbnails: Thumbnails
     spread: Frames = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
+    notes: Notes = field(default_factory=Notes)
 
 
 def sample_indices(count: int, length: int) -> NDArray[np.int64]:
@@ -61,7 +64,7 @@ def union_indices(count: int, lengths: Iterable[int]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([sample_indices(count, length) for length in lengths]))
 
 
-def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Frames, Thumbnails]:
+def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Frames, Thumbnails, Notes]:
     """Decode a clip, keep the given frames and resize them to a square, as the published method does.
 
     Args:
@@ -70,7 +73,8 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Fram
         size: pixels a side.
 
     Returns:
-        (length, size, size, 3) uint8 RGB; and a thumbnail of every frame up to the last one asked for.
+        (length, size, size, 3) uint8 RGB; a thumbnail of every frame up to the last one asked for; and what was found
+        on the way.
 
     Raises:
         Unusable: the file cannot be read or ends before the last frame asked for.
@@ -89,7 +93,7 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Fram
             if position in wanted:
                 resized = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
                 cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=frames[wanted[position]])
-    return frames, thumbnails
+        return frames, thumbnails, source.notes
 
 
 def make_thumbnail(frame: Frames) -> Thumbnails:
@@ -124,9 +128,9 @@ def sample(
     indices = union_indices(info.frames, lengths)
     even = sample_indices(info.frames, min(spread, info.frames))
     read = np.union1d(indices, even)
-    frames, thumbnails = read_frames(path, read, size)
+    frames, thumbnails, notes = read_frames(path, read, size)
     # The usual length is as many frames as are spread: nothing is copied then.
     kept, beside = (
         frames if len(rows) == len(read) else frames[np.searchsorted(read, rows)] for rows in (indices, even)
     )
-    return Sample(info, indices, kept, thumbnails, beside)
+    return Sample(info, indices, kept, thumbnails, beside, notes)
