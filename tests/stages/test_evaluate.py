@@ -186,6 +186,21 @@ def test_sources_left_out_are_tested_by_heads_that_never_saw_them(project: Path)
     assert "source" in ways
 
 
+def test_heads_trained_again_give_the_spread_over_seeds_and_change_nothing_else(searched: Path) -> None:
+    out = searched / "evaluation"
+    evaluate.run(searched, NAMES, out, EVALUATE, CUT)
+    once, predicted = json.loads((out / files.FIGURES_FILE).read_text()), (out / stored.PREDICTIONS).read_bytes()
+    assert once["trainings"]["std"] is None
+    evaluate.run(searched, NAMES, out, EVALUATE.model_copy(update={"repeats": 3}), CUT)
+    again = json.loads((out / files.FIGURES_FILE).read_text())
+    assert (out / stored.PREDICTIONS).read_bytes() == predicted
+    found = again.pop("trainings")
+    assert len(found["accuracies"]) == 3
+    assert found["accuracies"][0] == once.pop("trainings")["mean"]
+    assert found["std"] == pytest.approx(np.std(found["accuracies"], ddof=1))
+    assert again == once
+
+
 def test_predictions_and_intervals_are_of_groups_of_patients(project: Path) -> None:
     build = project / "build"
     folder = feature_set(build)

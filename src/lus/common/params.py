@@ -217,6 +217,9 @@ class Evaluate(Section):
     seed: Annotated[int, Field(ge=0)] = Field(description="of the resampling")
     bootstrap: Annotated[int, Field(ge=100)] = Field(description="resamples of the patients for an interval")
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(description="level of the intervals")
+    repeats: Positive = Field(
+        description="trainings of each fold's head: with more than 1, the spread of its accuracy over their seeds"
+    )
 
 
 class Register(Section):

@@ -25,6 +25,9 @@ from lus.splits import folds
 from lus.splits.folds import Part
 from lus.splits.protocols import EvaluationProtocol, LeaveSourceOut
 
+APART = 1000
+"""Between the seeds of two trainings of the same fold."""
+
 
 @dataclass(frozen=True)
 class CrossValidationResult:
@@ -34,6 +37,8 @@ class CrossValidationResult:
         answers: method -> probabilities (n, labels) of each clip from the fold that tests it; not numbers where none
             does.
         uncalibrated: those of the model before its temperature.
+        repeated: (trainings, n) labels that the heads give when they are trained again with other seeds, in the same
+            folds; none where that was not asked for.
         fold_of: (n,) the number of that fold; -1 where none.
         records: of each fold, for an audit.
         choices: of each fold, plain values.
@@ -41,6 +46,7 @@ class CrossValidationResult:
 
     answers: dict[str, FloatArray]
     uncalibrated: FloatArray
+    repeated: IntArray
     fold_of: IntArray
     records: list[FoldRecord]
     choices: list[dict[str, Any]]
@@ -63,6 +69,7 @@ class _Fold:
     before: TrainedHead
     after: TrainedHead
     seed: int
+    carried: bool
 
     def model(self, given: FloatArray) -> dict[str, FloatArray]:
         """The head's own answers (n_test, labels) once calibrated, and those without the order of the frames.
@@ -113,6 +120,23 @@ class _Fold:
         fitted = selection.fit_temperature(np.concatenate(given).astype(np.float32), targets[rows], groups)
         return calibration.apply(blind.predict(mixed[self.part.test]), fitted.value)
 
+    def answer_again(self, number: int) -> IntArray:
+        """Labels (n_test,) given by the head trained again, with the seed of its `number`-th repetition.
+
+        It begins with the weights that the fold before left where the protocol carries them, else with fresh ones.
+        """
+        trial, train = self.choice.trial, self.part.train
+        again = training.train(
+            trial.head,
+            self.features[train],
+            self.targets[train],
+            self.labels,
+            epochs=trial.epochs,
+            seed=self.seed + APART * number,
+            weights=self.before.weights if self.carried else None,
+        )
+        return np.asarray(again.predict(self.features[self.part.test]).argmax(axis=1), np.int64)
+
     def _calibrated(self, probabilities: FloatArray) -> FloatArray:
         return calibration.apply(probabilities, self.choice.temperature)
 
@@ -155,11 +179,15 @@ def _train(found: Choice, part: Part, seed: int, carried: Sequence[FloatArray] |
     after = training.train(
         trial.head, own, targets[part.train], labels, epochs=trial.epochs, seed=seed, weights=before.weights
     )
-    return _Fold(part, found, features, targets, labels, before, after, seed)
+    return _Fold(part, found, features, targets, labels, before, after, seed, carried is not None)
 
 
 def cross_validate(
-    tried: Sequence[Candidate], rule: EvaluationProtocol, seed: int, progress: workers.Progress | None = None
+    tried: Sequence[Candidate],
+    rule: EvaluationProtocol,
+    seed: int,
+    progress: workers.Progress | None = None,
+    repeats: int = 1,
 ) -> CrossValidationResult:
     """Train and test every fold.
 
@@ -168,12 +196,14 @@ def cross_validate(
         rule: the protocol by which they were cut.
         seed: of weights, dropout and shuffling.
         progress: called after each fold.
+        repeats: trainings of each fold's head; all but the first give `repeated` alone.
     """
     clips, parts = tried[0].data.clips, [part for part in tried[0].parts.values() if part.name != folds.ALL]
     labels = len(folds.label_names(clips))
     fold_of = np.full(len(clips), -1, np.int64)
     answers: dict[str, FloatArray] = {}
     uncalibrated = np.full((len(clips), labels), np.nan, np.float32)
+    repeated = np.full((repeats - 1, len(clips)), -1, np.int64)
     records, choices = [], []
     carried: Sequence[FloatArray] | None = None
     for number, part in enumerate(parts):
@@ -184,6 +214,8 @@ def cross_validate(
         for method, given in (one.model(uncalibrated[part.test]) | one.baselines(clips)).items():
             of_all = answers.setdefault(method, np.full((len(clips), labels), np.nan, np.float32))
             of_all[part.test] = given
+        for again in range(1, repeats):
+            repeated[again - 1, part.test] = one.answer_again(again)
         fold_of[part.test] = number
         records.append(one.record())
         choices.append(_plain(number, found))
@@ -194,6 +226,7 @@ def cross_validate(
     return CrossValidationResult(
         {method: answers[method] for method in METHODS if method in answers},
         uncalibrated,
+        repeated,
         fold_of,
         [replace(record, accuracy=float(right[record.test].mean())) for record in records],
         choices,

@@ -83,6 +83,7 @@ def make_results(
     details = _by_fold(clips, found, tested, params) | {
         "ways": _methods(found, tested, params),
         "calibration": _calibration(found, tested),
+        "trainings": _trainings(found, tested),
     }
     spread = details["over_folds"]["accuracy"]
     summary |= {"accuracy_folds_mean": spread["mean"], "accuracy_folds_std": spread["std"]}
@@ -196,6 +197,15 @@ def _calibration(found: CrossValidationResult, tested: TestedClips) -> dict[str,
         "temperatures": [choice["temperature"] for choice in found.choices],
         **{name: {key: own[key] for key in kept} for name, own in both_scores.items()},
     }
+
+
+def _trainings(found: CrossValidationResult, tested: TestedClips) -> dict[str, Any]:
+    """The model's accuracy by training: the first, whose answers all else is of, and those with other seeds."""
+    first = tested.given.argmax(axis=1)
+    right = [first == tested.targets, *(found.repeated[:, tested.rows] == tested.targets)]
+    accuracies = [float(one.mean()) for one in right]
+    deviation = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else float("nan")
+    return {"accuracies": accuracies, "mean": float(np.mean(accuracies)), "std": deviation}
 
 
 def _predictions(found: CrossValidationResult, tested: TestedClips) -> pd.DataFrame:

@@ -54,7 +54,7 @@ def run(
     rule = protocols.make_protocol(cut)
     tried = selection.read(build, names, cut)
     clips = tried[0].data.clips
-    found = cross_validate(tried, rule, params.seed, steps("testing the folds"))
+    found = cross_validate(tried, rule, params.seed, steps("testing the folds"), params.repeats)
     outside = None
     if not rule.leaking and not isinstance(rule, LeaveSourceOut):
         outside = leave_source_out(tried, cut, params.seed, steps("testing on other sources"))
