@@ -159,8 +159,8 @@ def compare_features(paths: list[Path], roads: dict[str, Road]) -> str:
     shown, said = np.repeat(np.arange(len(paths)), LENGTH), []
     for name, features in zip(list(roads)[2:], others, strict=True):
         found = parity.compare_features(plain, features, shown, 2 * shown + np.arange(len(shown)) % 2)
-        parity.refuse_difference(found, "xception", openvino.resolve_engine(name))
-        said.append(f"{openvino.resolve_engine(name)} against keras: {found}")
+        held = "holds" if found.holds else "refused"
+        said.append(f"{openvino.resolve_engine(name)} against keras: {held}, {found}")
     return "\n".join(said)
 
 
