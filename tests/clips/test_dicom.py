@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from lus.checks import shortcuts, survey
-from lus.clips import decode, dicom, layouts
+from lus.clips import decode, dicom_start, layouts
 from tests.clips import dicom_files
 from tests.clips.dicom_clips import COUNT, FRAMES, HEIGHT, LIMITS, WIDTH, decoded, refused, smooth
 from tests.clips.dicom_files import LOSSLESS, compressed, dataset, region, save
@@ -258,6 +258,6 @@ def test_pydicom_is_loaded_only_where_a_dicom_file_is_read(make_clip: Callable[.
 
 
 def test_what_begins_otherwise_is_no_dicom_file() -> None:
-    assert dicom.is_dicom(b"\0" * 128 + b"DICM")
-    assert not dicom.is_dicom(b"DICM" + b"\0" * 128)
-    assert not dicom.is_dicom(b"")
+    assert dicom_start.is_dicom(b"\0" * 128 + b"DICM")
+    assert not dicom_start.is_dicom(b"DICM" + b"\0" * 128)
+    assert not dicom_start.is_dicom(b"")

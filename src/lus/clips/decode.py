@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lus.clips import dicom, video
+from lus.clips import dicom, dicom_start, video
 from lus.clips.video import Notes
 from lus.common import hashing
 from lus.common.arrays import Frames
@@ -86,7 +86,7 @@ def _refuse_unreadable(path: Path) -> bytes:
         if not path.is_file() and path.stat():
             raise unreadable(path, "not a file", "a video file", "name a file")
         with path.open("rb") as file:
-            head = file.read(132)
+            head = file.read(140)
     except PermissionError:
         raise unreadable(
             path, "a file that this user may not read", "a readable video file", "change its permissions"
@@ -109,7 +109,7 @@ def open_clip(path: Path) -> Iterator[Source]:
     Raises:
         Unusable: the file cannot be read.
     """
-    if not dicom.is_dicom(_refuse_unreadable(path)):
+    if not dicom_start.is_dicom(_refuse_unreadable(path)):
         # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
         with _open_video(path, os.fspath(path.absolute()), video.FORMATS) as source:
             yield source

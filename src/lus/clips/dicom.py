@@ -21,11 +21,6 @@ from lus.common import quiet
 from lus.common.arrays import Frames
 
 
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins with these bytes, 132 at least, is in the DICOM file format (PS3.10, 7.1)."""
-    return head[128:132] == b"DICM"
-
-
 @contextmanager
 def open_recording(path: Path) -> Iterator[Recording]:
     """Open a DICOM file: its header is read and nothing is decoded.
@@ -62,10 +57,13 @@ class Recording:
         self._frames = self._uncompressed() if header.syntax in UNCOMPRESSED else self._compressed()
 
     def _uncompressed(self) -> Iterator[bytes]:
-        header = self._header
-        for start in range(header.start, header.end - header.frame_length + 1, header.frame_length):
-            self._file.seek(start)
-            yield self._file.read(header.frame_length)
+        header, size = self._header, self._header.frame_length
+        for start in range(header.start, header.end - size + 1, size):
+            # In words of two bytes a frame may begin and end in the middle of one.
+            odd = (start - header.start) % 2 if header.swapped else 0
+            self._file.seek(start - odd)
+            stored = self._file.read(odd + size + (odd + size) % 2 if header.swapped else size)
+            yield dicom_pixels.swap(stored)[odd : odd + size] if header.swapped else stored
 
     def _compressed(self) -> Iterator[bytes]:
         apart = self._header.syntax == RLE
@@ -101,17 +99,20 @@ class Recording:
         from pydicom.pixels.decoders.base import get_decoder
         from pydicom.uid import UID
 
-        header, plugin = self._header, ""
+        header, plugin, interpretation = self._header, "", ""
+        options = header.options | ({"pixel_vr": "OB"} if header.syntax in UNCOMPRESSED and header.swapped else {})
         with hide_values(self._path, "a frame that cannot be decoded", "a frame as the header declares it"):
             if header.syntax not in UNCOMPRESSED:
                 # One decoder for each syntax: the service has no other, and decoders need not agree on each grey level.
                 plugin = "pydicom" if header.syntax == RLE else "gdcm"
                 if plugin == "gdcm":
-                    dicom_pixels.check_frame_header(encoded, header.syntax, self.width, self.height, header.options)
+                    dicom_pixels.check_frame_header(encoded, header.syntax, self.width, self.height, options)
+                    interpretation = dicom_pixels.find_colours(encoded, options)
                 encoded = encapsulate([encoded], has_bot=False)
             decoder = get_decoder(UID(header.syntax))
-            pixels, shown = decoder.as_array(encoded, index=0, raw=True, decoding_plugin=plugin, **header.options)
-        return pixels, str(shown["photometric_interpretation"])
+            pixels, shown = decoder.as_array(encoded, index=0, raw=True, decoding_plugin=plugin, **options)
+        # Rows of an odd width may be stored with a pixel more.
+        return pixels[:, : self.width], interpretation or str(shown["photometric_interpretation"])
 
     def cut(self, frame: Frames) -> Frames:
         """A whole frame (height, width, 3) -> the region that is shown.

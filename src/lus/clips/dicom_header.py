@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from lus.clips import dicom_layout
+from lus.clips.dicom_start import EXPLICIT, IMPLICIT, find_start
 from lus.common.errors import Finding, Unusable
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ ELEMENTS = (
     *("Modality", "BurnedInAnnotation", "SequenceOfUltrasoundRegions"),
     *("CineRate", "RecommendedDisplayFrameRate", "FrameTime", "FrameTimeVector"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
-    *("BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("BitsAllocated", "BitsStored", "PixelRepresentation", "NumberOfFrames"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "RescaleSlope", "RescaleIntercept"),
     *(
         f"{colour}PaletteColorLookupTable{part}"
@@ -35,11 +37,11 @@ ELEMENTS = (
     ),
     *(f"Segmented{colour}PaletteColorLookupTableData" for colour in ("Red", "Green", "Blue")),
 )
-"""All that is read of a header, by DICOM keyword; the number of frames is not among it: they are counted."""
+"""All that is read of a header, by DICOM keyword. Frames are counted; their number tells only how their bytes lie."""
 GREY = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 """Photometric interpretations with one and with three samples a pixel."""
-IMPLICIT, EXPLICIT, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2"))
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 UNCOMPRESSED = (IMPLICIT, EXPLICIT, BIG_ENDIAN)
 RLE = "1.2.840.10008.1.2.5"
 COMPRESSED = tuple(f"1.2.840.10008.1.2.4.{end}" for end in (50, 51, 57, 70, 80, 81, 90, 91))
@@ -107,10 +109,13 @@ class Header:
     @property
     def frame_length(self) -> int:
         """Bytes of a frame that is not compressed."""
-        samples = self.options["samples_per_pixel"]
-        if self.options["photometric_interpretation"] == "YBR_FULL_422":
-            samples = 2  # two pixels share their colour
-        return int(self.width * self.height * samples * self.options["bits_allocated"] // 8)
+        return dicom_layout.frame_length(self.options)
+
+    @property
+    def swapped(self) -> bool:
+        """Whether bytes are stored as words of two, the second byte first (PS3.5, 8.1.2 and annex A.3)."""
+        options = self.options
+        return self.syntax == BIG_ENDIAN and options["bits_allocated"] == 8 and options["pixel_vr"] == "OW"
 
 
 def unusable_dicom(path: Path, check: str, found: str, expected: str, advice: str) -> Unusable:
@@ -146,10 +151,12 @@ def read(path: Path, file: BinaryIO) -> Header:
             raise unusable_dicom(
                 path, "modality", "a DICOM file of another modality", "ultrasound (US)", "take an ultrasound clip"
             )
-        start, length, representation = _find_pixels(path, file, place, syntax)
+        start, length, declared, representation = _find_pixels(path, file, place, syntax)
         width, height = _whole(path, elements, "Columns"), _whole(path, elements, "Rows")
         video = syntax in VIDEO
         options = {} if video else _options(path, elements) | {"pixel_vr": representation}
+        if syntax in UNCOMPRESSED:
+            options = _layout(path, options, declared, int(_number(elements, "NumberOfFrames") or 0))
         return Header(
             syntax=syntax,
             width=width,
@@ -167,10 +174,12 @@ def _read(path: Path, file: BinaryIO) -> tuple[str, Dataset, int]:
     """The transfer syntax, the elements, and the place where the pixels begin."""
     # Of a file, pydicom would take the memory for as many bytes as an element says it has.
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        content.seek(132)
-        # The group of the transfer syntax has a form of its own (PS3.10, 7.1).
-        meta = _elements(content, EXPLICIT, ["TransferSyntaxUID"], 0x00030000)
-        syntax = str(meta.get("TransferSyntaxUID", ""))
+        start, has_meta, syntax = find_start(content[:140])
+        content.seek(start)
+        if has_meta:
+            # The group of the transfer syntax has a form of its own (PS3.10, 7.1).
+            meta = _elements(content, EXPLICIT, ["TransferSyntaxUID"], 0x00030000)
+            syntax = str(meta.get("TransferSyntaxUID", ""))
         _refuse_syntax(path, syntax)
         return syntax, _elements(content, syntax, ELEMENTS, PIXELS), content.tell()
 
@@ -284,8 +293,8 @@ def _box(region: Dataset, width: int, height: int) -> Box:
     return Box(left, top, min(right + 1, width), min(bottom + 1, height))
 
 
-def _find_pixels(path: Path, file: BinaryIO, place: int, syntax: str) -> tuple[int, int, str]:
-    """Where the pixels start, how many bytes of them are there at most, and their value representation.
+def _find_pixels(path: Path, file: BinaryIO, place: int, syntax: str) -> tuple[int, int, int, str]:
+    """Where the pixels start, how many bytes are there at most and are declared, and their value representation.
 
     The element's head is in explicit or in implicit form (PS3.5, 7.1), whatever the syntax says: an even length
     does not look like a representation.
@@ -301,7 +310,7 @@ def _find_pixels(path: Path, file: BinaryIO, place: int, syntax: str) -> tuple[i
     rest = file.seek(0, 2) - start
     if length == UNDEFINED and syntax in UNCOMPRESSED:
         raise damaged_dicom(path, "uncompressed pixels without a length", "one with its length")
-    return start, min(length, rest), head[4:6].decode() if explicit else "OW"
+    return start, min(length, rest), length, head[4:6].decode() if explicit else "OW"
 
 
 def _options(path: Path, elements: Dataset) -> dict[str, Any]:
@@ -327,22 +336,13 @@ def _options(path: Path, elements: Dataset) -> dict[str, Any]:
     }
 
 
-def _levels(path: Path, elements: Dataset, options: dict[str, Any]) -> NDArray[np.uint8]:
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_windowing
+def _layout(path: Path, options: dict[str, Any], length: int, frames: int) -> dict[str, Any]:
+    try:
+        return dicom_layout.find_layout(options, length, frames)
+    except dicom_layout.Contradiction as error:
+        raise damaged_dicom(path, error.found, error.expected) from None
 
-    count = 1 << options["bits_stored"]
-    values = np.arange(count)
-    if options["pixel_representation"]:
-        values[count // 2 :] -= count
+
+def _levels(path: Path, elements: Dataset, options: dict[str, Any]) -> NDArray[np.uint8]:
     with hide_values(path, "grey levels or a palette that cannot be shown", "usable ones"):
-        if options["photometric_interpretation"] == "PALETTE COLOR":
-            depth = int(elements.RedPaletteColorLookupTableDescriptor[2])
-            return np.asarray(apply_color_lut(values, elements)[:, 2::-1] >> (depth - 8), np.uint8)
-        grey = options["samples_per_pixel"] == 1
-        low, high, shown = float(values.min()), float(values.max()), values.astype(float)
-        if grey and elements.get("WindowWidth") is not None:
-            shown = apply_windowing(apply_modality_lut(values, elements), elements)
-            low, high = apply_windowing(np.array([-1e12, 1e12]), elements)
-        shown = (shown - low) * 255 / (high - low)
-        inverted = options["photometric_interpretation"] == "MONOCHROME1"
-        return np.clip(np.rint(255 - shown if inverted else shown), 0, 255).astype(np.uint8)
+        return dicom_layout.show_levels(elements, options)

@@ -126,6 +126,43 @@ def check_frame_header(code: bytes, syntax: str, width: int, height: int, option
         raise ValueError("the code of a frame is not what the header declares")
 
 
+def find_colours(code: bytes, options: Mapping[str, Any]) -> str:
+    """What the colours of a JPEG frame are, where the code says otherwise than the header: else nothing.
+
+    A frame that is declared RGB and stores two of its components at less than full size is YCbCr, as no RGB frame is
+    stored so; GDCM takes it for RGB where the code has no marker of JFIF or Adobe.
+
+    Args:
+        code: of the frame.
+        options: as for `check_frame_header`.
+    """
+    marked = any(mark in code[:64] for mark in (b"JFIF\0", b"Adobe"))
+    if options["photometric_interpretation"] != "RGB" or marked or not code.startswith(IMAGE):
+        return ""
+    sampling = _sampling(code)
+    return "YBR_FULL" if len(sampling) == 3 and sampling[0] != sampling[1] == sampling[2] else ""
+
+
+def _sampling(code: bytes) -> list[int]:
+    """How densely each component of a JPEG frame is sampled (ISO 10918-1, B.2.2); nothing where no frame is found."""
+    place = 2
+    while place + 10 <= len(code) and code[place] == 0xFF:
+        marker = code[place + 1]
+        if marker in FRAME_HEADERS:
+            return [code[at] for at in range(place + 11, min(place + 11 + 3 * code[place + 9], len(code)), 3)]
+        if marker == SCAN:
+            break
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(code[place + 2 : place + 4])
+    return []
+
+
+def swap(stored: bytes) -> bytes:
+    """Words of two bytes, the other byte first."""
+    whole = bytearray(stored + b"\0" * (len(stored) % 2))
+    whole[::2], whole[1::2] = whole[1::2], whole[::2]
+    return bytes(whole)
+
+
 def _size_2000(code: bytes) -> tuple[int, ...]:
     """Width, height and samples that a JPEG 2000 codestream says; nothing where it says none."""
     if not code.startswith(SIZE_2000) or len(code) < 42:

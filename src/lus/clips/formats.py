@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lus.clips import dicom
+from lus.clips import dicom_start
 
 SUFFIXES = frozenset(
     {".avi", ".dcm", ".dicom", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
@@ -26,6 +26,6 @@ def is_clip(path: Path) -> bool:
         if path.name.upper() == "DICOMDIR" or not path.is_file():
             return False
         with path.open("rb") as file:
-            return dicom.is_dicom(file.read(132))
+            return dicom_start.is_dicom(file.read(140))
     except OSError:
         return True
