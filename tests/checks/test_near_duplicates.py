@@ -14,6 +14,7 @@ from lus.common import params_file, workers
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan_patients
 from tests.conftest import ROOT, draw_frames, write_video
+from tests.phantoms import SIMULATE
 
 PARAMS = params_file.load_params(ROOT / "params.yaml")
 Frames = np.ndarray
@@ -29,8 +30,8 @@ def _sampled(path: Path, frames: Frames) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def phantoms() -> list[Frames]:
-    """Clips of four phantom patients: the two pairs of the default phantom that look most alike."""
-    patients = {one.id: one for one in plan_patients(PARAMS.simulate)}
+    """Clips of four phantom patients: the two pairs of this phantom that look most alike."""
+    patients = {one.id: one for one in plan_patients(SIMULATE)}
     return [simulate_clip(patients[name], number) for name, number in (("p07", 0), ("p23", 0), ("p30", 0), ("p37", 1))]
 
 

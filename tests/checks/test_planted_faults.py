@@ -20,6 +20,7 @@ from lus.common.params import Params
 from lus.stages import cohort as cohort_stage
 from lus.stages import frames as frames_stage
 from tests.conftest import ROOT
+from tests.phantoms import SIMULATE
 
 ALL = params_file.load_params(ROOT / "params.yaml")
 Array = np.ndarray
@@ -210,7 +211,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Planted, Path, st
     """The planted cohort, the folder of what the stages say of it, and their sentence."""
     scratch = tmp_path_factory.mktemp("planted")
     wanted = _loose()
-    phantom.simulate_cohort(wanted.simulate, scratch / "phantom")
+    phantom.simulate_cohort(SIMULATE, scratch / "phantom")
     planted = _plant(scratch / "phantom")
     cohort_stage.run(scratch / "phantom", scratch / "cohort.csv", wanted.cohort, wanted.limits)
     said = frames_stage.run(scratch / "cohort.csv", scratch / "frames", scratch / "checks", wanted)
@@ -218,9 +219,8 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Planted, Path, st
 
 
 def _loose() -> Params:
-    """The project's parameters, for a smaller phantom and with room for many losses."""
+    """The project's parameters, with room for many losses."""
     changes = {
-        "simulate": {"patients": 20},
         "cohort": {"max_unusable": 1.0},
         "frames": {"max_quarantined": 1.0},
     }

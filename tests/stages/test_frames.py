@@ -23,6 +23,7 @@ from lus.phantom.cohort import plan_patients
 from lus.stages import cohort as cohort_stage
 from lus.stages import frames as stage
 from tests.conftest import ROOT, draw_frames, make_cohort, write_video
+from tests.phantoms import SIMULATE
 
 ALL = params_file.load_params(ROOT / "params.yaml")
 PARAMS = ALL.model_copy(
@@ -172,7 +173,7 @@ def test_patients_of_two_labels_and_a_telling_container_are_named(tmp_path: Path
 def test_patients_of_one_scan_are_cut_as_one(tmp_path: Path) -> None:
     folder = make_cohort(tmp_path / "own", ["a", "b"], patients=5, clips=1)
     one, other = sorted((folder / "a").rglob("*.avi"))[:2]
-    scan = simulate_clip(next(iter(plan_patients(PARAMS.simulate))), 0)
+    scan = simulate_clip(next(iter(plan_patients(SIMULATE))), 0)
     write_video(one, scan)
     write_video(other, scan[:, :, ::-1])
     printed = _run(tmp_path, _table(tmp_path))
