@@ -189,3 +189,28 @@ def test_the_clips_that_are_meant_are_those_named_and_those_in_the_folders_each_
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"empty: no clip was found"):
         survey.find_clips([tmp_path / "empty"])
+
+
+def test_what_a_folder_holds_beside_its_clips_is_listed_by_its_content(place: Path) -> None:
+    write_video(place / "clips/good.avi", draw_frames(24, 120, 104, 0))
+    write_video(place / "clips/b.mp4", draw_frames(24, 120, 104, 1)).rename(place / "clips/deeper.dat")
+    (place / "clips/notes.txt").write_text("no clip")
+    (place / "clips/scan").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60))
+    done = _check(place, "clips", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["not_clips"] == {
+        "clips/deeper.dat": "an MP4 or MOV video; its name has no ending of a video: rename it",
+        "clips/notes.txt": "text",
+        "clips/scan": "a PNG picture",
+    }
+    shown = _check(place, "clips").stdout
+    assert "Not taken for clips" in shown
+    assert "a PNG picture" in shown
+
+
+def test_of_a_folder_with_a_table_the_clips_that_it_does_not_list_are_named(place: Path) -> None:
+    folder = make_cohort(place / "own", ["a", "b"], patients=2, clips=1)
+    rows = [f"{path.relative_to(folder)},{path.parts[-3]},{path.parts[-2]}" for path in sorted(folder.rglob("*.avi"))]
+    (folder / "clips.csv").write_text("\n".join(["path,label,patient", *rows[1:]]) + "\n")
+    (left_out,) = json.loads(_check(place, "own", "--json").stdout)["not_clips"].items()
+    assert left_out == (f"own/{rows[0].split(',')[0]}", "an AVI video; the folder's table does not list it")

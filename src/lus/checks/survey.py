@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lus.checks import near_duplicates, rules, shortcuts
-from lus.clips import cohort, formats, layouts
+from lus.clips import cohort, contents, decode, formats, layouts
 from lus.clips.decode import ClipInfo
 from lus.clips.jobs import ClipJob
 from lus.clips.layouts import ListedClip
@@ -71,12 +72,14 @@ class Survey:
         remarks: on the clips as a cohort, or on their folder that is none, a sentence each.
         near_duplicates: pairs of clips (`near_duplicates.find_duplicates`).
         shortcuts: properties of files that give labels away (`shortcuts.find_shortcuts`).
+        not_clips: the other files of the folders, each with what it holds and why it was not taken for a clip.
     """
 
     clips: list[CheckedClip]
     remarks: list[str] = field(default_factory=list)
     near_duplicates: pd.DataFrame = field(default_factory=pd.DataFrame)
     shortcuts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    not_clips: dict[str, str] = field(default_factory=dict)
 
     @property
     def refused(self) -> list[CheckedClip]:
@@ -128,9 +131,11 @@ def survey_clips(paths: Sequence[Path], params: Params, progress: workers.Progre
     job = ClipJob(partial(check_clip, params=params), _refused, attrgetter("path"), params.limits.max_seconds)
     checked = workers.run_jobs(job, listed, progress, limits=job.limits)
     cohort.mark_repeats([one.row for one in checked])
+    others = find_others(paths, {one.path for one in listed})
     if as_cohort:
-        return _together(checked, params)
-    return Survey(checked, [NO_COHORT] if folder and not all(one.findings for one in checked) else [])
+        return replace(_together(checked, params), not_clips=others)
+    remarks = [NO_COHORT] if folder and not all(one.findings for one in checked) else []
+    return Survey(checked, remarks, not_clips=others)
 
 
 def _is_folder(path: Path) -> bool:
@@ -138,7 +143,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _has_labels(folder: Path) -> bool:
-    if any((folder / name).is_file() for name in ("clips.csv", "dataset_metadata.csv")):
+    if any((folder / name).is_file() for name in layouts.TABLES):
         return True
     listed = layouts.list_folders(folder)
     videos = [one for one in listed if formats.is_clip(one.path)]
@@ -161,8 +166,32 @@ def _clips(path: Path) -> list[Path]:
     found = [file for file in layouts.list_files(path) if formats.is_clip(file)]
     if not found:
         endings = ", ".join(sorted(formats.SUFFIXES))
-        raise BadInput(f"{path}: no clip was found, DICOM or a name that ends in {endings} is expected; name another")
+        others = Counter(contents.describe_file(file).name for file in layouts.list_files(path))
+        there = f" ({', '.join(f'{name}: {count}' for name, count in others.most_common(3))})" if others else ""
+        raise BadInput(
+            f"{path}: no clip was found{there}, DICOM or a name that ends in {endings} is expected; name another"
+        )
     return sorted(found)
+
+
+def find_others(paths: Iterable[Path], listed: Collection[Path]) -> dict[str, str]:
+    """The files of folders that are not taken for clips: path -> what each holds, by its content, and why it is not.
+
+    Args:
+        paths: files and folders; what is named itself is taken for a clip.
+        listed: what is taken for clips.
+    """
+    files = sorted({file for path in paths if _is_folder(path) for file in layouts.list_files(path)} - set(listed))
+    return {decode.printable_path(file): _why_no_clip(file) for file in files if file.name not in layouts.TABLES}
+
+
+def _why_no_clip(file: Path) -> str:
+    content = contents.describe_file(file)
+    if formats.is_clip(file):
+        return f"{content.name}; the folder's table does not list it"
+    if not content.is_read or content == contents.DICOM:
+        return content.name
+    return f"{content.name}; its name has no ending of a video: rename it"
 
 
 def _together(checked: list[CheckedClip], params: Params) -> Survey:

@@ -30,6 +30,10 @@ Answered = Sequence[tuple[Path, "Prediction | Unusable"]]
 """Clips, each with its answer or its refusal."""
 
 
+MOST_OTHERS = 20
+"""Files that are shown of those that are no clips."""
+
+
 def print_answers(found: Answered, labels: Sequence[str], title: str) -> None:
     """Print a table of the answers, where there are any."""
     table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
@@ -66,10 +70,21 @@ def print_survey(found: Survey) -> None:
             console.print("no property of a file alone tells its label", highlight=False)
     for remark in found.remarks:
         console.print(escape(remark), style="yellow", highlight=False)
+    if found.not_clips:
+        console.print(_others(found.not_clips))
     usable = sum(one.usable for one in found.clips)
     left_out = len(found.clips) - usable - len(found.refused)
     rest = f", {left_out} left out by a rule" if left_out else ""
     console.print(f"{usable} of {len(found.clips)} clips are usable{rest}", highlight=False)
+
+
+def _others(files: Mapping[str, str]) -> Table:
+    shown = list(files.items())[:MOST_OTHERS]
+    more = f"and {len(files) - len(shown)} more: --json lists all" if len(files) > len(shown) else None
+    table = Table(Column("file", overflow="fold"), "what it holds", title="Not taken for clips", caption=more)
+    for path, why in shown:
+        table.add_row(escape(path), escape(why))
+    return table
 
 
 def _clips(clips: Sequence[CheckedClip]) -> Table:
@@ -111,6 +126,7 @@ def print_survey_json(found: Survey) -> None:
     body = {
         "clips": clips,
         "remarks": found.remarks,
+        "not_clips": found.not_clips,
         "near_duplicates": json.loads(found.near_duplicates.to_json(orient="records")),
         "shortcuts": json.loads(found.shortcuts.to_json(orient="records")),
     }

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lus.clips import dicom, dicom_start, video
+from lus.clips import contents, dicom, dicom_start, video
+from lus.clips.contents import Content
 from lus.clips.video import Notes
 from lus.common import hashing
 from lus.common.arrays import Frames
@@ -86,7 +87,7 @@ def _refuse_unreadable(path: Path) -> bytes:
         if not path.is_file() and path.stat():
             raise unreadable(path, "not a file", "a video file", "name a file")
         with path.open("rb") as file:
-            head = file.read(140)
+            head = file.read(contents.HEAD)
     except PermissionError:
         raise unreadable(
             path, "a file that this user may not read", "a readable video file", "change its permissions"
@@ -109,9 +110,10 @@ def open_clip(path: Path) -> Iterator[Source]:
     Raises:
         Unusable: the file cannot be read.
     """
-    if not dicom_start.is_dicom(_refuse_unreadable(path)):
+    head = _refuse_unreadable(path)
+    if not dicom_start.is_dicom(head):
         # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
-        with _open_video(path, os.fspath(path.absolute()), video.FORMATS) as source:
+        with _open_video(path, os.fspath(path.absolute()), video.FORMATS, contents.describe(head)) as source:
             yield source
         return
     with dicom.open_recording(path) as recording:
@@ -119,7 +121,7 @@ def open_clip(path: Path) -> Iterator[Source]:
             yield Source(recording.width, recording.height, recording.fps, recording.read, recording.grab)
             return
         formats = f"{video.FORMATS},{video.BARE_FORMATS}"
-        with recording.unwrapped() as stream, _open_video(path, stream, formats) as source:
+        with recording.unwrapped() as stream, _open_video(path, stream, formats, contents.UNKNOWN) as source:
 
             def read() -> tuple[bool, Frames]:
                 ok, frame = source.read()
@@ -129,12 +131,14 @@ def open_clip(path: Path) -> Iterator[Source]:
 
 
 @contextmanager
-def _open_video(path: Path, address: str, formats: str) -> Iterator[Source]:
+def _open_video(path: Path, address: str, formats: str, content: Content) -> Iterator[Source]:
     try:
         with video.open_video(address, formats) as opened:
             yield Source(opened.width, opened.height, opened.fps, opened.read, opened.grab, opened.notes)
     except video.CannotDecode as error:
         found = f"nothing that can be decoded ({error})"
+        if not content.is_read and content not in (contents.TEXT, contents.UNKNOWN):
+            found = f"{content.name}, which is not read"
         raise unreadable(path, found, "a video file", "convert it, for example to .mp4") from None
 
 

@@ -19,6 +19,8 @@ from lus.clips import formats
 from lus.common.errors import BadInput
 
 _NO_VIDEO = "neither a DICOM clip nor named as a video is ({})"
+TABLES = ("clips.csv", "dataset_metadata.csv")
+"""Names of the files that list clips."""
 PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "viral-pneumonia"}
 """Labels of the public repository: the letters that a file name starts with -> label."""
 
