@@ -13,7 +13,7 @@ from lus.cli import main
 from lus.clips import cohort
 from lus.common import params_file
 from lus.common.errors import BadInput
-from lus.registry import models
+from lus.registry import models, promotion
 from lus.tracking import client
 from tests import versions
 from tests.conftest import make_cohort
@@ -98,3 +98,16 @@ def test_a_folder_without_labels_is_refused(project: Path, trained: Path) -> Non
     shutil.copy(next(trained.rglob("*.avi")), project / "loose" / "clip.avi")
     with pytest.raises(BadInput, match="no label"):
         _validate(str(project / "loose"))
+
+
+def test_the_gate_asks_for_the_cohorts_that_it_names(project: Path, trained: Path) -> None:
+    other = _other(project, ["normal", "sick"])
+    promote = params_file.load_params().promote.model_copy(update={"validation": ("other",)})
+    version = client.connect().get_model_version(versions.NAME, "1")
+    before = promotion.conditions(version, None, promote, "openvino-f32")[-1]
+    assert (before.passed, before.name) == (False, "validation")
+    assert "other: not validated there" in before.found
+    found = _validate(str(other))
+    after = promotion.conditions(version, None, promote, "openvino-f32")[-1]
+    assert f"accuracy {float(str(found['accuracy'])):.3f} " in after.found
+    assert "on 10 clips of 10 patients" in after.found

@@ -37,7 +37,7 @@ def test_a_good_version_passes_every_condition() -> None:
     assert (
         tuple(one.name for one in found)
         == gate.NAMES
-        == ("audit", "protocol", "limits", "parity", "champion", "former")
+        == ("audit", "protocol", "limits", "parity", "champion", "former", "validation")
     )
     assert gate.failed(found) == []
 
@@ -45,7 +45,9 @@ def test_a_good_version_passes_every_condition() -> None:
 def test_conditions_that_are_not_all_there_are_not_said_to_pass() -> None:
     found = gate.judge(GOOD, ALL.promote)
     for part in ([], found[:-1], found[1:], [*found, found[0]]):
-        with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion, former are expected"):
+        with pytest.raises(
+            ValueError, match="audit, protocol, limits, parity, champion, former, validation are expected"
+        ):
             gate.failed(part)
 
 
@@ -155,7 +157,7 @@ def test_versions_that_are_compared_on_one_patient_are_refused_or_have_no_interv
 
 def _former(**predictions_of: Any) -> gate.Condition:
     former = {name.removeprefix("v"): table for name, table in predictions_of.items()}
-    return gate.judge(replace(GOOD, former=former), ALL.promote)[-1]
+    return gate.judge(replace(GOOD, former=former), ALL.promote)[gate.NAMES.index("former")]
 
 
 def test_a_version_is_compared_with_the_best_that_ever_was_champion() -> None:

@@ -110,7 +110,7 @@ def test_an_override_needs_a_reason_and_is_kept_with_what_failed(project: Path) 
     # A version that was the champion once is looked at again, though another is by now.
     add(wrong=19)
     new, champion = promotion.candidate(NAME, None)
-    former = promotion.conditions(new, champion, PROMOTE, ENGINE)[-1]
+    former = promotion.conditions(new, champion, PROMOTE, ENGINE)[gate.NAMES.index("former")]
     assert not former.passed
     assert former.found.startswith("accuracy 0.683 against 0.933 of version 1 on 60 clips")
     assert "over failed conditions: the camera was changed" in models.get_version(NAME, "2").tags["lus.promotion.0002"]
@@ -129,7 +129,9 @@ def test_whoever_promotes_is_told_every_condition_and_cannot_leave_one_out(
     with monkeypatch.context() as patch:
         for incomplete in (slice(0), slice(4), slice(1, None)):
             patch.setattr(gate, "judge", lambda facts, section, part=incomplete: judge(facts, section)[part])
-            with pytest.raises(ValueError, match="audit, protocol, limits, parity, champion, former are expected"):
+            with pytest.raises(
+                ValueError, match="audit, protocol, limits, parity, champion, former, validation are expected"
+            ):
                 promotion.promote(judged, champion, PROMOTE, ENGINE, override)
     assert _aliases() == {"challenger": "1"}
     promotion.promote(judged, champion, PROMOTE, ENGINE, on_judged=lambda found: told.extend(one.name for one in found))

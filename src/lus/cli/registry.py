@@ -73,8 +73,9 @@ def promote(
     """Make a version the champion, the one in production, if it passes the gate.
 
     The gate: an audit without a leak, a protocol that does not leak, the checks' limits in the model, the answers that
-    were stored with it, and to be no worse than the champion, and than the best former one, on the same clips
-    (`promote` in `params.yaml` says by how much). Each condition is printed, with what these clips could have shown.
+    were stored with it, to be no worse than the champion, and than the best former one, on the same clips (`promote`
+    in `params.yaml` says by how much), and to hold on the cohorts that `promote.validation` names. Each condition is
+    printed, with what these clips could have shown.
     Moves the aliases champion and previous in MLflow, and adds to the journal.
 
         lus promote

@@ -240,6 +240,7 @@ class Promote(Section):
     min_patients: Annotated[int, Field(ge=2)] = Field(
         description="patients whom both were tested on, at least: the test is one for many"
     )
+    validation: tuple[str, ...] = Field(description="cohorts on which `lus validate` must have shown it first")
 
 
 class Package(Section):

@@ -12,10 +12,12 @@ from lus.common.params import Promote
 from lus.inference.compiled import TOLERANCE, Parity
 from lus.inference.engine_choice import EngineChoice
 from lus.inference.metadata import ModelMetadata
+from lus.registry.validation_gate import judge_validations
+from lus.registry.validations import ValidatedVersion
 from lus.registry.version_comparison import VersionComparison, compare_versions
 from lus.splits import protocols
 
-NAMES = ("audit", "protocol", "limits", "parity", "champion", "former")
+NAMES = ("audit", "protocol", "limits", "parity", "champion", "former", "validation")
 """Of all conditions, in their order."""
 NAMED = 3
 """Of former champions that cannot be compared so many are named: an entry of the journal holds 6,000 characters."""
@@ -50,6 +52,7 @@ class Facts:
         champion: number of the version in production; None where there is none.
         champion_predictions: as `predictions`.
         former: number -> `predictions` of each other version that was ever the champion.
+        validations: cohort -> what it reaches there, where it was validated; champion_validations: the champion's.
     """
 
     metrics: Mapping[str, Any] | None
@@ -60,6 +63,8 @@ class Facts:
     champion: str | None = None
     champion_predictions: pd.DataFrame | None = None
     former: Mapping[str, pd.DataFrame | None] = field(default_factory=dict)
+    validations: Mapping[str, ValidatedVersion] = field(default_factory=dict)
+    champion_validations: Mapping[str, ValidatedVersion] = field(default_factory=dict)
 
 
 def judge(facts: Facts, params: Promote) -> list[Condition]:
@@ -71,6 +76,7 @@ def judge(facts: Facts, params: Promote) -> list[Condition]:
         _parity(facts),
         _champion(facts, params),
         _former(facts, params),
+        _validation(facts, params),
     ]
 
 
@@ -168,3 +174,10 @@ def _former(facts: Facts, params: Promote) -> Condition:
     best = min(compared, key=lambda name: compared[name].difference)
     said = "; ".join([compared[best].describe(f"version {best}", params), *passed_over])
     return Condition("former", compared[best].passes(params), said, expected)
+
+
+def _validation(facts: Facts, params: Promote) -> Condition:
+    expected = "on each cohort of promote.validation: better than the most frequent label, no worse than the champion"
+    found = judge_validations(facts.validations, facts.champion, facts.champion_validations, params)
+    said = "; ".join(one.found for one in found) or "promote.validation names no cohort"
+    return Condition("validation", all(one.passed for one in found), said, expected)

@@ -24,6 +24,7 @@ from lus.inference.metadata import METADATA_FILE, ModelMetadata
 from lus.registry import aliases, download, gate, journal, models, versions
 from lus.registry.gate import Condition, Facts
 from lus.registry.journal import AliasChange
+from lus.registry.validations import read_validations
 from lus.tracking import client
 from lus.tracking.lineage import git_user
 
@@ -48,12 +49,14 @@ def conditions(
         engine: that serves it, as in `package.engine`.
         steps: told what is under way.
     """
-    facts = _facts(version, champion, engine, steps)
+    facts = _facts(version, champion, engine, params.validation, steps)
     steps("comparing it with the champion" if champion else "judging it")
     return gate.judge(facts, params)
 
 
-def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, steps: Steps) -> Facts:
+def _facts(
+    version: ModelVersion, champion: ModelVersion | None, engine: str, cohorts: Sequence[str], steps: Steps
+) -> Facts:
     steps("fetching its evaluation")
     with tempfile.TemporaryDirectory() as own, tempfile.TemporaryDirectory() as of_champion:
         folder = download.download_evaluation(version, Path(own))
@@ -73,6 +76,8 @@ def _facts(version: ModelVersion, champion: ModelVersion | None, engine: str, st
             champion=_number(champion),
             champion_predictions=_predictions(theirs) if theirs else None,
             former=_former_predictions(version, champion),
+            validations=read_validations(version.name, str(version.version), cohorts),
+            champion_validations=read_validations(champion.name, str(champion.version), cohorts) if champion else {},
         )
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from lus.tracking import client, runs
 
@@ -73,3 +78,38 @@ def _as_validation(run: Run) -> Validation:
         run_id=str(run.info.run_id),
         made=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(timespec="seconds"),
     )
+
+
+@dataclass(frozen=True)
+class ValidatedVersion:
+    """A version on one cohort.
+
+    Attributes:
+        validation: what it reached.
+        predictions: of the clips that count, a row each: clip_id, patient, group, label, predicted.
+    """
+
+    validation: Validation
+    predictions: pd.DataFrame
+
+
+def read_validations(name: str, version: str, cohorts: Sequence[str]) -> dict[str, ValidatedVersion]:
+    """The newest validation on each of these cohorts, where there is one, with its predictions."""
+    wanted = [one for one in find_validations(name, version) if one.cohort in cohorts] if cohorts else []
+    return {one.cohort: ValidatedVersion(one, _read_predictions(one)) for one in wanted}
+
+
+def _read_predictions(one: Validation) -> pd.DataFrame:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as scratch:
+        file = mlflow.artifacts.download_artifacts(
+            run_id=one.run_id, artifact_path="validation/predictions.csv", dst_path=scratch
+        )
+        table = pd.read_csv(
+            Path(file),
+            dtype=dict.fromkeys(("clip_id", "patient", "group", "label", "predicted"), str),
+            keep_default_na=False,
+        )
+    counted = (table["trained_on"] == "") & (table["predicted"] != "")
+    return table[counted].reset_index(drop=True)
