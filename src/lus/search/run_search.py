@@ -68,11 +68,11 @@ def open_studies(data: FeatureSet, params: Search, cut: Folds) -> list[PartStudy
 
 
 def _first_heads(feature_set: str, params: Search) -> tuple[HeadParams, ...]:
-    """The published head and the linear one, with inputs that are searched; without what the search space has not."""
-    heads = (
-        head if head.inputs in params.inputs else replace(head, inputs=params.inputs[0])
-        for head in (get_published(feature_set), LINEAR)
-    )
+    """The published head, and the linear one with each of the inputs; without what the search space has not."""
+    published = get_published(feature_set)
+    if published.inputs not in params.inputs:
+        published = replace(published, inputs=params.inputs[0])
+    heads = (published, *(replace(LINEAR, inputs=inputs) for inputs in params.inputs))
     return tuple(head for head in heads if space.fits(head, params))
 
 
