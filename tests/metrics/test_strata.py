@@ -20,10 +20,16 @@ def test_each_property_that_varies_is_cut_and_small_strata_are_marked() -> None:
     given = np.eye(2, dtype=np.float32)[targets]
     given[24:] = given[24:, ::-1]  # wrong wherever the source is b
     groups = np.array([f"p{one // 2}" for one in range(28)], object)
-    found = tabulate_strata(clips, targets, given, groups, ["sick", "well"], 200, 0.95, 0)
+    found = tabulate_strata(clips, targets, given, groups, ["sick", "well"], 0.95)
     rows = {(one.by, one.stratum): one for one in found.itertuples()}
     assert {by for by, _ in rows} == {"source", "label"}
     assert (rows["source", "a"].accuracy, rows["source", "b"].accuracy) == (1.0, 0.0)
     assert (rows["source", "b"].clips, rows["source", "b"].patients) == (4, 2)
     assert (rows["source", "a"].small, rows["source", "b"].small) == (False, True)
     assert rows["label", "sick"].accuracy == 24 / 28
+    table = found.set_index(["by", "stratum"])
+    of_a = table.loc[("source", "a")]
+    assert (of_a["sensitivity.sick"], table.loc[("source", "b"), "sensitivity.well"]) == (1.0, 0.0)
+    assert 0 < of_a["sensitivity.sick.low"] < 1  # all right is not certain
+    # By label they would say the accuracy again.
+    assert table.loc["label", [name for name in found if name.startswith("sensitivity")]].isna().all(axis=None)

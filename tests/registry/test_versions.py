@@ -19,6 +19,12 @@ from lus.stages import package
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, NAME, add, predictions, write_evaluation
 
+STRATA = [
+    {"by": "source", "stratum": "a|b", "clips": 4, "patients": 4, "accuracy": 0.5, "low": 0.15, "high": 0.85}
+    | {"brier": 0.5, "small": True, "sensitivity.normal": 1.0, "sensitivity.sick": None}
+    | {f"sensitivity.{label}.{end}": None for label in LABELS for end in ("low", "high")}
+]
+
 
 def test_versions_are_listed_with_aliases_as_they_are_now_the_newest_first(project: Path) -> None:
     add()
@@ -89,7 +95,7 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     clips = predictions(0).assign(source="a|b", licence="", probe="convex")
     limits = params_file.load_params(ROOT / "params.yaml").limits
     text = model_card.write(
-        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), LINEAR, metrics, audit, clips
+        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), LINEAR, metrics, audit, clips, STRATA
     )
     assert "research. It is not for diagnosis" in text
     assert "| sick | 20 | 20 |" in text
@@ -101,8 +107,9 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
     assert "| min side | 100 |" in text
     assert "| git commit | abc |" in text
     assert "its features through the head: mean of frames, linear." in text
+    assert "| source | a\\|b | 4 | 4 | 0.500 (0.150 to 0.850) | 1.000 |  | few patients |" in text
     bare = ModelMetadata(LABELS, 2, 32, limits, "x-2", {})
-    assert "There is none." in model_card.write(bare, HeadParams(), metrics, None, clips)
+    assert "There is none." in model_card.write(bare, HeadParams(), metrics, None, clips, [])
 
 
 def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

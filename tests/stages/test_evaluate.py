@@ -19,6 +19,7 @@ from lus.evaluation.methods import METHODS
 from lus.features import featureset
 from lus.heads import training
 from lus.heads.model import HeadParams
+from lus.metrics import strata
 from lus.search import trials_file
 from lus.stages import evaluate, search
 from tests.small_runs import (
@@ -57,6 +58,9 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     assert table["clip_id"].is_unique
     assert table.groupby("patient")["fold"].nunique().max() == 1
     assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
+    by_label = {one["stratum"]: one["accuracy"] for one in strata.read_strata(out / strata.STRATA_FILE)}
+    right = table["predicted"] == table["label"]
+    assert by_label == pytest.approx(right.groupby(table["label"]).mean().to_dict(), abs=1e-5)
     found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
     choices = json.loads((out / files.CHOICE_FILE).read_text())["folds"]
     for choice in choices:

@@ -64,6 +64,8 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     assert shown.params["register"]["name"] == "lus-classifier"
     assert version.description.startswith("# Model card")
     assert "| normal | 18 | 9 |" in version.description
+    assert "| label | normal | 18 | 9 |" in version.description
+    assert [one["stratum"] for one in shown.strata] == ["normal", "sick"]
 
 
 def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from lus.cli.tables import COLOURS, finite_or_none, print_fitting, print_json
+from lus.cli.validation_tables import tabulate_strata
 from lus.registry import gate
 from lus.registry.gate import Condition
 from lus.registry.journal import AliasChange
@@ -93,6 +94,8 @@ def print_lineage(one: Lineage, name: str) -> None:
     _pairs(console, f"{name} version {one.row.version}", about | dict(sorted(one.tags.items())))
     _pairs(console, "What the stages gave (dvc.lock)", one.stages)
     _pairs(console, "Figures", _figures(one.metrics or {}))
+    if one.strata:
+        console.print(tabulate_strata(one.strata, "Test clips by stratum"))
     _pairs(console, "Validated on other cohorts", _validations(one.validations))
     if one.params is not None:
         _pairs(console, "Parameters", _flat(one.params))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from lus.evaluation.files import replace_nan
 from lus.evaluation.report import format_interval
 from lus.evaluation.validation import ValidationResult
 from lus.metrics.operating_points import SPECIFICITY
+from lus.metrics.strata import list_strata
 
 OVERALL = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
 FIXED = f"sensitivity_at_specificity_{SPECIFICITY:g}"
@@ -35,7 +37,7 @@ def print_validation(found: ValidationResult, title: str) -> None:
     console.print(table)
     console.print(_by_label(found))
     if len(found.strata):
-        console.print(_by_stratum(found))
+        console.print(tabulate_strata(list_strata(found.strata), "By stratum"))
     for name, members in summary["labels"].items():
         if members != [name]:
             console.print(f"{escape(name)} stands for {escape(', '.join(members))}", highlight=False)
@@ -67,13 +69,23 @@ def _by_label(found: ValidationResult) -> Table:
     return table
 
 
-def _by_stratum(found: ValidationResult) -> Table:
-    table = Table("by", "stratum", "clips", "patients", "accuracy", "interval", "", title="By stratum")
-    for one in found.strata.itertuples():
-        interval = format_interval({"low": float(str(one.low)), "high": float(str(one.high))}, 2)
-        cells = (str(one.by), escape(str(one.stratum)), str(one.clips), str(one.patients))
-        table.add_row(*cells, f"{one.accuracy:.2f}", interval, "few patients" if one.small else "")
+def tabulate_strata(strata: Sequence[Mapping[str, Any]], title: str) -> Table:
+    """A row a stratum, small ones marked, with the sensitivity of each label where it is defined."""
+    labels = [name for name in strata[0] if name.startswith("sensitivity.") and f"{name}.low" in strata[0]]
+    named = [escape(name.removeprefix("sensitivity.")) for name in labels]
+    heads = (f"sensitivity {name}" for name in named)
+    table = Table("by", "stratum", "clips", "patients", "accuracy", *heads, "", title=title)
+    for one in strata:
+        cells = (one["by"], escape(one["stratum"]), str(one["clips"]), str(one["patients"]))
+        accuracy = format_value(one["accuracy"], {"low": one["low"], "high": one["high"]})
+        each = [format_value(one[name], {end: one[f"{name}.{end}"] for end in ("low", "high")}) for name in labels]
+        table.add_row(*cells, accuracy, *each, "few patients" if one["small"] else "")
     return table
+
+
+def format_value(value: float | None, bounds: Mapping[str, float | None]) -> str:
+    """A metric with its interval in brackets, as in "0.71 (0.52 to 0.85)"; empty where it is not defined."""
+    return "" if value is None else f"{value:.2f} ({format_interval(bounds, 2)})"
 
 
 def print_validation_json(found: ValidationResult, title: str) -> None:
@@ -82,7 +94,7 @@ def print_validation_json(found: ValidationResult, title: str) -> None:
         {
             "title": title,
             **replace_nan(found.summary),
-            "strata": json.loads(found.strata.to_json(orient="records")),
-            "refused_clips": json.loads(found.refused.to_json(orient="records")),
+            "strata": list_strata(found.strata),
+            "refused_clips": found.refused.to_dict("records"),
         }
     )

@@ -17,7 +17,7 @@ from lus.evaluation import files, selection
 from lus.evaluation.cross_validation import CrossValidationResult
 from lus.evaluation.methods import METHODS, MODEL
 from lus.evaluation.selection import Candidate
-from lus.metrics import comparisons, intervals
+from lus.metrics import comparisons, intervals, strata
 from lus.metrics.proportions import wilson
 from lus.metrics.scores import over_folds, scores
 from lus.splits import folds
@@ -54,12 +54,14 @@ class EvaluationResults:
         details: by fold, by method, calibration: `figures.json`.
         choice: what to register, and what each fold chose: `choice.json`.
         predictions: the tested clips in the order of the cohort, a row each: `predictions.csv`.
+        strata: metrics by source, probe, size of the picture and label: `strata.csv`.
     """
 
     summary: dict[str, Any]
     details: dict[str, Any]
     choice: dict[str, Any]
     predictions: pd.DataFrame
+    strata: pd.DataFrame
 
 
 def make_results(
@@ -88,7 +90,10 @@ def make_results(
     spread = details["over_folds"]["accuracy"]
     summary |= {"accuracy_folds_mean": spread["mean"], "accuracy_folds_std": spread["std"]}
     choice = _final_choice(tried) | {"folds": found.choices}
-    return EvaluationResults(summary, details, choice, _predictions(found, tested))
+    by_stratum = strata.tabulate_strata(
+        tested.clips, tested.targets, tested.given, tested.patients, tested.names, params.confidence
+    )
+    return EvaluationResults(summary, details, choice, _predictions(found, tested), by_stratum)
 
 
 def select_tested(clips: pd.DataFrame, found: CrossValidationResult) -> TestedClips:
@@ -99,7 +104,7 @@ def select_tested(clips: pd.DataFrame, found: CrossValidationResult) -> TestedCl
 
 
 def write_results(folder: Path, found: EvaluationResults) -> None:
-    """Write what an evaluation found: `metrics.json`, `figures.json`, `choice.json`, `predictions.csv`.
+    """Write what an evaluation found: `metrics.json`, `figures.json`, `choice.json`, `predictions.csv`, `strata.csv`.
 
     Args:
         folder: made afresh.
@@ -114,6 +119,7 @@ def write_results(folder: Path, found: EvaluationResults) -> None:
     ):
         files.write_json(folder / name, values)
     found.predictions.to_csv(folder / files.PREDICTIONS_FILE, index=False)
+    strata.write_strata(folder / strata.STRATA_FILE, found.strata)
 
 
 def _summarise(tested: TestedClips, rule: EvaluationProtocol, params: Evaluate) -> dict[str, Any]:

@@ -213,9 +213,7 @@ def _make_result(
     return ValidationResult(
         summary,
         _predictions(tested, mapped, every, overlap, usable),
-        strata.tabulate_strata(
-            clips, targets, chosen, groups, mapped.names, params.bootstrap, params.confidence, params.seed
-        ),
+        strata.tabulate_strata(clips, targets, chosen, groups, mapped.names, params.confidence),
         pd.concat([tested.refused, pd.DataFrame(refused, columns=tested.refused.columns)], ignore_index=True),
     )
 

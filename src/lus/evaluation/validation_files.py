@@ -10,6 +10,7 @@ from lus.evaluation.files import replace_nan, write_json
 from lus.evaluation.mlflow_run import as_metrics
 from lus.evaluation.report import format_interval
 from lus.evaluation.validation import ValidationResult
+from lus.metrics.strata import STRATA_FILE, write_strata
 from lus.tracking import client, processes, runs
 from lus.tracking.lineage import collect_lineage
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 VALIDATION_FILE, PREDICTIONS_FILE = "validation.json", "predictions.csv"
-STRATA_FILE, REFUSED_FILE = "strata.csv", "refused.csv"
+REFUSED_FILE = "refused.csv"
 KIND = "validation"
 """Of the runs, as their tag `lus.kind` has it, and the folder of their artifacts."""
 
@@ -27,7 +28,7 @@ def write_validation(folder: Path, found: ValidationResult) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / VALIDATION_FILE, found.summary)
     found.predictions.to_csv(folder / PREDICTIONS_FILE, index=False)
-    found.strata.to_csv(folder / STRATA_FILE, index=False, float_format="%.6g")
+    write_strata(folder / STRATA_FILE, found.strata)
     found.refused.to_csv(folder / REFUSED_FILE, index=False)
 
 

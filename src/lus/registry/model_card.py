@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ def write(
     metrics: Mapping[str, Any],
     audit: Mapping[str, Any] | None,
     clips: pd.DataFrame,
+    strata: Sequence[Mapping[str, Any]],
 ) -> str:
     """A version's card.
 
@@ -29,6 +30,7 @@ def write(
         metrics: `metrics.json` of its evaluation.
         audit: `audit.json` of its evaluation; None where there is none.
         clips: the cohort table of the clips that it was trained on.
+        strata: rows of `strata.csv` of its evaluation; none where there is none.
     """
     return "\n".join(
         [
@@ -37,6 +39,7 @@ def write(
             *_use(metadata, head),
             *_data(clips),
             *_figures(metrics, metadata.labels),
+            *_by_stratum(strata, metadata.labels),
             *_audit(audit),
             *_limits(metadata),
             *_origin(metadata),
@@ -73,10 +76,7 @@ def _data(clips: pd.DataFrame) -> list[str]:
 
 def _value(metrics: Mapping[str, Any], name: str) -> str:
     value, bounds = metrics.get(name), metrics.get("interval", {}).get(name, {})
-    if value is None:
-        return "not defined"
-    low, high = bounds.get("low"), bounds.get("high")
-    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
+    return format_with_interval(value, bounds.get("low"), bounds.get("high")) or "not defined"
 
 
 def _figures(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
@@ -93,6 +93,35 @@ def _figures(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
         *_table(["figure", "value"], overall),
         *_table(["label", *heads], each),
     ]
+
+
+def _by_stratum(strata: Sequence[Mapping[str, Any]], labels: tuple[str, ...]) -> list[str]:
+    if not strata:
+        return []
+    heads = ["by", "stratum", "clips", "patients", "accuracy", *(f"sensitivity {label}" for label in labels), ""]
+    rows = []
+    for one in strata:
+        accuracy = format_with_interval(one["accuracy"], one["low"], one["high"])
+        each = [
+            format_with_interval(*(one.get(f"sensitivity.{label}{end}") for end in ("", ".low", ".high")))
+            for label in labels
+        ]
+        counts = [str(one["clips"]), str(one["patients"])]
+        rows.append([one["by"], one["stratum"], *counts, accuracy, *each, "few patients" if one["small"] else ""])
+    return [
+        "### Test clips by source, probe, size and label",
+        "",
+        "Strata marked as of few patients say little: one patient more can change them much.",
+        "",
+        *_table(heads, rows),
+    ]
+
+
+def format_with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A metric, with its interval in brackets where there is one; empty where it is not defined."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
 
 
 def _audit(audit: Mapping[str, Any] | None) -> list[str]:

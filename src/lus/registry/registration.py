@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ class Result:
 
     Attributes:
         choice, summary, audit: `choice.json`, `metrics.json` and `audit.json` of the evaluation.
+        strata: rows of `strata.csv` of the evaluation.
         tags: what a version says of its evaluation.
         data: the chosen feature set.
         sampled: the frames of its clips.
@@ -40,6 +41,7 @@ class Result:
     choice: Mapping[str, Any]
     summary: Mapping[str, Any]
     audit: Mapping[str, Any]
+    strata: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
     data: FeatureSet
     sampled: FrameSet
@@ -104,7 +106,12 @@ def _train_and_register(
             _example_frames(result.sampled, length),
             files=[one for one in beside if one.is_file()],
             description=model_card.write(
-                metadata, HeadParams.from_dict(choice["head"]), result.summary, result.audit, result.sampled.clips
+                metadata,
+                HeadParams.from_dict(choice["head"]),
+                result.summary,
+                result.audit,
+                result.sampled.clips,
+                result.strata,
             ),
             steps=steps,
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lus.common.errors import BadInput
+from lus.metrics.strata import STRATA_FILE, read_strata
 from lus.registry import aliases, download, journal, models
 from lus.registry.journal import AliasChange
 from lus.registry.validations import Validation, find_validations
@@ -71,6 +72,7 @@ class Lineage:
         stages: hashes of what the pipeline's stages gave, from the `dvc.lock` stored with it: output -> hash.
         params: the parameters stored with it; None where none are.
         metrics, audit: of its evaluation; None where there is none.
+        strata: rows of the metrics by source, probe, size of the picture and label.
         acts: promotions and rollbacks to it, and those by which it stepped back.
         validations: on cohorts that it was not trained on.
     """
@@ -82,6 +84,7 @@ class Lineage:
     params: Mapping[str, Any] | None
     metrics: Mapping[str, Any] | None
     audit: Mapping[str, Any] | None
+    strata: Sequence[Mapping[str, Any]]
     acts: Sequence[AliasChange]
     validations: Sequence[Validation]
 
@@ -156,6 +159,7 @@ def lineage(name: str, what: str) -> Lineage:
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
         evaluation = download.download_evaluation(version, Path(scratch))
         metrics, audit = (read_json(evaluation / file) for file in ("metrics.json", "audit.json"))
+        strata = read_strata(evaluation / STRATA_FILE)
     acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
         row=_row(version, aliases.get_aliases(name)),
@@ -165,6 +169,7 @@ def lineage(name: str, what: str) -> Lineage:
         params=params,
         metrics=metrics,
         audit=audit,
+        strata=strata,
         acts=acts,
         validations=find_validations(name, number),
     )

@@ -39,7 +39,7 @@ def run(
         build: the folder in which the stages before wrote `frames`, `checks`, `features` and `search`.
         names: the feature sets to choose from; others in the folder are of an earlier day.
         out: made afresh: `metrics.json` (headline), `figures.json` (by fold, baselines, calibration),
-            `predictions.csv`, `record.json` and `audit.json`, `choice.json`, plots.
+            `predictions.csv`, `strata.csv`, `record.json` and `audit.json`, `choice.json`, plots.
         params: seed, and the level of the intervals.
         cut: the protocol.
         steps: told what is under way.

@@ -14,6 +14,7 @@ from lus.evaluation import files
 from lus.evaluation.mlflow_run import log_run
 from lus.evaluation.report import version_tags
 from lus.features import featureset
+from lus.metrics import strata
 from lus.registry import aliases, registration
 from lus.registry.registration import Result
 from lus.search import trials_file
@@ -85,6 +86,7 @@ def _read(build: Path) -> Result:
         choice,
         summary,
         audit,
+        strata.read_strata(evaluation / strata.STRATA_FILE),
         version_tags(summary, audit),
         data,
         frameset.read(build / "frames"),
