@@ -81,7 +81,13 @@ def test_it_is_a_run_that_is_linked_to_the_version(project: Path, trained: Path)
     assert {one.key for one in linked.metrics or []} >= {"accuracy"}
     shown = json.loads(RUN.invoke(main.app, ["show", "1", "--json"]).stdout)
     assert [(one["cohort"], one["clips"]) for one in shown["validations"]] == [("other", 10)]
-    table = RUN.invoke(main.app, ["show", "1"], env={"COLUMNS": "240"}).stdout
+    table, everything = (
+        RUN.invoke(main.app, ["show", *arguments], env={"COLUMNS": "240"}).stdout for arguments in ([], ["1", "--all"])
+    )
+    assert "lus-classifier version 1 (challenger)" in table
+    assert "git_commit" not in table
+    assert everything.index("CNN's weights") < everything.index("Test metrics") < everything.index("git_commit")
+    assert shown["summary"]["other cohorts"].startswith("other: accuracy")
     assert "always the most frequent label 0.500, 10 clips of 10 patients" in table
     predictions = pd.read_csv(project / "found" / "predictions.csv")
     assert set(predictions["predicted"]) <= {"ill", "well"}

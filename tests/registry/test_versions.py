@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from lus.common.params import Package
 from lus.heads.model import LINEAR, HeadParams
 from lus.inference.metadata import ModelMetadata
 from lus.registry import bento, journal, model_card, models, versions
+from lus.registry.version_summary import VersionFacts, summarise_version
 from lus.stages import package
 from tests.conftest import ROOT
 from tests.versions import LABELS, LEAK, NAME, add, predictions, write_evaluation
@@ -89,27 +91,61 @@ def test_what_was_made_of_a_version_is_part_of_its_lineage(project: Path) -> Non
     assert [str(one).endswith("first") for one in versions.lineage(NAME, "1").acts] == [True]
 
 
-def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -> None:
+def _facts(tmp_path: Path, weights: str = "random", source: str = "a|b", audit: bool = True) -> VersionFacts:
     folder = write_evaluation(tmp_path, predictions(wrong=10), [LEAK])
-    metrics, audit = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
-    clips = predictions(0).assign(source="a|b", licence="", probe="convex")
+    metrics, found = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
+    clips = predictions(0).assign(source=source, licence="", probe="convex")
+    gaps = {"source": (-0.1, -0.2, -0.01), "majority": (0.2, 0.1, 0.3), "frame-mean": (0.0, None, None)}
+    ways = {"model": {"what": "the chosen head", "accuracy": 0.75}} | {
+        name: {"what": f"by {name}", "accuracy": 0.75 - gap[0]}
+        | {"model_better_by": dict(zip(("difference", "low", "high"), gap, strict=True))}
+        for name, gap in gaps.items()
+    }
+    return VersionFacts(weights, LABELS, clips, metrics, {"ways": ways}, found if audit else None)
+
+
+def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -> None:
     limits = params_file.load_params(ROOT / "params.yaml").limits
-    text = model_card.write(
-        ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"}), LINEAR, metrics, audit, clips, STRATA
-    )
+    metadata = ModelMetadata(LABELS, 2, 32, limits, "xception-2", {"git_commit": "abc"})
+    text = model_card.write(metadata, LINEAR, _facts(tmp_path), STRATA)
     assert "research. It is not for diagnosis" in text
-    assert "| sick | 20 | 20 |" in text
+    assert (
+        text.index("the CNN was never trained") < text.index("| sick | 20 | 20 |") < text.index("| git commit | abc |")
+    )
     assert "| a\\|b | 40 |" in text
     assert "| not stated | 40 |" in text
     assert "| accuracy | 0.750 (0.650 to 0.850) |" in text
-    assert "**The figures leak:** see the audit." in text
+    assert "**The metrics leak:** see the audit." in text
     assert "- leak (patients): 3 patients are on both sides." in text
     assert "| min side | 100 |" in text
-    assert "| git commit | abc |" in text
     assert "its features through the head: mean of frames, linear." in text
     assert "| source | a\\|b | 4 | 4 | 0.500 (0.150 to 0.850) | 1.000 |  | few patients |" in text
     bare = ModelMetadata(LABELS, 2, 32, limits, "x-2", {})
-    assert "There is none." in model_card.write(bare, HeadParams(), metrics, None, clips, [])
+    assert "There is none." in model_card.write(bare, HeadParams(), _facts(tmp_path, audit=False), [])
+
+
+def test_a_summary_says_which_baseline_wins_and_what_was_never_tested(tmp_path: Path) -> None:
+    said = summarise_version(_facts(tmp_path), [])
+    assert said["baselines"] == (
+        "A baseline wins: by source (0.850, better by 0.100 (0.010 to 0.200)). Not told from the model beyond chance: "
+        "by frame-mean (0.750). The model is better than: by majority (0.550)."
+    )
+    assert said["unseen sources"] == "not looked at"
+    assert said["other cohorts"].startswith("never validated")
+    assert "labels other than normal, sick; probes other than convex" in said["not tested on"]
+    found = {"check": "sources", "level": "warning", "sentence": "Right in 30%.", "evidence": {}}
+    facts = replace(_facts(tmp_path), audit={"findings": [found], "passed": [], "unknown": []})
+    assert summarise_version(facts)["unseen sources"] == "Right in 30%."
+
+
+def test_a_summary_knows_simulated_clips_by_device_and_name(tmp_path: Path) -> None:
+    facts = _facts(tmp_path, "imagenet", source="device-a")
+    assert facts.clips is not None
+    assert "none of them simulated" in summarise_version(facts)["clips"]  # a source may be called so anywhere
+    phantom = facts.clips.assign(path=[f"phantom/p{number}-c1.avi" for number in range(40)])
+    assert summarise_version(replace(facts, clips=phantom))["clips"].startswith("simulated: all 40")
+    phantom.loc[0, "source"] = "hospital"
+    assert summarise_version(replace(facts, clips=phantom))["clips"].startswith("39 of 40 clips are simulated")
 
 
 def test_a_bento_holds_the_version_of_the_alias_it_is_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

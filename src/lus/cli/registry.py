@@ -43,23 +43,39 @@ def models(
 
 @app.command(rich_help_panel=REGISTRY)
 def show(
-    version: Annotated[str, typer.Argument(help="number of a version, an alias, or the lineage id of a served answer")],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of tables")] = False,
+    version: Annotated[
+        str | None,
+        typer.Argument(
+            help="number of a version, an alias, or the lineage id of a served answer; default: the champion, else the "
+            "challenger"
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="hashes, stage outputs and parameters too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON with everything instead of tables")] = False,
 ) -> None:
-    """Show all that a version comes from.
+    """Show what to know of a version, and with `--all` all that it comes from.
 
-    Reads MLflow: commit, data, parameters, run, environment, figures, audit, promotions.
+    Reads MLflow: what matters first (the CNN's weights, simulated or real clips, baselines, unseen sources, other
+    cohorts, what it was not tested on), test metrics, strata, audit, promotions; with `--all` commit, data, parameters,
+    run and environment.
 
-        lus show 7
+        lus show
+        lus show 7 --all
         lus show champion --json
     """
     from lus.cli import registry_tables
     from lus.common import params_file, progress
-    from lus.registry import versions
+    from lus.registry import aliases, versions
 
     name = params_file.load_params().register_.name
-    found = progress.with_bar("asking MLflow", lambda _: versions.lineage(name, version))
-    registry_tables.print_lineage_json(found, name) if as_json else registry_tables.print_lineage(found, name)
+    with progress.steps() as step:
+        step("asking MLflow")
+        what = version or str(aliases.get_version_by_alias(name, aliases.CHAMPION, aliases.CHALLENGER).version)
+        found = versions.lineage(name, what)
+    if as_json:
+        registry_tables.print_lineage_json(found, name)
+    else:
+        registry_tables.print_lineage(found, name, everything)
 
 
 @app.command(rich_help_panel=REGISTRY)

@@ -16,7 +16,6 @@ from lus.registry import gate
 from lus.registry.gate import Condition
 from lus.registry.journal import AliasChange
 from lus.registry.reproduce import TOLERANCE, Figure
-from lus.registry.validations import Validation
 from lus.registry.versions import Lineage, VersionRow
 
 if TYPE_CHECKING:
@@ -52,8 +51,8 @@ def print_versions(found: Sequence[VersionRow], name: str) -> None:
         {
             "version": one.version,
             "alias": ", ".join(one.aliases),
-            "accuracy": f"{one.accuracy} ({one.interval})" if one.interval else one.accuracy,
-            "balanced": one.balanced_accuracy,
+            "test accuracy": f"{one.accuracy} ({one.interval})" if one.interval else one.accuracy,
+            "test balanced": one.balanced_accuracy,
             "protocol": one.protocol,
             "audit": one.audit,
             "data": one.data[:8],
@@ -63,7 +62,7 @@ def print_versions(found: Sequence[VersionRow], name: str) -> None:
         }
         for one in found
     ]
-    print_fitting(rows, ("data", "balanced", "commit", "protocol", "lineage"), f"Versions of {name}")
+    print_fitting(rows, ("data", "test balanced", "commit", "protocol", "lineage"), f"Versions of {name}")
 
 
 def print_versions_json(found: Sequence[VersionRow], name: str) -> None:
@@ -86,24 +85,27 @@ def print_journal_json(found: Sequence[AliasChange], name: str) -> None:
     print_json({"name": name, "acts": [asdict(one) for one in found]})
 
 
-def print_lineage(one: Lineage, name: str) -> None:
-    """Print all that a version comes from."""
+def print_lineage(one: Lineage, name: str, everything: bool) -> None:
+    """Print what matters of a version first, then its metrics and audit, and last, where asked for, all the rest."""
     console = Console()
-    about = {"aliases": ", ".join(one.row.aliases) or "none", "made": one.row.made, "lineage": one.row.lineage}
-    about |= {"MLflow run": one.run_id or "none"}
-    _pairs(console, f"{name} version {one.row.version}", about | dict(sorted(one.tags.items())))
-    _pairs(console, "What the stages gave (dvc.lock)", one.stages)
-    _pairs(console, "Figures", _figures(one.metrics or {}))
+    bears = ", ".join(one.row.aliases) or "no alias"
+    _pairs(console, f"{name} version {one.row.version} ({bears})", one.summary)
+    _pairs(console, "Test metrics", _figures(one.metrics or {}))
     if one.strata:
         console.print(tabulate_strata(one.strata, "Test clips by stratum"))
-    _pairs(console, "Validated on other cohorts", _validations(one.validations))
-    if one.params is not None:
-        _pairs(console, "Parameters", _flat(one.params))
     for finding in (one.audit or {}).get("findings", []):
         colour = COLOURS[finding["level"]]
         said = f"{finding['check']}: {finding['sentence']}"
         console.print(f"[{colour}]{finding['level']}[/] {escape(said)}", highlight=False)
     print_journal(one.acts)
+    if not everything:
+        console.print("`lus show --all` adds hashes, stage outputs and parameters", highlight=False)
+        return
+    about = {"made": one.row.made, "lineage": one.row.lineage, "MLflow run": one.run_id or "none"}
+    _pairs(console, "Where it comes from", about | dict(sorted(one.tags.items())))
+    _pairs(console, "What the stages gave (dvc.lock)", one.stages)
+    if one.params is not None:
+        _pairs(console, "Parameters", _flat(one.params))
 
 
 def print_lineage_json(one: Lineage, name: str) -> None:
@@ -142,18 +144,6 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, str]:
             low, high = (bounds.get(name, {}).get(side) for side in ("low", "high"))
             found[name] = f"{value:.4g}" + (f" ({low:.4g} to {high:.4g})" if None not in (low, high) else "")
     return found
-
-
-def _validations(found: Sequence[Validation]) -> dict[str, str]:
-    rows = {}
-    for one in found:
-        interval = f" ({one.low:.3f} to {one.high:.3f})" if one.low is not None and one.high is not None else ""
-        known = f"; {one.trained_on} more that it was trained on" if one.trained_on else ""
-        rows[one.cohort] = (
-            f"accuracy {one.accuracy:.3f}{interval}, always the most frequent label {one.most_frequent_label:.3f}, "
-            f"{one.clips} clips of {one.patients} patients{known}"
-        )
-    return rows
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, str]:

@@ -227,7 +227,7 @@ def print_best(found: Sequence[RunSummary]) -> None:
             "feature set": one.about["feature_set"],
             "run": one.run_id[:8],
             "loss": f"{one.metrics['loss']:.3f}",
-            "accuracy": f"{one.metrics['accuracy']:.2f}",
+            "validation\naccuracy": f"{one.metrics['accuracy']:.2f}",
             "head": _first_layer(one.params),
             "dense": one.params["dense"],
             "epochs": f"{one.metrics['epochs']:.0f}",
@@ -262,7 +262,8 @@ def print_fitting(rows: Sequence[Mapping[str, str]], spare: Sequence[str], title
         left_out = spare[:count]
         heads = [head for head in rows[0] if head not in left_out]
         caption = f"too wide for this terminal: {', '.join(left_out)}; --json has all" if left_out else None
-        table = Table(*(Column(head, overflow="fold") for head in heads), title=escape(title), caption=caption)
+        columns = [Column(head, overflow="fold", vertical="bottom") for head in heads]
+        table = Table(*columns, title=escape(title), caption=caption)
         for row in rows:
             table.add_row(*(escape(row[head]) for head in heads))
         # What a table needs does not count its title.

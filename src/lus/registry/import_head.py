@@ -17,6 +17,7 @@ from lus.heads.legacy import Head
 from lus.inference import keras_model
 from lus.inference.metadata import ModelMetadata
 from lus.registry import models, result_identity
+from lus.registry.version_summary import WEIGHTS_TAG
 from lus.tracking import client, processes, runs
 from lus.tracking.lineage import collect_lineage
 
@@ -89,7 +90,7 @@ def register(
     lineage = collect_lineage({"imported": file, "params": Path("params.yaml")}) | {
         "imported_from": file.name,
         "imported_keras": head.keras_version,
-        "backbone_weights": params.features.weights,
+        WEIGHTS_TAG: params.features.weights,
         "backbone_digest": backbone_digest,
     }
     if came_from := imagenet.origin(backbone, params.features.weights):

@@ -9,42 +9,45 @@ import pandas as pd
 
 from lus.heads.model import HeadParams
 from lus.inference.metadata import ModelMetadata
+from lus.registry.version_summary import VersionFacts, format_metric, format_with_interval, summarise_version
 
 OVERALL = ("accuracy", "balanced_accuracy", "auc", "brier", "calibration_error")
 OF_LABEL = ("sensitivity", "specificity", "precision", "f1", "auc")
 
 
-def write(
-    metadata: ModelMetadata,
-    head: HeadParams,
-    metrics: Mapping[str, Any],
-    audit: Mapping[str, Any] | None,
-    clips: pd.DataFrame,
-    strata: Sequence[Mapping[str, Any]],
-) -> str:
-    """A version's card.
+def write(metadata: ModelMetadata, head: HeadParams, facts: VersionFacts, strata: Sequence[Mapping[str, Any]]) -> str:
+    """A version's card: what matters first, then data, metrics and audit, and last where it comes from.
 
     Args:
         metadata: of the classifier.
         head: that was chosen.
-        metrics: `metrics.json` of its evaluation.
-        audit: `audit.json` of its evaluation; None where there is none.
-        clips: the cohort table of the clips that it was trained on.
+        facts: of the version; its clips and metrics must be known.
         strata: rows of `strata.csv` of its evaluation; none where there is none.
+
+    Raises:
+        ValueError: clips or metrics are not known.
     """
+    if facts.clips is None or facts.metrics is None:
+        raise ValueError("a card needs the clips that the version was trained on, and metrics")
     return "\n".join(
         [
             "# Model card",
             "",
             *_use(metadata, head),
-            *_data(clips),
-            *_figures(metrics, metadata.labels),
+            *_first(facts),
+            *_data(facts.clips),
+            *_metrics(facts.metrics, metadata.labels),
             *_by_stratum(strata, metadata.labels),
-            *_audit(audit),
+            *_audit(facts.audit),
             *_limits(metadata),
             *_origin(metadata),
         ]
     )
+
+
+def _first(facts: VersionFacts) -> list[str]:
+    rows = [[topic, said] for topic, said in summarise_version(facts).items()]
+    return ["## What matters first", "", *_table(["", ""], rows)]
 
 
 def _use(metadata: ModelMetadata, head: HeadParams) -> list[str]:
@@ -74,23 +77,18 @@ def _data(clips: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _value(metrics: Mapping[str, Any], name: str) -> str:
-    value, bounds = metrics.get(name), metrics.get("interval", {}).get(name, {})
-    return format_with_interval(value, bounds.get("low"), bounds.get("high")) or "not defined"
-
-
-def _figures(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
-    leaking = f" **The figures leak:** {metrics.get('why') or 'see the audit'}." if metrics.get("leaking") else ""
-    overall = [[name.replace("_", " "), _value(metrics, name)] for name in OVERALL if name in metrics]
+def _metrics(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
+    leaking = f" **The metrics leak:** {metrics.get('why') or 'see the audit'}." if metrics.get("leaking") else ""
+    overall = [[name.replace("_", " "), format_metric(metrics, name)] for name in OVERALL if name in metrics]
     heads = [name for name in OF_LABEL if any(f"{name}.{label}" in metrics for label in labels)]
-    each = [[label, *(_value(metrics, f"{name}.{label}") for name in heads)] for label in labels]
+    each = [[label, *(format_metric(metrics, f"{name}.{label}") for name in heads)] for label in labels]
     return [
-        "## Figures",
+        "## Test metrics",
         "",
         f"Of test clips by the protocol {metrics['protocol']}: {metrics['clips']} clips of {metrics['patients']} "
         f"patients. In brackets the interval over patients; how another training would differ is not in it.{leaking}",
         "",
-        *_table(["figure", "value"], overall),
+        *_table(["metric", "value"], overall),
         *_table(["label", *heads], each),
     ]
 
@@ -115,13 +113,6 @@ def _by_stratum(strata: Sequence[Mapping[str, Any]], labels: tuple[str, ...]) ->
         "",
         *_table(heads, rows),
     ]
-
-
-def format_with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """A metric, with its interval in brackets where there is one; empty where it is not defined."""
-    if value is None:
-        return ""
-    return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
 
 
 def _audit(audit: Mapping[str, Any] | None) -> list[str]:

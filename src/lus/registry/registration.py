@@ -18,6 +18,7 @@ from lus.features.featureset import FeatureSet
 from lus.heads.model import HeadParams
 from lus.inference.metadata import ModelMetadata
 from lus.registry import aliases, model_card, models, refit, result_identity
+from lus.registry.version_summary import WEIGHTS_TAG, VersionFacts
 from lus.tracking import runs
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Result:
     """What is to be registered, before it is trained.
 
     Attributes:
-        choice, summary, audit: `choice.json`, `metrics.json` and `audit.json` of the evaluation.
+        choice, summary, details, audit: `choice.json`, `metrics.json`, `figures.json` and `audit.json` of the
+            evaluation.
         strata: rows of `strata.csv` of the evaluation.
         tags: what a version says of its evaluation.
         data: the chosen feature set.
@@ -40,6 +42,7 @@ class Result:
 
     choice: Mapping[str, Any]
     summary: Mapping[str, Any]
+    details: Mapping[str, Any]
     audit: Mapping[str, Any]
     strata: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
@@ -108,9 +111,14 @@ def _train_and_register(
             description=model_card.write(
                 metadata,
                 HeadParams.from_dict(choice["head"]),
-                result.summary,
-                result.audit,
-                result.sampled.clips,
+                VersionFacts(
+                    lineage[WEIGHTS_TAG],
+                    metadata.labels,
+                    result.sampled.clips,
+                    result.summary,
+                    result.details,
+                    result.audit,
+                ),
                 result.strata,
             ),
             steps=steps,

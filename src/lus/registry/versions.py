@@ -11,11 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from lus.clips import cohort, frameset
 from lus.common.errors import BadInput
 from lus.metrics.strata import STRATA_FILE, read_strata
 from lus.registry import aliases, download, journal, models
 from lus.registry.journal import AliasChange
 from lus.registry.validations import Validation, find_validations
+from lus.registry.version_summary import WEIGHTS_TAG, VersionFacts, summarise_version
 from lus.tracking import client
 
 if TYPE_CHECKING:
@@ -67,6 +71,7 @@ class Lineage:
 
     Attributes:
         row: as in the list.
+        summary: what matters first (`version_summary`).
         run_id: MLflow run of its evaluation.
         tags: of the version: hashes, machine, figures.
         stages: hashes of what the pipeline's stages gave, from the `dvc.lock` stored with it: output -> hash.
@@ -78,6 +83,7 @@ class Lineage:
     """
 
     row: VersionRow
+    summary: Mapping[str, str]
     run_id: str
     tags: Mapping[str, str]
     stages: Mapping[str, str]
@@ -159,25 +165,44 @@ def lineage(name: str, what: str) -> Lineage:
         params, lock = (_yaml(stored / file) for file in ("params.yaml", "dvc.lock"))
         evaluation = download.download_evaluation(version, Path(scratch))
         metrics, audit = (read_json(evaluation / file) for file in ("metrics.json", "audit.json"))
+        details = read_json(evaluation / "figures.json")
+        clips = _clips(stored / frameset.CLIPS_FILE)
         strata = read_strata(evaluation / STRATA_FILE)
+    validations, tags = find_validations(name, number), dict(version.tags)
+    weights = tags.get(WEIGHTS_TAG) or str((params or {}).get("features", {}).get("weights", ""))
+    facts = VersionFacts(weights, _labels(metrics), clips, metrics, details, audit)
     acts = [one for one in journal.acts(name) if number in (one.version, one.champion)]
     return Lineage(
         row=_row(version, aliases.get_aliases(name)),
         run_id=str(version.run_id or ""),
-        tags=dict(version.tags),
+        summary=summarise_version(facts, validations),
+        tags=tags,
         stages=outs(lock or {}),
         params=params,
         metrics=metrics,
         audit=audit,
         strata=strata,
         acts=acts,
-        validations=find_validations(name, number),
+        validations=validations,
     )
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
     """The content of a JSON file, where it is there."""
     return dict(json.loads(file.read_text())) if file.is_file() else None
+
+
+def _labels(metrics: Mapping[str, Any] | None) -> list[str]:
+    """As the metrics name them; none of a version without metrics."""
+    before = "sensitivity."
+    return [name.removeprefix(before) for name in metrics or {} if name.startswith(before)]
+
+
+def _clips(file: Path) -> pd.DataFrame | None:
+    """A cohort table as it was stored; columns that came later are empty."""
+    if not file.is_file():
+        return None
+    return pd.read_csv(file, dtype=str, keep_default_na=False).reindex(columns=cohort.COLUMNS, fill_value="")
 
 
 def _yaml(file: Path) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from lus.features import featureset
 from lus.metrics import strata
 from lus.registry import aliases, registration
 from lus.registry.registration import Result
+from lus.registry.version_summary import WEIGHTS_TAG
 from lus.search import trials_file
 from lus.tracking import client
 from lus.tracking.lineage import collect_lineage
@@ -81,10 +82,12 @@ def _read(build: Path) -> Result:
         )
         | files.identity_tag(evaluation)
         | data.info.lineage
+        | {WEIGHTS_TAG: data.info.weights}
     )
     return Result(
         choice,
         summary,
+        json.loads((evaluation / files.FIGURES_FILE).read_text()),
         audit,
         strata.read_strata(evaluation / strata.STRATA_FILE),
         version_tags(summary, audit),
