@@ -14,6 +14,7 @@ from lus.clips import decode
 from lus.clips.decode import ClipInfo
 from lus.clips.sampling import Sample
 from lus.common import params_file
+from lus.common.errors import Unusable
 from tests.conftest import ROOT, draw_frames, write_video
 
 LIMITS = params_file.load_params(ROOT / "params.yaml").limits
@@ -208,3 +209,15 @@ def test_examining_short_clips_stops_before_they_are_read(tmp_path: Path) -> Non
     path = write_video(tmp_path / "a.avi", draw_frames(9, 120, 104, 0))
     with pytest.raises(rules.Unusable, match=r"a\.avi: the number of frames is 9, at least 20 is expected"):
         rules.examine_clip(path, [5, 20], 64, LIMITS, decode.inspect(path, LIMITS))
+
+
+def test_the_likeliest_cause_comes_first_and_each_finding_has_its_own_advice() -> None:
+    table = rules.make_rules(LIMITS, 20)
+    broken = rules.find_broken({"coverage": 0.01, "still_share": 0.9, "saturation": 0.5, "colour": 0.9}, table)
+    assert [one.check for one in broken] == ["still_share", "saturation", "colour", "coverage"]
+    still, saturated, coloured, covered = map(str, broken)
+    picture = "take the picture of a lung-ultrasound clip alone"
+    assert Unusable("a.avi", broken).reason == (
+        f"{still}: export the clip, not a still image; {saturated}; {coloured}; {covered}: {picture}"
+    )
+    assert Unusable("a.avi", broken[:1]).reason == f"{still}; export the clip, not a still image"

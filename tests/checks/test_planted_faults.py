@@ -111,8 +111,8 @@ PICTURES: dict[str, tuple[str, Change]] = {
     "a white flash": ("flashes", lambda f, _: _with(f, slice(11, 12), 255)),
     "a foreign frame": ("flashes", lambda f, g: _with(f, slice(13, 14), g[:1])),
     "dropouts": ("flashes", lambda f, _: _with(f, slice(9, 11), 0)),
-    "a blank start": ("blank_share", lambda f, _: _with(f, slice(0, len(f) // 4), 0)),
-    "a blank end": ("blank_share", lambda f, _: _with(f, slice(-len(f) // 4, None), 0)),
+    "a blank middle": ("blank_share", lambda f, _: _with(f, slice(len(f) // 4, len(f) // 2), 0)),
+    "a blank end but for its last": ("blank_share", lambda f, _: _with(f, slice(-len(f) // 4, -1), 0)),
 }
 """Kind of fault -> the check that must find it, and what it does to a clip's frames (with another patient's)."""
 

@@ -112,6 +112,12 @@ def blank_start() -> np.ndarray:
     return frames
 
 
+def blank_inside() -> np.ndarray:
+    frames = draw_frames(40, 160, 120, 0)
+    frames[10:18] = 0
+    return frames
+
+
 def lit(gain: float, offset: float) -> np.ndarray:
     """A clip with its grey levels multiplied and raised."""
     return np.clip(draw_frames(30, 160, 120, 0) * gain + offset, 0, 255).astype(np.uint8)

@@ -77,15 +77,15 @@ CLIPS = (
     Case(
         "a still image saved as a video",
         bad_files.drawn("still.avi", bad_files.still),
-        "still.avi: the share of identical neighbouring frames is 0.9474, at most 0.5 is expected; the share of the "
-        "picture that ever changes is 0.09274, at least 0.1 is expected; export the clip, not a still image, "
+        "still.avi: the share of identical neighbouring frames is 0.9474, at most 0.5 is expected: export the "
+        "clip, not a still image; the share of the picture that ever changes is 0.09274, at least 0.1 is expected: "
         + ULTRASOUND,
     ),
     Case(
         "a colour film",
         bad_files.drawn("film.avi", bad_files.colour),
         "film.avi: the colour saturation (0 to 1) is 0.479, at most 0.4 is expected; the share of coloured pixels "
-        "beyond one tint for each grey is 0.9937, at most 0.1 is expected; " + ULTRASOUND,
+        "beyond one tint for each grey is 0.9937, at most 0.1 is expected: " + ULTRASOUND,
     ),
     Case(
         "a screen recording with wide borders",
@@ -106,7 +106,18 @@ CLIPS = (
     Case(
         "a recording that begins in the dark",
         bad_files.drawn("dark.avi", bad_files.blank_start),
-        "dark.avi: the share of blank frames is 0.2, at most 0.1 is expected; cut them off",
+        USABLE,
+        "two or more blank frames at the beginning or the end are trimmed, and not counted; a remark says how many",
+    ),
+    Case(
+        "a recording that shows nothing",
+        bad_files.drawn("black.avi", lambda: bad_files.lit(0, 0)),
+        "black.avi: 30 blank frames and no other, a frame that shows something is expected; take a clip with more gain",
+    ),
+    Case(
+        "a recording with dark gaps",
+        bad_files.drawn("gaps.avi", bad_files.blank_inside),
+        "gaps.avi: the share of blank frames is 0.2, at most 0.1 is expected; cut them off",
     ),
     Case(
         "a clip with little gain",
@@ -170,7 +181,7 @@ CLIPS = (
     Case(
         "a playlist that points to another file",
         bad_files.playlist,
-        "list.mp4: " + NOTHING.format("Invalid data found when processing input"),
+        "list.mp4: a playlist, which is not read, a video file is expected; convert it, for example to .mp4",
         "no other file is opened",
     ),
     Case(

@@ -121,7 +121,9 @@ def test_neutral_values_refuse_nothing() -> None:
     limits = Limits(**{name: value for name, (_, value) in NEUTRAL_LIMITS.items()})
     shares = {"brightness", "contrast", "saturation", "colour", "blank_share", "still_share", "coverage", "extent"}
     shares |= {"overlay_text", "overlay_colour"}
-    for rule in rules.make_rules(limits, 1):
+    # Damage and what is only remarked on have limits that are the same for every version.
+    fixed = {"interlaced", "trimmed", "damaged", "damaged_share"}
+    for rule in (one for one in rules.make_rules(limits, 1) if one.column not in fixed):
         # A picture has a side of 1 pixel and a clip one frame at least.
         least, most = (0, 1) if rule.column in shares else (int(rule.column in {"frames", "side"}), 1e15)
         assert not rule.broken_by(least), rule.column

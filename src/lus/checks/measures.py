@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lus.clips.decode import ClipInfo
+from lus.clips.lead_in import DARK, PLAIN
 from lus.clips.sampling import Sample
 from lus.common.arrays import FloatArray, Frames, Thumbnails
 
@@ -120,7 +121,7 @@ def measure_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]
         blank_share: of the sampled frames; still_share: of neighbouring sampled frames, those that show the
         same picture; coverage: pixels that change in the course of the clip; extent: the box around them,
         as a share of the picture; cuts, flashes: `find_jumps` in all frames; overlay_text, overlay_colour:
-        pixels of what a machine or a person wrote into the picture; interlaced, damaged: as `Notes` has them;
+        pixels of what a machine or a person wrote into the picture; interlaced, trimmed, damaged: as `Notes` has them;
         damaged_share: of all frames.
     """
     neighbours = frames["change"][1:]
@@ -135,6 +136,7 @@ def measure_clip(sample: Sample, frames: FrameMeasures, blank: NDArray[np.bool_]
             "cuts": len(cuts),
             "flashes": len(flashes),
             "interlaced": sample.notes.interlaced,
+            "trimmed": sample.notes.blank,
             "damaged": sample.notes.damaged,
             "damaged_share": sample.notes.damaged / sample.info.frames,
         }
@@ -189,7 +191,8 @@ def find_jumps(thumbnails: Thumbnails) -> tuple[list[int], list[int]]:
             if not in_flash & set(range(first, first + width)):
                 flashes.append(int(first))
                 in_flash |= set(range(first, first + width + 1))
-    blank = flat.max(axis=1) < 2 * BLACK
+    # A logo may shine on a blank frame.
+    blank = (flat.max(axis=1) < 2 * BLACK) | ((flat.mean(axis=1) < DARK) & (flat.std(axis=1) < PLAIN))
     cut = change > CUT * (_near(change, 1) + 1)
     cuts = [int(i) + 1 for i in np.flatnonzero(cut & ~blank[1:] & ~blank[:-1]) if i + 1 not in in_flash]
     return cuts, sorted(flashes)

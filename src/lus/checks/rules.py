@@ -22,6 +22,9 @@ from lus.clips.sampling import Sample
 from lus.common.errors import Finding, Unusable
 from lus.common.params import Limits
 
+CAUSES = ("damaged_share", "frames", "blank_share", "still_share", "saturation", "colour", "extent", "flashes", "cuts")
+"""Rules in the order in which they explain others: a still picture changes nowhere, a blank one is dark. What is not
+among them comes last."""
 MOST_DAMAGED = 0.1
 """Share of a clip's frames. What follows a damaged frame may be drawn upon it."""
 
@@ -113,6 +116,7 @@ def make_rules(limits: Limits, length: int) -> tuple[Rule, ...]:
             "export it without interlacing",
             reports=True,
         ),
+        Rule("trimmed", None, 0, "the number of blank frames trimmed from the ends", "export it without", reports=True),
         Rule("damaged", None, 0, "the number of damaged frames", "fetch or export it again", reports=True),
         Rule("damaged_share", None, MOST_DAMAGED, "the share of damaged frames", "fetch or export it again"),
     )
@@ -125,18 +129,21 @@ def find_blank(frames: FrameMeasures, limits: Limits) -> NDArray[np.bool_]:
 
 
 def find_broken(values: Mapping[str, float], table: Sequence[Rule], *, reports: bool = False) -> list[Finding]:
-    """The rules that a clip breaks; a rule whose number is not among the values is not looked at.
+    """The rules that a clip breaks, the likeliest cause first.
+
+    A rule whose number is not among the values is not looked at.
 
     Args:
         values: `measures.measure_clip`, or a part of it.
         table: the rules.
         reports: whether to look at the rules that only report, or else at those that refuse.
     """
-    return [
+    broken = [
         Finding(rule.column, _number(value), rule.expected(value), rule.advice_for(value), rule.meaning)
         for rule in table
         if rule.reports == reports and (value := values.get(rule.column)) is not None and rule.broken_by(value)
     ]
+    return sorted(broken, key=lambda one: CAUSES.index(one.check) if one.check in CAUSES else len(CAUSES))
 
 
 @dataclass(frozen=True)
@@ -187,5 +194,8 @@ def examine_clip(
     frames = measures.measure_frames(sample.frames)
     values = measures.measure_clip(sample, frames, find_blank(frames, limits))
     broken, reported = find_broken(values, table), find_broken(values, table, reports=True)
+    if broken:
+        # Where frames are missing a clip jumps.
+        broken = [one for one in reported if one.check == "damaged"] + broken
     seconds = {"decode": decoded - started, "check": time.perf_counter() - decoded}
     return ExaminedClip(sample, frames, values, broken, reported, seconds)

@@ -7,16 +7,17 @@ its frames are counted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lus.clips import contents, dicom, dicom_start, video
 from lus.clips.contents import Content
-from lus.clips.video import Notes
+from lus.clips.lead_in import Trimmed, count_blank_end, is_blank
+from lus.clips.source import Source
 from lus.common import hashing
 from lus.common.arrays import Frames
 from lus.common.errors import Finding, Unusable
@@ -28,7 +29,7 @@ class ClipInfo:
     """What decoding a clip to its end shows.
 
     Attributes:
-        frames: decoded frames.
+        frames: decoded frames, without blank ones at the beginning and the end.
         fps: frames a second as the container declares them; 0 where it declares none.
         width, height: pixels.
     """
@@ -37,26 +38,6 @@ class ClipInfo:
     fps: float
     width: int
     height: int
-
-
-@dataclass(frozen=True)
-class Source:
-    """A clip that is being decoded.
-
-    Attributes:
-        width, height: pixels of a frame as the file declares them, before anything is cut off: what decoding costs.
-        fps: frames a second as the file declares them.
-        read: decodes the next frame: whether there was one, and its pixels, (height, width, 3) uint8 BGR.
-        grab: goes past the next frame: whether there was one.
-        notes: what has been found so far; nothing of pictures that are no video.
-    """
-
-    width: int
-    height: int
-    fps: float
-    read: Callable[[], tuple[bool, Frames]]
-    grab: Callable[[], bool]
-    notes: Notes = field(default_factory=Notes)
 
 
 def clip_id(path: Path) -> str:
@@ -105,11 +86,18 @@ def _refuse_unreadable(path: Path) -> bytes:
 
 @contextmanager
 def open_clip(path: Path) -> Iterator[Source]:
-    """A clip while it is decoded.
+    """A clip while it is decoded, from its first frame that shows something.
 
     Raises:
         Unusable: the file cannot be read.
     """
+    with _open_whole(path) as whole:
+        trimmed = Trimmed(whole)
+        yield replace(whole, read=trimmed.read, grab=trimmed.grab)
+
+
+@contextmanager
+def _open_whole(path: Path) -> Iterator[Source]:
     head = _refuse_unreadable(path)
     if not dicom_start.is_dicom(head):
         # An absolute path: FFmpeg would take a name with a colon in it for a protocol.
@@ -118,7 +106,8 @@ def open_clip(path: Path) -> Iterator[Source]:
         return
     with dicom.open_recording(path) as recording:
         if not recording.is_video:
-            yield Source(recording.width, recording.height, recording.fps, recording.read, recording.grab)
+            size = recording.width, recording.height
+            yield Source(*size, recording.fps, recording.read, recording.grab, recording.last)
             return
         formats = f"{video.FORMATS},{video.BARE_FORMATS}"
         with recording.unwrapped() as stream, _open_video(path, stream, formats, contents.UNKNOWN) as source:
@@ -127,14 +116,15 @@ def open_clip(path: Path) -> Iterator[Source]:
                 ok, frame = source.read()
                 return ok, recording.cut(frame) if ok else frame
 
-            yield replace(source, fps=recording.fps or source.fps, read=read)
+            yield replace(source, fps=recording.fps or source.fps, read=read, last=lambda: recording.cut(source.last()))
 
 
 @contextmanager
 def _open_video(path: Path, address: str, formats: str, content: Content) -> Iterator[Source]:
     try:
         with video.open_video(address, formats) as opened:
-            yield Source(opened.width, opened.height, opened.fps, opened.read, opened.grab, opened.notes)
+            size = opened.width, opened.height
+            yield Source(*size, opened.fps, opened.read, opened.grab, opened.last, opened.notes)
     except video.CannotDecode as error:
         found = f"nothing that can be decoded ({error})"
         if not content.is_read and content not in (contents.TEXT, contents.UNKNOWN):
@@ -164,6 +154,10 @@ def inspect(path: Path, limits: Limits) -> ClipInfo:
         _refuse_large(path, source.width, source.height, limits)
         fps = source.fps
         ok, first = source.read()
+        if not ok and source.notes.blank:
+            found = f"{source.notes.blank} blank frames and no other"
+            dark = Finding("brightness", found, "a frame that shows something", "take a clip with more gain")
+            raise Unusable(printable_path(path.name), [dark])
         if not ok:
             why = f" ({source.notes.reason})" if source.notes.reason else ""
             found = f"no frame that can be decoded{why}"
@@ -184,6 +178,10 @@ def inspect(path: Path, limits: Limits) -> ClipInfo:
                 raise _over_limit(
                     path, "clip_pixels", meaning, pixels, limits.max_clip_pixels, "cut the clip", "at least "
                 )
+        ends_blank = count > 1 and is_blank(source.last())
+    if ends_blank:
+        with open_clip(path) as again:
+            count -= count_blank_end(again)
     return ClipInfo(frames=count, fps=fps if np.isfinite(fps) and fps > 0 else 0.0, width=width, height=height)
 
 

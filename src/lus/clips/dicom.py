@@ -54,6 +54,7 @@ class Recording:
         """
         self._path, self._file, self._header = path, file, header
         self.width, self.height, self.fps, self.is_video = header.width, header.height, header.fps, header.is_video
+        self._last = b""
         self._frames = self._uncompressed() if header.syntax in UNCOMPRESSED else self._compressed()
 
     def _uncompressed(self) -> Iterator[bytes]:
@@ -79,8 +80,7 @@ class Recording:
         encoded = next(self._frames, None)
         if encoded is None:
             return False, np.empty((0, 0, 3), np.uint8)
-        pixels, interpretation = self._decode(encoded)
-        return True, self.cut(_colours(pixels, self._header.levels, interpretation))
+        return True, self._show(encoded)
 
     def grab(self) -> bool:
         """Go past the next frame, decoding it where that may fail: whether there was one.
@@ -89,9 +89,18 @@ class Recording:
             Unusable: the frame is there and cannot be decoded.
         """
         encoded = next(self._frames, None)
+        self._last = encoded if encoded is not None else self._last
         if encoded is not None and self._header.syntax not in UNCOMPRESSED:
             self._decode(encoded)
         return encoded is not None
+
+    def last(self) -> Frames:
+        """The frame that was grabbed last, as `read` gives it."""
+        return self._show(self._last)
+
+    def _show(self, encoded: bytes) -> Frames:
+        pixels, interpretation = self._decode(encoded)
+        return self.cut(_colours(pixels, self._header.levels, interpretation))
 
     def _decode(self, encoded: bytes) -> tuple[NDArray[Any], str]:
         """(height, width) or (height, width, 3) stored values, and what they mean."""

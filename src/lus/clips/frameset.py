@@ -9,13 +9,38 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lus.clips import cohort, decode, dicom, dicom_header, dicom_layout, dicom_pixels, dicom_start, sampling, video
+from lus.clips import (
+    cohort,
+    contents,
+    decode,
+    dicom,
+    dicom_header,
+    dicom_layout,
+    dicom_pixels,
+    dicom_start,
+    lead_in,
+    sampling,
+    source,
+    video,
+)
 from lus.common.arrays import Frames, IntArray
 from lus.common.errors import BadInput
 from lus.common.params import Limits
 
 CLIPS_FILE, INFO_FILE = "clips.csv", "info.json"
-DECODING = (decode, sampling, video, dicom_start, dicom_layout, dicom_pixels, dicom, dicom_header)
+DECODING = (
+    decode,
+    contents,
+    lead_in,
+    sampling,
+    source,
+    video,
+    dicom_start,
+    dicom_layout,
+    dicom_pixels,
+    dicom,
+    dicom_header,
+)
 """The modules that make pixels of a file."""
 
 

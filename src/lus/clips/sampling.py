@@ -64,13 +64,16 @@ def union_indices(count: int, lengths: Iterable[int]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([sample_indices(count, length) for length in lengths]))
 
 
-def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Frames, Thumbnails, Notes]:
+def read_frames(
+    path: Path, indices: NDArray[np.int64], size: int, whole: bool = False
+) -> tuple[Frames, Thumbnails, Notes]:
     """Decode a clip, keep the given frames and resize them to a square, as the published method does.
 
     Args:
         path: the clip.
         indices: (length,) frame numbers, strictly increasing.
         size: pixels a side.
+        whole: whether the last one asked for is the clip's last, so that what follows was trimmed.
 
     Returns:
         (length, size, size, 3) uint8 RGB; a thumbnail of every frame up to the last one asked for; and what was found
@@ -93,6 +96,9 @@ def read_frames(path: Path, indices: NDArray[np.int64], size: int) -> tuple[Fram
             if position in wanted:
                 resized = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
                 cv2.cvtColor(resized, cv2.COLOR_BGR2RGB, dst=frames[wanted[position]])
+        # What is behind the last frame of a clip, as `decode.inspect` counts them, is blank.
+        if whole:
+            source.notes.blank += sum(1 for _ in iter(source.grab, False))
         return frames, thumbnails, source.notes
 
 
@@ -128,7 +134,7 @@ def sample(
     indices = union_indices(info.frames, lengths)
     even = sample_indices(info.frames, min(spread, info.frames))
     read = np.union1d(indices, even)
-    frames, thumbnails, notes = read_frames(path, read, size)
+    frames, thumbnails, notes = read_frames(path, read, size, whole=True)
     # The usual length is as many frames as are spread: nothing is copied then.
     kept, beside = (
         frames if len(rows) == len(read) else frames[np.searchsorted(read, rows)] for rows in (indices, even)

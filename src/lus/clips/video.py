@@ -41,11 +41,13 @@ class Notes:
     Attributes:
         interlaced: frames that hold two fields, of which one is shown.
         damaged: packets that could not be decoded, and frames with damaged parts.
+        blank: frames at the beginning and the end that show nothing and were trimmed.
         reason: what FFmpeg said of the first of them; empty where it said nothing.
     """
 
     interlaced: int = 0
     damaged: int = 0
+    blank: int = 0
     reason: str = ""
 
 
@@ -69,6 +71,7 @@ class Video:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._last: VideoFrame | None = None
 
     def read(self) -> tuple[bool, Frames]:
         """Decode the next frame: whether there was one, and its pixels, (height, width, 3) uint8 BGR."""
@@ -85,7 +88,15 @@ class Video:
 
     def grab(self) -> bool:
         """Decode the next frame and do not look at it: whether there was one."""
-        return next(self.frames, None) is not None
+        frame = next(self.frames, None)
+        self._last = frame or self._last
+        return frame is not None
+
+    def last(self) -> Frames:
+        """The pixels of the frame that was grabbed last; a ValueError where none was."""
+        if self._last is None:
+            raise ValueError("no frame was grabbed")
+        return self._pixels(self._last, "bgr24")
 
     def _convert(self, frame: VideoFrame) -> Frames:
         """The pixels of a frame, upright and without fields, on black where nothing is drawn."""

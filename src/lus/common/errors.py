@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 
 class BadInput(Exception):
@@ -46,9 +47,11 @@ class Unusable(BadInput):
 
     @property
     def reason(self) -> str:
-        """The sentence without the clip's name."""
-        advice = dict.fromkeys(finding.advice for finding in self.findings)
-        return f"{'; '.join(map(str, self.findings))}; {', '.join(advice)}"
+        """The sentence without the clip's name: each finding with its own advice, or successive ones with one."""
+        if len(self.findings) == 1:
+            return f"{self.findings[0]}; {self.findings[0].advice}"
+        groups = groupby(self.findings, lambda one: one.advice)
+        return "; ".join(f"{'; '.join(map(str, findings))}: {advice}" for advice, findings in groups)
 
     def __reduce__(self) -> tuple[type[Unusable], tuple[str, tuple[Finding, ...]]]:
         # It comes back from worker processes; exceptions are rebuilt from their message alone by default.
