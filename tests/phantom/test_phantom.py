@@ -15,7 +15,17 @@ from scipy.stats import ks_2samp, kstest
 
 from lus.common.errors import BadInput
 from lus.common.params import Profile, Simulate
-from lus.phantom import DEVICES, Patient, draw_examples, draw_patient, plan_patients, simulate_clip, simulate_cohort
+from lus.phantom import (
+    CALIBRATION_TIMES,
+    DEVICES,
+    Patient,
+    draw_example_clips,
+    draw_examples,
+    draw_patient,
+    plan_patients,
+    simulate_clip,
+    simulate_cohort,
+)
 from lus.phantom.clip import Scene, build_scene, locate_structures, receive_frames, simulate_echoes
 from lus.phantom.cohort import apportion, clip_name, write_clip
 from lus.phantom.patient import draw_motion
@@ -249,3 +259,13 @@ def test_the_examples_are_the_same_at_every_call_and_differ_from_each_other() ->
     apart = np.abs(frames[:, None, ..., 1].astype(float) - frames[None, ..., 1]).mean(axis=(2, 3))
     assert (apart[~np.eye(30, dtype=bool)] > 0.5).all()
     assert np.abs(draw_examples(48)[..., 1].mean(axis=(1, 2)) - frames[..., 1].mean(axis=(1, 2))).max() < 1
+
+
+def test_example_clips_are_the_same_for_ever_and_of_any_length() -> None:
+    clips = draw_example_clips(5, 64)
+    assert clips.shape == (3, 5, 64, 64, 3)
+    assert np.array_equal(clips, draw_example_clips(5, 64))
+    assert len({clip.tobytes() for clip in clips}) == 3
+    assert draw_example_clips(40, 32).shape == (3, 40, 32, 32, 3)
+    shown = {frame.tobytes() for frame in draw_examples(64, CALIBRATION_TIMES)}
+    assert shown.isdisjoint({frame.tobytes() for clip in clips for frame in clip})

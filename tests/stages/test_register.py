@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
+from lus import phantom
 from lus.cli import main
 from lus.clips import cohort
 from lus.common import hashing
@@ -43,7 +44,7 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     assert version.tags["trials_sha256"] == hashing.sha256(searched / "search" / f"xception-{LENGTH}" / "trials.json")
     run = MlflowClient().get_run(version.run_id)
     parity = download.compile_into(version, "openvino-f32", tmp_path / "served").parity()
-    assert (parity.clips, parity.holds) == (2, True)
+    assert (parity.clips, parity.holds) == (3, True)
     assert run.data.tags["lus.kind"] == "evaluation"
     assert run.data.metrics["accuracy"] == pytest.approx(float(version.tags["accuracy"]), abs=1e-4)
 
@@ -66,6 +67,20 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     assert "| normal | 18 | 9 |" in version.description
     assert "| label | normal | 18 | 9 |" in version.description
     assert [one["stratum"] for one in shown.strata] == ["normal", "sick"]
+
+
+def test_no_frame_of_a_clip_is_kept_with_a_version(searched: Path, tmp_path: Path) -> None:
+    marked = np.full((LENGTH, SIZE, SIZE, 3), 171, np.uint8)
+    for file in (searched / "frames" / "frames").iterdir():
+        np.save(file, marked)
+    _register(searched)
+    version = aliases.get_version_by_alias("lus-classifier", aliases.CHALLENGER)
+    download.compile_into(version, "openvino-f32", tmp_path / "served")
+    stored = np.load(tmp_path / "served" / "input_example.npy")
+    assert np.array_equal(stored, phantom.draw_example_clips(LENGTH, SIZE))
+    kept = [file for file in (searched.parent / "mlartifacts").rglob("*") if file.is_file()]
+    assert {file.name for file in kept} >= {"predictions.csv", "input_example.npy", "confusion.png"}
+    assert [file for file in kept if file.name == "examples.png" or marked.tobytes()[:900] in file.read_bytes()] == []
 
 
 def test_the_registered_classifier_is_backbone_and_head_joined(searched: Path) -> None:

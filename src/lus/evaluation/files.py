@@ -15,6 +15,8 @@ from lus.common.errors import BadInput
 
 METRICS_FILE, FIGURES_FILE, CHOICE_FILE = "metrics.json", "figures.json", "choice.json"
 AUDIT_FILE, PREDICTIONS_FILE = stored.AUDIT, stored.PREDICTIONS
+PICTURES = ("examples.png",)
+"""Those that show frames of clips: they stay here, and go into no artifact of MLflow."""
 IDENTIFYING = (METRICS_FILE, CHOICE_FILE, AUDIT_FILE, stored.RECORD, PREDICTIONS_FILE)
 """Files that tell an evaluation from all others: two of them may well have the same figures."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lus.evaluation.files import AUDIT_FILE, CHOICE_FILE, FIGURES_FILE, METRICS_FILE, identity_tag
+from lus.evaluation.files import AUDIT_FILE, CHOICE_FILE, FIGURES_FILE, METRICS_FILE, PICTURES, identity_tag
 from lus.evaluation.report import describe_run
 from lus.search import trials_file
 from lus.tracking import client, processes, runs
@@ -43,7 +43,9 @@ def log_run(build: Path, evaluation: Path) -> str:
         mlflow.log_params({key: choice[key] for key in ("feature_set", "trial", "epochs")} | choice["head"])
         accuracies = {f"accuracy_of.{method}": one["accuracy"] for method, one in details["ways"].items()}
         mlflow.log_metrics(as_metrics(summary | accuracies))
-        mlflow.log_artifacts(str(evaluation), "evaluation")
+        for file in sorted(evaluation.iterdir()):
+            if file.name not in PICTURES:
+                mlflow.log_artifact(str(file), "evaluation")
     return str(run_.info.run_id)
 
 

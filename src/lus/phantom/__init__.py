@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from lus.phantom.clip import simulate_clip
 from lus.phantom.cohort import plan_patients, simulate_cohort
-from lus.phantom.examples import CALIBRATION_TIMES, draw_examples
+from lus.phantom.examples import CALIBRATION_TIMES, draw_example_clips, draw_examples
 from lus.phantom.patient import DEVICES, Device, Patient, draw_patient
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "DEVICES",
     "Device",
     "Patient",
+    "draw_example_clips",
     "draw_examples",
     "draw_patient",
     "plan_patients",

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lus.common.arrays import Frames
 from lus.common.errors import BadInput
 from lus.common.params import Features, Params
 from lus.common.progress import Steps, no_progress
@@ -75,6 +72,8 @@ def register(
     """
     import mlflow
 
+    from lus import phantom  # not part of a Bento
+
     client.connect()
     _refuse_misfit(head, backbone, params)
     steps(f"building {backbone} with {params.features.weights} weights")
@@ -103,7 +102,7 @@ def register(
             assembled,
             metadata,
             {"protocol": PROTOCOL, models.RESULT_TAG: digest} | lineage,
-            _example(head.length, size),
+            phantom.draw_example_clips(head.length, size),
             challenger=False,
             steps=steps,
         )
@@ -147,11 +146,3 @@ def _weights(backbone: str, section: Features) -> str:
             + ("a file in weights/" if backbones.get(backbone).always_own else "imagenet or a file in weights/")
         )
     return section.weights
-
-
-def _example(length: int, size: int) -> Frames:
-    """Frames of the phantom, as the import knows no clips: (1, length, size, size, 3) uint8."""
-    from lus import phantom  # not part of a Bento
-
-    frames = phantom.draw_examples(size)
-    return np.asarray(frames[np.arange(length) % len(frames)][None], np.uint8)

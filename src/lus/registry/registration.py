@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lus.clips.frameset import FrameSet
-from lus.common.arrays import Frames
 from lus.common.params import Register
 from lus.common.progress import Steps, no_progress
 from lus.features import featureset
@@ -88,6 +85,8 @@ def _train_and_register(
 ) -> ModelVersion:
     import mlflow
 
+    from lus import phantom  # not part of a Bento
+
     choice, lineage, limits = result.choice, result.lineage, result.sampled.limits
     steps(f"training {choice['feature_set']} on all clips")
     model = refit.train_on_all_clips(result.data, choice, params.seed)
@@ -106,7 +105,7 @@ def _train_and_register(
             model,
             metadata,
             dict(result.tags) | lineage | {models.RESULT_TAG: digest},
-            _example_frames(result.sampled, length),
+            phantom.draw_example_clips(length, size),
             files=[one for one in beside if one.is_file()],
             description=model_card.write(
                 metadata,
@@ -123,9 +122,3 @@ def _train_and_register(
             ),
             steps=steps,
         )
-
-
-def _example_frames(sampled: FrameSet, length: int) -> Frames:
-    """The frames of each label's first clip: (labels, length, size, size, 3) uint8."""
-    firsts = sampled.clips.drop_duplicates("label").itertuples()
-    return np.stack([sampled.frames(str(one.clip_id), int(str(one.frames)), length) for one in firsts])
