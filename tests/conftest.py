@@ -94,9 +94,11 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
-    """An empty project folder with this project's parameters, as the working directory."""
+    """An empty project folder as the working directory; the parameters are this project's, but for random weights."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count("\n  weights: imagenet ") == 1
+    (tmp_path / "params.yaml").write_text(text.replace("\n  weights: imagenet ", "\n  weights: random "))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)

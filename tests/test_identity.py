@@ -11,6 +11,7 @@ from tests.imports import code_behind, dotted, file_of
 
 WITHOUT_EFFECT = {
     "common.arrays": "names of types",
+    "clips.contents": "how what is refused is worded",
     "clips.cohort": "the table of clips, of which each is named by its content",
     "common.errors": "how what is refused is worded",
     "splits.folds": "classes of row numbers, which the names hold themselves",

@@ -16,7 +16,7 @@ from lus.heads import legacy
 from lus.inference.metadata import ModelMetadata
 from lus.registry import aliases, download, import_head, models, promotion
 from lus.tracking import client
-from tests.conftest import ROOT, draw_frames, write_video
+from tests.conftest import draw_frames, write_video
 from tests.heads.keras2_files import DIM, LENGTH, PUBLISHED, answers, draw_weights, write
 
 LABELS = "covid-19,pneumonia,healthy"
@@ -40,7 +40,7 @@ def _lus(*arguments: str) -> str:
 @pytest.fixture
 def small(project: Path) -> Path:
     """A project whose CNN is small: the head in `head.h5` takes its 1280 features."""
-    text = (ROOT / "params.yaml").read_text().replace("side: 299 ", "side: 96 ").replace("seen: null", "seen: 96  ")
+    text = (project / "params.yaml").read_text().replace("side: 299 ", "side: 96 ").replace("seen: null", "seen: 96  ")
     (project / "params.yaml").write_text(text)
     return write(project / "head.h5", PUBLISHED, draw_weights(PUBLISHED, 1280), shape=(None, LENGTH, 1280))
 
