@@ -226,8 +226,8 @@ def print_best(found: Sequence[RunSummary]) -> None:
         {
             "feature set": one.about["feature_set"],
             "run": one.run_id[:8],
-            "loss": f"{one.metrics['loss']:.3f}",
-            "validation\naccuracy": f"{one.metrics['accuracy']:.2f}",
+            "val.\nloss": f"{one.metrics['loss']:.3f}",
+            "val.\naccuracy": f"{one.metrics['accuracy']:.2f}",
             "head": _first_layer(one.params),
             "dense": one.params["dense"],
             "epochs": f"{one.metrics['epochs']:.0f}",
