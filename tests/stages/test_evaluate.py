@@ -60,6 +60,11 @@ def test_evaluation_tests_every_clip_once_and_by_a_head_chosen_without_it(search
     assert (table["predicted"] == table["label"]).mean() == pytest.approx(summary["accuracy"])
     by_label = {one["stratum"]: one["accuracy"] for one in strata.read_strata(out / strata.STRATA_FILE)}
     right = table["predicted"] == table["label"]
+    first = table.drop_duplicates("patient")
+    assert (first["patient_predicted"] == first["label"]).mean() == pytest.approx(summary["patient.accuracy"])
+    assert table.groupby("patient")["p_sick"].mean().tolist() == pytest.approx(
+        first.set_index("patient").sort_index()["patient_p_sick"].tolist(), abs=1e-5
+    )
     assert by_label == pytest.approx(right.groupby(table["label"]).mean().to_dict(), abs=1e-5)
     found = trials_file.read(searched / "search" / f"xception-{LENGTH}")
     choices = json.loads((out / files.CHOICE_FILE).read_text())["folds"]

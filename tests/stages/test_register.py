@@ -66,6 +66,8 @@ def test_a_registered_classifier_can_be_traced_and_asked(searched: Path, tmp_pat
     assert version.description.startswith("# Model card")
     assert "| normal | 18 | 9 |" in version.description
     assert "| label | normal | 18 | 9 |" in version.description
+    assert "18 patients, each answered by the mean of the probabilities of its clips." in version.description
+    assert "; of patients, by all clips of each, " in shown.summary["test"]
     assert [one["stratum"] for one in shown.strata] == ["normal", "sick"]
 
 

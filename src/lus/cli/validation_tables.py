@@ -33,6 +33,8 @@ def print_validation(found: ValidationResult, title: str) -> None:
     table = Table("metric", "value", Column("interval"), title=escape(title))
     for name in OVERALL:
         table.add_row(name.replace("_", " "), *_cells(found, name))
+    if "patient.accuracy" in summary:
+        table.add_row("accuracy of patients", *_cells(found, "patient.accuracy"))
     table.add_row("always the most frequent label", f"{summary['most_frequent_label']:.3f}", "")
     console.print(table)
     console.print(_by_label(found))

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from lus.common.arrays import FloatArray, IntArray
 from lus.common.params import Evaluate
+from lus.common.patient_rule import combine_clips
 from lus.evaluation import files, selection
 from lus.evaluation.cross_validation import CrossValidationResult
 from lus.evaluation.methods import METHODS, MODEL
+from lus.evaluation.patient_metrics import measure_patients
 from lus.evaluation.selection import Candidate
 from lus.metrics import comparisons, intervals, strata
 from lus.metrics.proportions import wilson
@@ -123,9 +125,13 @@ def write_results(folder: Path, found: EvaluationResults) -> None:
 
 
 def _summarise(tested: TestedClips, rule: EvaluationProtocol, params: Evaluate) -> dict[str, Any]:
-    """The figures of the model over all tested clips, with their intervals."""
+    """The metrics of the model over all tested clips, and over their patients, with their intervals."""
     bounds = intervals.intervals(
         tested.targets, tested.given, tested.patients, tested.names, params.bootstrap, params.confidence, params.seed
+    )
+    named = tested.clips["patient"].to_numpy(object)
+    of_patients, patient_bounds = measure_patients(
+        tested.targets, tested.given, named, tested.patients, tested.names, params
     )
     return {
         "protocol": rule.name,
@@ -135,7 +141,8 @@ def _summarise(tested: TestedClips, rule: EvaluationProtocol, params: Evaluate) 
         "patients": int(tested.clips["patient"].nunique()),
         "groups": len(set(tested.patients)),
         **scores(tested.targets, tested.given, tested.names),
-        "interval": {name: {"low": one.low, "high": one.high} for name, one in bounds.items()},
+        **of_patients,
+        "interval": {name: {"low": one.low, "high": one.high} for name, one in (bounds | patient_bounds).items()},
     }
 
 
@@ -215,12 +222,16 @@ def _trainings(found: CrossValidationResult, tested: TestedClips) -> dict[str, A
 
 
 def _predictions(found: CrossValidationResult, tested: TestedClips) -> pd.DataFrame:
-    """The tested clips in the order of the cohort, a row each."""
+    """The tested clips in the order of the cohort, a row each, and beside each the answer to its patient."""
     table = tested.clips[["clip_id", "path", "patient"]].assign(group=tested.patients, label=tested.clips["label"])
     table["predicted"] = [tested.names[number] for number in tested.given.argmax(axis=1)]
     table["fold"] = found.fold_of[tested.rows]
     for number, name in enumerate(tested.names):
         table[f"p_{name}"] = tested.given[:, number].round(6)
+    together = combine_clips(tested.given, tested.clips["patient"].tolist())
+    table["patient_predicted"] = [tested.names[number] for number in together.argmax(axis=1)]
+    for number, name in enumerate(tested.names):
+        table[f"patient_p_{name}"] = together[:, number].round(6)
     return table
 
 

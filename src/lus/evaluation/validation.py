@@ -23,6 +23,7 @@ from lus.common.errors import BadInput, Unusable
 from lus.common.params import Evaluate, Params
 from lus.common.progress import Steps, no_progress
 from lus.evaluation.label_map import LabelMap, make_label_map
+from lus.evaluation.patient_metrics import measure_patients
 from lus.evaluation.training_overlap import TrainingClips, TrainingOverlap, find_overlap
 from lus.inference.classifier import Classifier
 from lus.metrics import intervals, operating_points, strata
@@ -206,7 +207,7 @@ def _make_result(
         "refused": len(tested.refused) + len(refused),
         "left_out": tested.left_out,
         "labels": mapped.describe(labels),
-        **_metrics(targets, chosen, groups, mapped.names, params),
+        **_metrics(clips, targets, chosen, mapped.names, params),
         "remarks": tested.remarks,
         "findings": [one.to_json() for one in overlap.findings],
     }
@@ -219,9 +220,10 @@ def _make_result(
 
 
 def _metrics(
-    targets: IntArray, given: FloatArray, groups: NDArray[np.object_], names: Sequence[str], params: Evaluate
+    clips: pd.DataFrame, targets: IntArray, given: FloatArray, names: Sequence[str], params: Evaluate
 ) -> dict[str, Any]:
-    """The metrics with their intervals; how frequent each label is and how probable it is held to be."""
+    """The metrics of clips and patients with intervals; how frequent each label is, and how probable it is held."""
+    groups = clips["group"].to_numpy(object)
     bounds = intervals.intervals(targets, given, groups, names, params.bootstrap, params.confidence, params.seed)
     found: dict[str, Any] = dict(scores(targets, given, names))
     exact = given.astype(np.float64)
@@ -233,6 +235,10 @@ def _metrics(
         found[f"prevalence.{name}"] = float((targets == number).mean())
         found[f"mean_probability.{name}"] = float(exact[:, number].mean())
     found["most_frequent_label"] = float(np.bincount(targets).max() / len(targets))
+    of_patients, patient_bounds = measure_patients(
+        targets, given, clips["patient"].to_numpy(object), groups, names, params
+    )
+    found, bounds = found | of_patients, bounds | patient_bounds
     return found | {"interval": {name: {"low": one.low, "high": one.high} for name, one in bounds.items()}}
 
 

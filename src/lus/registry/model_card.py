@@ -79,7 +79,11 @@ def _data(clips: pd.DataFrame) -> list[str]:
 
 def _metrics(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
     leaking = f" **The metrics leak:** {metrics.get('why') or 'see the audit'}." if metrics.get("leaking") else ""
-    overall = [[name.replace("_", " "), format_metric(metrics, name)] for name in OVERALL if name in metrics]
+    overall = [
+        [name.replace("_", " "), format_metric(metrics, name), *_of_patients(metrics, name)]
+        for name in OVERALL
+        if name in metrics
+    ]
     heads = [name for name in OF_LABEL if any(f"{name}.{label}" in metrics for label in labels)]
     each = [[label, *(format_metric(metrics, f"{name}.{label}") for name in heads)] for label in labels]
     return [
@@ -88,9 +92,26 @@ def _metrics(metrics: Mapping[str, Any], labels: tuple[str, ...]) -> list[str]:
         f"Of test clips by the protocol {metrics['protocol']}: {metrics['clips']} clips of {metrics['patients']} "
         f"patients. In brackets the interval over patients; how another training would differ is not in it.{leaking}",
         "",
-        *_table(["metric", "value"], overall),
+        *_table(["metric", "clips", *(["patients"] if _of_patients(metrics, "accuracy") else [])], overall),
+        *_describe_patients(metrics),
         *_table(["label", *heads], each),
     ]
+
+
+def _of_patients(metrics: Mapping[str, Any], name: str) -> list[str]:
+    """The cell of a metric of patients; none where the evaluation has no metrics of patients."""
+    if "patient.accuracy" not in metrics:
+        return []
+    return [format_metric(metrics, f"patient.{name}") if f"patient.{name}" in metrics else ""]
+
+
+def _describe_patients(metrics: Mapping[str, Any]) -> list[str]:
+    if not _of_patients(metrics, "accuracy"):
+        return []
+    left_out = metrics["patient.several_labels"]
+    without = f" {left_out} with clips of several labels are left out." if left_out else ""
+    said = f"{metrics['patient.counted']} patients, each answered by the {metrics['patient.rule']} of the probabilities"
+    return [f"{said} of its clips.{without}", ""]
 
 
 def _by_stratum(strata: Sequence[Mapping[str, Any]], labels: tuple[str, ...]) -> list[str]:

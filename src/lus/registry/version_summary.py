@@ -88,7 +88,9 @@ def _describe_test(metrics: Mapping[str, Any] | None) -> str:
     found = (
         f"accuracy {format_metric(metrics, 'accuracy')} on {metrics['clips']} clips of {metrics['patients']} patients"
     )
-    return f"{found}, protocol {metrics['protocol']}{leaks}"
+    if "patient.accuracy" in metrics:
+        found += f"; of patients, by all clips of each, {format_metric(metrics, 'patient.accuracy')}"
+    return f"{found}; protocol {metrics['protocol']}{leaks}"
 
 
 def format_metric(metrics: Mapping[str, Any], name: str) -> str:
