@@ -212,5 +212,7 @@ def test_of_a_folder_with_a_table_the_clips_that_it_does_not_list_are_named(plac
     folder = make_cohort(place / "own", ["a", "b"], patients=2, clips=1)
     rows = [f"{path.relative_to(folder)},{path.parts[-3]},{path.parts[-2]}" for path in sorted(folder.rglob("*.avi"))]
     (folder / "clips.csv").write_text("\n".join(["path,label,patient", *rows[1:]]) + "\n")
-    (left_out,) = json.loads(_check(place, "own", "--json").stdout)["not_clips"].items()
-    assert left_out == (f"own/{rows[0].split(',')[0]}", "an AVI video; the folder's table does not list it")
+    clips = json.loads(_check(place, "own", "--json").stdout)["clips"]
+    assert {one["path"]: one["reason"] for one in clips if one["left_out"]} == {
+        f"own/{rows[0].split(',')[0]}": "no row of clips.csv lists it"
+    }

@@ -273,7 +273,17 @@ COHORTS = (
     Case(
         "a missing column",
         bad_files.table("path,label", "a.avi,healthy"),
-        f"{TABLE}: has no column patient; expected path, label, patient in its first line",
+        f"{TABLE}: has no column patient ('path', 'label' found); expected path, label, patient in its first line",
+    ),
+    Case(
+        "a column twice",
+        bad_files.table("path,label,patient,label", "a.avi,healthy,p1,other"),
+        f"{TABLE}: has the column label more than once; keep one of each",
+    ),
+    Case(
+        "a table of heads alone",
+        bad_files.table("path,label,patient"),
+        f"{TABLE}: lists no clip below its heads; write a line for each clip",
     ),
     Case(
         "a row with too many fields",

@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lus.clips import formats
 from lus.common.errors import BadInput
 
 _NO_VIDEO = "neither a DICOM clip nor named as a video is ({})"
+OPTIONAL = ("source", "probe", "licence")
+"""Columns that a `clips.csv` may have beside path, label and patient."""
+DELIMITERS = ",;\t"
+"""What separates the columns of a table: spreadsheets write what their country's numbers leave free."""
 TABLES = ("clips.csv", "dataset_metadata.csv")
 """Names of the files that list clips."""
 PREFIXES = {"cov": "covid-19", "pneu": "pneumonia", "reg": "healthy", "vir": "viral-pneumonia"}
@@ -64,7 +70,13 @@ def list_clips(folder: Path, labels: Sequence[str] = ()) -> list[ListedClip]:
     for one in listed:
         if not one.refused:
             _refuse_label(one.label, labels, one.path.as_posix())
-    return sorted(listed, key=lambda one: one.path.as_posix())
+    return sorted(map(_normalize, listed), key=lambda one: one.path.as_posix())
+
+
+def _normalize(one: ListedClip) -> ListedClip:
+    """A letter with its accent may be written as one sign or as two: a patient or a label is one, however it is."""
+    label, patient, source = (unicodedata.normalize("NFC", text) for text in (one.label, one.patient, one.source))
+    return replace(one, label=label, patient=patient, source=source)
 
 
 def _nothing_listed(folder: Path) -> str:
@@ -93,16 +105,25 @@ def _read_table(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str
     """The rows of a table, each with its line number; empty lines are skipped."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
+            start = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(DELIMITERS, key=start.count), strict=True)
             rows = [(reader.line_num, row) for row in reader if any(field.strip() for field in row)]
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}); change its permissions") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from None
-    header = [name.strip() for name in rows[0][1]] if rows else []
+    known = {name.lower(): name for name in (*OPTIONAL, *required)}
+    header = [known.get(name.strip().lower(), name.strip()) for name in rows[0][1]] if rows else []
     missing = [column for column in required if column not in header]
     if missing:
-        raise BadInput(f"{path}: has no column {', '.join(missing)}; expected {', '.join(required)} in its first line")
+        found = f" ({', '.join(map(ascii, filter(None, header)))} found)" if any(header) else ""
+        raise BadInput(
+            f"{path}: has no column {', '.join(missing)}{found}; expected {', '.join(required)} in its first line"
+        )
+    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    if twice:
+        raise BadInput(f"{path}: has the column {', '.join(twice)} more than once; keep one of each")
     for line, row in rows[1:]:
         if len(row) != len(header):
             raise BadInput(f"{path}, line {line}: {len(row)} fields found, {len(header)} expected; mend the line")
@@ -111,6 +132,8 @@ def _read_table(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str
 
 def _list_table(folder: Path, labels: Sequence[str]) -> list[ListedClip]:
     table = _read_table(folder / "clips.csv", ("path", "label", "patient"))
+    if not table:
+        raise BadInput(f"{folder / 'clips.csv'}: lists no clip below its heads; write a line for each clip")
     listed: list[ListedClip] = []
     lines: dict[Path, int] = {}
     for line, row in table:
@@ -128,9 +151,10 @@ def _list_table(folder: Path, labels: Sequence[str]) -> list[ListedClip]:
             raise BadInput(
                 f"{folder / 'clips.csv'}, line {line}: {row['path']} stands in line {lines[path]} already; remove one"
             )
-        optional = {name: row[name].strip() for name in ("source", "probe", "licence") if row.get(name, "").strip()}
+        optional = {name: row[name].strip() for name in OPTIONAL if row.get(name, "").strip()}
         listed.append(ListedClip(path, row["label"].strip(), row["patient"].strip(), **optional))
-    return listed
+    others = sorted(path for path in list_files(folder) if path not in lines and formats.is_clip(path))
+    return [*listed, *(ListedClip(path, "", "", refused="no row of clips.csv lists it") for path in others)]
 
 
 def _list_public(folder: Path) -> list[ListedClip]:
