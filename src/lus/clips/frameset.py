@@ -11,7 +11,6 @@ import pandas as pd
 
 from lus.clips import (
     cohort,
-    contents,
     decode,
     dicom,
     dicom_header,
@@ -30,7 +29,6 @@ from lus.common.params import Limits
 CLIPS_FILE, INFO_FILE = "clips.csv", "info.json"
 DECODING = (
     decode,
-    contents,
     lead_in,
     sampling,
     source,
