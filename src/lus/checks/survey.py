@@ -160,6 +160,19 @@ def find_clips(paths: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(file for path in paths for file in _clips(path)))
 
 
+def find_patients(paths: Iterable[Path]) -> dict[Path, tuple[Path, str]]:
+    """Who is shown by the clips of those folders whose layout names patients: clip -> its folder and the patient there.
+
+    Args:
+        paths: clips and folders of clips, as for `find_clips`; clips by themselves are of unknown patients.
+
+    Raises:
+        BadInput: a folder's table cannot be read; its line is named.
+    """
+    cohorts = [path for path in paths if _is_folder(path) and _has_labels(path)]
+    return {one.path: (folder, one.patient) for folder in cohorts for one in layouts.list_clips(folder)}
+
+
 def _clips(path: Path) -> list[Path]:
     if not _is_folder(path):
         return [path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +23,20 @@ def classify(
     version: Annotated[
         str | None, typer.Option(help="number of a version; default: the champion, else the challenger")
     ] = None,
+    patient: Annotated[
+        bool, typer.Option("--patient", help="all clips are of one patient; default: as the layout of a folder says")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Classify clips with a registered version.
 
     Reads the model from MLflow, and prints a label and its probabilities for each clip. A clip that is not usable by
-    the model's own limits gets no answer.
+    the model's own limits gets no answer. Where a folder's layout names patients (a clips.csv, or LABEL/PATIENT/CLIP),
+    and with `--patient`, the answer to the patient stands beside each clip's: the mean of the probabilities of all of
+    the patient's clips.
 
         lus classify phantom
+        lus classify one.avi two.avi --patient
         lus classify clip.mp4 --version 7 --json
 
     Exit status: 0; 2 when a clip got no answer (the others are printed), or nothing is registered.
@@ -37,6 +44,7 @@ def classify(
     from lus.checks import survey
     from lus.cli import tables
     from lus.common import params_file, progress, quiet
+    from lus.inference.patient_answer import answer_patients
     from lus.registry import aliases, download, models
 
     name = params_file.load_params().register_.name
@@ -44,6 +52,7 @@ def classify(
     missing = [str(one) for one in files if not one.is_file()]
     if missing:
         raise BadInput(f"{', '.join(missing)}: no such file; name video or DICOM files, or folders of them")
+    patients: list[Hashable | None] = ["one"] * len(files) if patient else _find_patients(clips, files)
     with progress.steps() as step:
         step("asking MLflow")
         chosen = (
@@ -58,10 +67,26 @@ def classify(
                 found.append(one)
                 report(len(found), len(files))
     title = f"{name} version {chosen.version} ({', '.join(chosen.aliases) or 'no alias'})"
-    tables.print_answers_json(found) if as_json else tables.print_answers(found, classifier.metadata.labels, title)
+    together = answer_patients([None if isinstance(one, Unusable) else one for _, one in found], patients)
+    if as_json:
+        tables.print_answers_json(found, together)
+    else:
+        tables.print_answers(found, together, classifier.metadata.labels, title)
     refused = [str(answer) for _, answer in found if isinstance(answer, Unusable)]
     if refused:
         raise BadInput("; ".join(refused))
+
+
+def _find_patients(clips: list[Path], files: list[Path]) -> list[Hashable | None]:
+    """Who each file shows, where a folder's layout says so; a table that cannot be read is named, no more."""
+    from lus.checks import survey
+
+    try:
+        found = survey.find_patients(clips)
+    except BadInput as error:
+        print(f"no patient is answered: {error}", file=sys.stderr)
+        return [None] * len(files)
+    return [found.get(file) for file in files]
 
 
 @app.command(rich_help_panel=ANSWER)

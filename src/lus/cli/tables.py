@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lus.audit.table import Verdict
     from lus.checks.survey import CheckedClip, Survey
     from lus.inference.classifier import Prediction
+    from lus.inference.patient_answer import PatientAnswer
     from lus.search.compare_runs import RunSummary
 
 
@@ -34,25 +35,40 @@ MOST_OTHERS = 20
 """Files that are shown of those that are no clips."""
 
 
-def print_answers(found: Answered, labels: Sequence[str], title: str) -> None:
-    """Print a table of the answers, where there are any."""
-    table = Table("clip", "label", *map(escape, labels), title=title, caption="for research, not for diagnosis")
-    for clip, answer in found:
+def print_answers(found: Answered, patients: Sequence[PatientAnswer | None], labels: Sequence[str], title: str) -> None:
+    """Print a table of the answers, where there are any; beside each the patient's, where one has several clips."""
+    several = any(one is not None and one.clips > 1 for one in patients)
+    beside = ["patient, by all clips"] if several else []
+    heads = ["clip", "label", *map(escape, labels), *beside]
+    table = Table(*heads, title=title, caption="for research, not for diagnosis")
+    for (clip, answer), patient in zip(found, patients, strict=True):
         if not isinstance(answer, Unusable):
             probabilities = (f"{answer.probabilities[label]:.3f}" for label in labels)
-            table.add_row(escape(clip.name), escape(answer.label), *probabilities)
+            cells = [_format_patient(patient)] if several else []
+            table.add_row(escape(clip.name), escape(answer.label), *probabilities, *cells)
     if table.row_count:
         Console().print(table)
 
 
-def print_answers_json(found: Answered) -> None:
-    """Print answers and refusals as a JSON array."""
+def _format_patient(one: PatientAnswer | None) -> str:
+    """As in "sick 0.812 (3 clips)"; empty where the patient is not known."""
+    if one is None:
+        return ""
+    return f"{escape(one.label)} {one.probabilities[one.label]:.3f} ({one.clips} clip{'' if one.clips == 1 else 's'})"
+
+
+def print_answers_json(found: Answered, patients: Sequence[PatientAnswer | None]) -> None:
+    """Print answers and refusals as a JSON array, each with the answer to the patient where that is known."""
     rows: list[dict[str, object]] = []
-    for clip, answer in found:
-        if isinstance(answer, Unusable):
-            rows.append({"clip": str(clip), "answer": None, "problem": str(answer)})
-        else:
-            rows.append({"clip": str(clip), "answer": asdict(answer), "problem": None})
+    for (clip, answer), patient in zip(found, patients, strict=True):
+        rows.append(
+            {
+                "clip": str(clip),
+                "answer": None if isinstance(answer, Unusable) else asdict(answer),
+                "problem": str(answer) if isinstance(answer, Unusable) else None,
+                "patient": None if patient is None else asdict(patient),
+            }
+        )
     print_json(rows)
 
 
