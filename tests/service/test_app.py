@@ -86,6 +86,11 @@ def test_a_batch_has_an_answer_or_a_problem_for_each_clip_in_their_order(
     assert first["answer"]["probabilities"] == pytest.approx(third["answer"]["probabilities"])
     assert second["answer"] is None
     assert second["problem"]["findings"][0]["check"] == "decode"
+    assert response.json()["patient"] is None
+    patient = service.post("/classify/batch?patient=true", clip, short, clip, field="clips").json()["patient"]
+    assert (patient["label"], patient["clips"], patient["rule"]) == (first["answer"]["label"], 2, "mean")
+    assert patient["probabilities"] == pytest.approx(first["answer"]["probabilities"], abs=1e-5)
+    assert service.post("/classify/batch?patient=true", short, field="clips").json()["patient"] is None
     assert (
         service.post("/classify/batch", *[clip] * 17, field="clips").json()["detail"].startswith("17 clips were sent")
     )

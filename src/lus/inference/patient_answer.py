@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +45,18 @@ def answer_patients(
     for answer, patient in zip(answers, patients, strict=True):
         if answer is not None and patient is not None:
             rows.setdefault(patient, []).append(answer)
-    found = {patient: _combine(own) for patient, own in rows.items()}
+    found = {patient: combine_answers([one.probabilities for one in own]) for patient, own in rows.items()}
     return [found.get(patient) for patient in patients]
 
 
-def _combine(answers: Sequence[Prediction]) -> PatientAnswer:
-    labels = list(answers[0].probabilities)
-    given = np.array([[one.probabilities[label] for label in labels] for one in answers], np.float32)
-    together = combine_clips(given, ["one"] * len(answers))[0]
-    probabilities = {label: float(value) for label, value in zip(labels, together, strict=True)}
-    return PatientAnswer(labels[int(together.argmax())], probabilities, len(answers))
+def combine_answers(probabilities: Sequence[Mapping[str, float]]) -> PatientAnswer:
+    """The answer to one patient.
+
+    Args:
+        probabilities: of each label, a mapping for each clip; at least one, all of the same labels.
+    """
+    labels = list(probabilities[0])
+    given = np.array([[one[label] for label in labels] for one in probabilities], np.float32)
+    together = combine_clips(given, ["one"] * len(given))[0]
+    combined = {label: float(value) for label, value in zip(labels, together, strict=True)}
+    return PatientAnswer(labels[int(together.argmax())], combined, len(given))

@@ -116,12 +116,22 @@ class LungUltrasound:
         return self._classify_upload(clip)
 
     @web.post("/classify/batch", responses=problems.RESPONSES, tags=["clips"])
-    def classify_batch(self, clips: Annotated[list[UploadFile], File()], response: Response) -> Batch:
-        """Classify several clips of one upload: an answer or a problem for each, in their order."""
+    def classify_batch(
+        self,
+        clips: Annotated[list[UploadFile], File()],
+        response: Response,
+        patient: Annotated[bool, Query(description="all clips are of one patient, who is answered too")] = False,
+    ) -> Batch:
+        """Classify several clips of one upload: an answer or a problem for each, in their order.
+
+        With `patient=true` the answer to the patient stands beside them: the mean of the probabilities of the clips
+        that were answered.
+        """
         if len(clips) > Settings.batch:
             raise BadInput(f"{len(clips)} clips were sent, {Settings.batch} at most are expected; send several batches")
         response.headers.update(web.state.model)
-        return Batch(clips=[self._make_item(one) for one in clips])
+        items = [self._make_item(one) for one in clips]
+        return schemas.make_batch(items, patient)
 
     @web.post("/explain", responses=problems.RESPONSES, tags=["clips"])
     def explain(

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from lus.inference import classifier
+from lus.inference import classifier, patient_answer
 from lus.inference.compiled import MODEL_CARD
 from lus.inference.explain import OVERLAY_TYPE, Attribution
 from lus.inference.metadata import ModelMetadata
@@ -62,6 +62,15 @@ class Explanation(Answer):
     overlay: Overlay
 
 
+class PatientAnswer(BaseModel):
+    """What the classifier says of a patient, from several clips."""
+
+    label: str = Field(description="the most probable label", examples=[LABELS[0]])
+    probabilities: dict[str, float] = Field(description="of each label, combined over the clips by the rule")
+    clips: int = Field(description="that got an answer, and are combined", examples=[6])
+    rule: str = Field(description="by which the clips' probabilities are combined", examples=["mean"])
+
+
 class BatchItem(BaseModel):
     """One clip of a batch: an answer, or why there is none."""
 
@@ -70,9 +79,12 @@ class BatchItem(BaseModel):
 
 
 class Batch(BaseModel):
-    """The clips of a batch, in their order."""
+    """The clips of a batch, in their order, and what they say together of a patient."""
 
     clips: list[BatchItem]
+    patient: PatientAnswer | None = Field(
+        default=None, description="with `patient=true`; null where none of the clips got an answer"
+    )
 
 
 class ModelFacts(ModelRef):
@@ -91,6 +103,14 @@ class ModelFacts(ModelRef):
 def make_answer(answer: classifier.Prediction) -> Answer:
     """An answer as the service gives it."""
     return Answer(**asdict(answer))
+
+
+def make_batch(items: list[BatchItem], of_one_patient: bool) -> Batch:
+    """A batch as the service answers it; where all clips are of one patient, with the answer to that patient."""
+    given = [one.answer.probabilities for one in items if one.answer is not None]
+    if not of_one_patient or not given:
+        return Batch(clips=items)
+    return Batch(clips=items, patient=PatientAnswer(**asdict(patient_answer.combine_answers(given))))
 
 
 def make_explanation(
