@@ -95,7 +95,12 @@ def _facts(tmp_path: Path, weights: str = "random", source: str = "a|b", audit: 
     folder = write_evaluation(tmp_path, predictions(wrong=10), [LEAK])
     metrics, found = (json.loads((folder / name).read_text()) for name in ("metrics.json", "audit.json"))
     clips = predictions(0).assign(source=source, licence="", probe="convex")
-    gaps = {"source": (-0.1, -0.2, -0.01), "majority": (0.2, 0.1, 0.3), "frame-mean": (0.0, None, None)}
+    gaps = {
+        "source": (-0.1, -0.2, -0.01),
+        "container": (-0.05, -0.15, 0.05),
+        "majority": (0.2, 0.1, 0.3),
+        "frame-mean": (0.0, None, None),
+    }
     ways = {"model": {"what": "the chosen head", "accuracy": 0.75}} | {
         name: {"what": f"by {name}", "accuracy": 0.75 - gap[0]}
         | {"model_better_by": dict(zip(("difference", "low", "high"), gap, strict=True))}
@@ -127,12 +132,16 @@ def test_the_card_is_made_of_facts_and_says_what_it_is_not_for(tmp_path: Path) -
 def test_a_summary_says_which_baseline_wins_and_what_was_never_tested(tmp_path: Path) -> None:
     said = summarise_version(_facts(tmp_path), [])
     assert said["baselines"] == (
-        "A baseline wins: by source (0.850, better by 0.100 (0.010 to 0.200)). Not told from the model beyond chance: "
+        "A baseline wins: by source (0.850, better by 0.100 (0.010 to 0.200)). Ahead of the model, within chance: by "
+        "container (0.800, better by 0.050 (-0.050 to 0.150)). Not told from the model beyond chance: "
         "by frame-mean (0.750). The model is better than: by majority (0.550)."
     )
-    assert said["unseen sources"] == "not looked at"
+    assert said["unseen sources"].startswith("not looked at")
     assert said["other cohorts"].startswith("never validated")
     assert "labels other than normal, sick; probes other than convex" in said["not tested on"]
+    bare = replace(_facts(tmp_path), clips=None, details=None)
+    assert summarise_version(bare)["not tested on"].endswith("The probes and sources of its clips are not stated")
+    assert summarise_version(bare)["baselines"] == "none is compared"
     found = {"check": "sources", "level": "warning", "sentence": "Right in 30%.", "evidence": {}}
     facts = replace(_facts(tmp_path), audit={"findings": [found], "passed": [], "unknown": []})
     assert summarise_version(facts)["unseen sources"] == "Right in 30%."

@@ -140,7 +140,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, str]:
     bounds = metrics.get("interval", {})
     found = {}
     for name, value in metrics.items():
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             low, high = (bounds.get(name, {}).get(side) for side in ("low", "high"))
             found[name] = f"{value:.4g}" + (f" ({low:.4g} to {high:.4g})" if None not in (low, high) else "")
     return found

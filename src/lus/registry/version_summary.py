@@ -19,6 +19,7 @@ WEIGHTS = {
     IMAGENET: "ImageNet: the CNN was trained on photographs",
     OWN: "own: the CNN was trained on the clips of this cohort, anew for the training part of every fold",
 }
+NOT_LOOKED_AT = "not looked at; that needs clips of several sources, and a protocol that does not leak"
 UNSEEN = "sources"
 """The check of an audit that compares with models that saw no clip of a clip's source."""
 
@@ -106,28 +107,34 @@ def format_with_interval(value: float | None, low: float | None, high: float | N
     return f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None and high is not None else "")
 
 
+COMPARED = {
+    "wins": "A baseline wins: {}.",
+    "ahead": "Ahead of the model, within chance: {}.",
+    "level": "Not told from the model beyond chance: {}.",
+    "behind": "The model is better than: {}.",
+}
+"""Sentences of baselines, by how their accuracy compares with the model's."""
+
+
 def _compare_baselines(details: Mapping[str, Any] | None) -> str:
-    """A sentence for the baselines that win, one for those that are not told from the model, one for those it beats."""
-    ways = (details or {}).get("ways", {})
-    compared = [one for one in ways.values() if "model_better_by" in one]
-    if not compared:
-        return "not compared with any"
-    groups: dict[str, list[str]] = {"worse": [], "level": [], "better": []}
+    compared = [one for one in (details or {}).get("ways", {}).values() if "model_better_by" in one]
+    found: dict[str, list[str]] = {name: [] for name in COMPARED}
     for one in compared:
         gap = one["model_better_by"]
-        verdict = "level"
-        if gap["difference"] < 0:
-            verdict = "worse"
-        elif gap["low"] is not None and gap["low"] > 0:
-            verdict = "better"
-        by = format_with_interval(abs(gap["difference"]), *_turn(gap)) if verdict == "worse" else ""
-        groups[verdict].append(f"{one['what']} ({one['accuracy']:.3f}{f', better by {by}' if by else ''})")
-    sentences = {
-        "worse": "A baseline wins: {}.",
-        "level": "Not told from the model beyond chance: {}.",
-        "better": "The model is better than: {}.",
-    }
-    return " ".join(text.format("; ".join(groups[name])) for name, text in sentences.items() if groups[name])
+        verdict = _judge_gap(gap)
+        by = f", better by {format_with_interval(-gap['difference'], *_turn(gap))}" if gap["difference"] < 0 else ""
+        found[verdict].append(f"{one['what']} ({one['accuracy']:.3f}{by})")
+    return " ".join(COMPARED[name].format("; ".join(own)) for name, own in found.items() if own) or "none is compared"
+
+
+def _judge_gap(gap: Mapping[str, float | None]) -> str:
+    """How a baseline compares, by how much the model is better than it, with the interval of that."""
+    difference, low, high = gap["difference"], gap["low"], gap["high"]
+    if high is not None and high < 0:
+        return "wins"
+    if difference is not None and difference < 0:
+        return "ahead"
+    return "behind" if low is not None and low > 0 else "level"
 
 
 def _turn(gap: Mapping[str, float | None]) -> tuple[float | None, float | None]:
@@ -140,11 +147,11 @@ def _describe_unseen(metrics: Mapping[str, Any] | None, audit: Mapping[str, Any]
     if metrics is not None and metrics["protocol"] == "leave-source-out":
         return "every test clip is of a source that the tested model was not trained on"
     if audit is None:
-        return "not looked at"
+        return NOT_LOOKED_AT
     for one in audit["findings"]:
         if one["check"] == UNSEEN:
             return str(one["sentence"])
-    return "no clear loss was found on sources left out" if UNSEEN in audit["passed"] else "not looked at"
+    return "no clear loss was found on sources left out" if UNSEEN in audit["passed"] else NOT_LOOKED_AT
 
 
 def _describe_validations(validations: Sequence[Validation] | None) -> str:
@@ -165,11 +172,15 @@ def _describe_validation(one: Validation) -> str:
 
 def _list_untested(facts: VersionFacts) -> str:
     """What is outside of the cohort, and so of every metric."""
-    labels = f"labels other than {', '.join(facts.labels) or 'its own'}"
-    if facts.clips is None:
-        return f"{labels}; use in care"
-    named = {column: sorted(set(facts.clips[column].astype(str)) - {"", "unknown"}) for column in ("probe", "source")}
-    probes = f"probes other than {', '.join(named['probe'])}" if named["probe"] else "known probes: none is stated"
-    sources = f"sources (hospitals, web sites, devices) other than its {len(named['source'])}"
-    unstated = "named sources: none is stated"
-    return f"{labels}; {probes}; {sources if named['source'] else unstated}; use in care"
+    told = [f"labels other than {', '.join(facts.labels) or 'its own'}"]
+    unstated = []
+    for column in ("probe", "source"):
+        known = set() if facts.clips is None else set(facts.clips[column].astype(str)) - {"", "unknown"}
+        if column == "probe" and known:
+            told.append(f"probes other than {', '.join(sorted(known))}")
+        elif known:
+            told.append(f"sources (hospitals, web sites, devices) other than its {len(known)}")
+        else:
+            unstated.append(f"{column}s")
+    remark = f". The {' and '.join(unstated)} of its clips are not stated" if unstated else ""
+    return "; ".join([*told, "use in care"]) + remark
