@@ -29,6 +29,10 @@ APART = 1000
 """Between the seeds of two trainings of the same fold."""
 
 
+SHUFFLED_FOLDS, PATIENCE = 2, 2
+"""Inner folds on which the epochs of a head of shuffled frames are chosen, and epochs without a lower loss there."""
+
+
 @dataclass(frozen=True)
 class CrossValidationResult:
     """What the folds gave.
@@ -92,15 +96,16 @@ class _Fold:
     def _shuffled(self, mixed: FloatArray) -> FloatArray:
         """Answers (n_test, labels) of the chosen head trained on shuffled frames.
 
-        Its epochs and temperature are chosen on the inner folds with shuffled frames too, up to the most epochs that
-        any trial needed; its layers and learning rate are those that were chosen on ordered frames, since a search of
-        its own would cost as much as the whole of the model's.
+        Its epochs and temperature are chosen on inner folds with shuffled frames too, up to the most epochs that any
+        trial needed; its layers and learning rate are those that were chosen on ordered frames, since a search of its
+        own would cost as much as the whole of the model's. For the same reason some of the inner folds must do.
 
         Args:
             mixed: (n, length, dim) shuffled features of the cohort.
         """
         trial, targets, given, epochs = self.choice.trial, self.targets, [], []
-        for number, inner in enumerate(self.choice.inner):
+        inner_folds = self.choice.inner[:SHUFFLED_FOLDS]
+        for number, inner in enumerate(inner_folds):
             tried = training.train(
                 trial.head,
                 mixed[inner.train],
@@ -109,10 +114,11 @@ class _Fold:
                 epochs=self.choice.longest,
                 seed=self.seed + number,
                 validation=(mixed[inner.test], targets[inner.test]),
+                patience=PATIENCE,
             )
             epochs.append(tried.history.best_epoch)
             given.append(np.empty((0, self.labels)) if tried.probabilities is None else tried.probabilities)
-        train, rows = self.part.train, self.choice.validation
+        train, rows = self.part.train, np.concatenate([inner.test for inner in inner_folds])
         blind = training.train(
             trial.head, mixed[train], targets[train], self.labels, epochs=int(np.median(epochs)), seed=self.seed
         )
