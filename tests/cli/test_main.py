@@ -103,15 +103,15 @@ def test_outside_the_project_it_says_where_to_run(tmp_path: Path) -> None:
 def test_use_switches_the_cohort_and_keeps_the_comments(project: Path) -> None:
     before = (project / "params.yaml").read_text()
     (project / "my clips").mkdir()
-    done = _lus("use", "my clips", "--weights", "random", cwd=project)
+    done = _lus("use", "my clips", "--weights", "imagenet", cwd=project)
     assert (
         done.stdout
-        == "cohort my clips, weights random, protocol nested-patient; `dvc repro package` rebuilds the rest\n"
+        == "cohort my clips, weights imagenet, protocol nested-patient; `dvc repro package` rebuilds the rest\n"
     )
     after = (project / "params.yaml").read_text()
     assert after.count("#") == before.count("#")
     changed = [line for line in after.splitlines() if line not in before.splitlines()]
-    assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: random"]
+    assert [line.split("#")[0].strip() for line in changed] == ["folder: my clips", "weights: imagenet"]
 
 
 def test_a_folder_outside_of_the_clone_is_found_wherever_the_clone_is(project: Path, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_registering_before_evaluating_says_what_to_do(project: Path) -> None:
     [
         ("min_side: 100", "min_sid: 100", "limits.min_side is missing; limits.min_sid is no parameter"),
         ("outer: 5", "outer: five", "folds.outer is 'five', expected is a valid integer"),
-        ("weights: imagenet", "weights: imagnet", "features.weights: 'imagnet' found, `imagenet`, `random`, `own` or"),
+        ("weights: random", "weights: imagnet", "features.weights: 'imagnet' found, `imagenet`, `random`, `own` or"),
     ],
 )
 def test_a_slip_in_the_parameters_is_named_with_its_key(project: Path, before: str, after: str, said: str) -> None:

@@ -89,6 +89,9 @@ def test_it_is_a_run_that_is_linked_to_the_version(project: Path, trained: Path)
     assert everything.index("CNN's weights") < everything.index("Test metrics") < everything.index("git_commit")
     assert shown["summary"]["other cohorts"].startswith("other: accuracy")
     assert "always the most frequent label 0.500, 10 clips of 10 patients" in table
+    kept = [file.read_text() for file in (project / "mlartifacts").rglob("validation/*.*")]
+    assert len(kept) == 4
+    assert [text for text in kept if str(other) in text] == []
     predictions = pd.read_csv(project / "found" / "predictions.csv")
     assert set(predictions["predicted"]) <= {"ill", "well"}
     assert (project / "found" / "validation.json").is_file()

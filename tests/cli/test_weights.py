@@ -31,6 +31,7 @@ def test_known_weights_are_listed_with_digest_and_whether_they_are_here(project:
     (row,) = json.loads(_lus("--json").stdout)
     assert row["digest"] == KNOWN["xception"].digest
     assert (row["backbone"], row["from"], row["file"]) == ("xception", None, None)
+    params_file.change_params({"features.weights": "imagenet"})
     kept = project / "keras/models" / KNOWN["xception"].kept_file
     kept.parent.mkdir(parents=True)
     with h5py.File(kept, "w") as file:
@@ -44,6 +45,7 @@ def test_known_weights_are_listed_with_digest_and_whether_they_are_here(project:
 
 
 def test_weights_that_cannot_be_had_are_said_before_any_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params_file.change_params({"features.weights": "imagenet"})
     _pin(project)
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")  # where nothing answers
@@ -66,6 +68,7 @@ def test_make_repro_begins_with_the_weights() -> None:
 
 
 def test_nothing_is_fetched_that_is_here_or_made_here(project: Path) -> None:
+    params_file.change_params({"features.weights": "imagenet"})
     kept = project / "keras/models" / KNOWN["xception"].kept_file
     kept.parent.mkdir(parents=True)
     with h5py.File(kept, "w") as file:

@@ -206,7 +206,8 @@ def test_memory_is_that_of_a_frame(tmp_path: Path) -> None:
         f"limits = params_file.load_params(pathlib.Path({str(ROOT / 'params.yaml')!r})).limits\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "import pydicom, pydicom.pixels; before = peak()\n"
-        f"assert decode.inspect(pathlib.Path({str(path)!r}), limits).frames == {count}\n"
+        f"try: decode.inspect(pathlib.Path({str(path)!r}), limits)\n"
+        f"except decode.Unusable as error: assert '{count} blank frames and no other' in str(error), error\n"
         "print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

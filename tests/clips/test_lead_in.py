@@ -65,3 +65,8 @@ def test_a_flash_inside_stays_one(tmp_path: Path) -> None:
     frames = _clip(3, 0)
     frames[20] = 255
     assert [one.check for one in rules.examine_clip(_avi(frames, tmp_path), [20], 64, LIMITS).findings] == ["flashes"]
+
+
+def test_a_clip_of_one_blank_frame_and_one_picture_has_two_frames(tmp_path: Path) -> None:
+    frames = np.concatenate([np.zeros((1, 120, 160, 3), np.uint8), draw_frames(1, 160, 120, 0)])
+    assert decode.inspect(write_video(tmp_path / "a.avi", frames), LIMITS).frames == 2

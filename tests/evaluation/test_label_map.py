@@ -33,6 +33,8 @@ def test_what_cannot_be_mapped_says_what_to_write() -> None:
         make_label_map(LABELS, ["healthy"], {"tb": ["pneumonia"]})
     with pytest.raises(BadInput, match="healthy stands for both healthy and other"):
         make_label_map(LABELS, ["healthy", "other"], {"other": ["healthy"]})
+    with pytest.raises(BadInput, match="has a label pneumonia of its own; name it in --map too"):
+        make_label_map(LABELS, ["covid-19", "pneumonia"], {"pneumonia": ["healthy"]})
 
 
 @pytest.mark.parametrize("option", ["", "a", "a=", "=b", "a=,"])

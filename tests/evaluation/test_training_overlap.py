@@ -32,7 +32,15 @@ def test_files_copies_and_other_clips_of_their_patients_are_found_and_others_are
     found = find_overlap(clips, [hash_frames(one) for one in (_frames(1), copy, _frames(3), _frames(4))], TRAINING)
     assert found.reasons == [SAME_FILE, NEAR_DUPLICATE, SAME_PATIENT, ""]
     assert [one.level for one in found.findings] == ["leak"]
-    assert "2 patients of this cohort (x1, x2)" in found.findings[0].sentence
+    assert found.findings[0].evidence["patients"] == ["x1", "x2"]
+    assert "2 patients of this cohort" in found.findings[0].sentence
+
+
+def test_patients_whom_near_duplicates_join_are_known_together() -> None:
+    clips = _table([("t1", "x1", "there"), ("c2", "x2", "there"), ("c3", "x3", "there")])
+    joined = clips.assign(group=["x1 + x2", "x1 + x2", "x3"])
+    found = find_overlap(joined, [hash_frames(_frames(one)) for one in (1, 7, 8)], TRAINING)
+    assert found.reasons == [SAME_FILE, SAME_PATIENT, ""]
 
 
 def test_a_patients_name_alone_is_a_warning_and_counts() -> None:
@@ -41,6 +49,10 @@ def test_a_patients_name_alone_is_a_warning_and_counts() -> None:
     assert not found.known.any()
     assert [(one.check, one.level) for one in found.findings] == [("training-patients", "warning")]
     assert find_overlap(clips.iloc[1:], [hash_frames(_frames(6))], TRAINING).findings == []
+    nameless = clips.iloc[1:].assign(source="unknown")
+    assert [one.check for one in find_overlap(nameless, [hash_frames(_frames(6))], TRAINING).findings] == [
+        "training-patients"
+    ]
 
 
 def test_training_clips_without_frames_at_hand_are_said() -> None:

@@ -110,7 +110,9 @@ def _refused(listed: ListedClip, error: Unusable) -> CheckedClip:
     return CheckedClip(cohort.describe_refused(listed, error), findings=error.findings)
 
 
-def survey_clips(paths: Sequence[Path], params: Params, progress: workers.Progress | None = None) -> Survey:
+def survey_clips(
+    paths: Sequence[Path], params: Params, progress: workers.Progress | None = None, labelled: bool = False
+) -> Survey:
     """Run the checks on files and folders.
 
     Args:
@@ -118,12 +120,13 @@ def survey_clips(paths: Sequence[Path], params: Params, progress: workers.Progre
             rules and the search for leaks are part of it.
         params: the sections `frames`, `limits` and `cohort` are read.
         progress: called after each clip.
+        labelled: whether the one folder has labels, although its clips may all have the same.
 
     Raises:
         BadInput: there is nothing to check, or a cohort's table is not usable.
     """
     folder = len(paths) == 1 and _is_folder(paths[0])
-    as_cohort = folder and _has_labels(paths[0])
+    as_cohort = labelled or (folder and _has_labels(paths[0]))
     if as_cohort:
         listed = [cohort.leave_out(one, params.cohort) for one in layouts.list_clips(paths[0], params.cohort.labels)]
     else:
@@ -170,7 +173,8 @@ def find_patients(paths: Iterable[Path]) -> dict[Path, tuple[Path, str]]:
         BadInput: a folder's table cannot be read; its line is named.
     """
     cohorts = [path for path in paths if _is_folder(path) and _has_labels(path)]
-    return {one.path: (folder, one.patient) for folder in cohorts for one in layouts.list_clips(folder)}
+    listed = [(folder, one) for folder in cohorts for one in layouts.list_clips(folder)]
+    return {one.path: (folder, one.patient) for folder, one in listed if one.patient and not one.refused}
 
 
 def _clips(path: Path) -> list[Path]:

@@ -44,7 +44,8 @@ def print_validation(found: ValidationResult, title: str) -> None:
         if members != [name]:
             console.print(f"{escape(name)} stands for {escape(', '.join(members))}", highlight=False)
     for one in summary["findings"]:
-        console.print(f"[{COLOURS[one['level']]}]{one['level']}[/] {escape(one['sentence'])}", highlight=False)
+        named = f" ({', '.join(one['evidence']['patients'])})" if "patients" in one["evidence"] else ""
+        console.print(f"[{COLOURS[one['level']]}]{one['level']}[/] {escape(one['sentence'] + named)}", highlight=False)
     for one in found.refused.itertuples():
         console.print(f"refused: {escape(str(one.path))}: {escape(str(one.reason))}", highlight=False)
     console.print(

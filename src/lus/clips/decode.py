@@ -93,7 +93,7 @@ def open_clip(path: Path) -> Iterator[Source]:
     """
     with _open_whole(path) as whole:
         trimmed = Trimmed(whole)
-        yield replace(whole, read=trimmed.read, grab=trimmed.grab)
+        yield replace(whole, read=trimmed.read, grab=trimmed.grab, last=trimmed.last)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ DARK, PLAIN = 0.02 * 255, 0.03 * 255
 """A frame is blank whose mean grey level and whose standard deviation are both below these."""
 FEWEST = 2
 """Blank frames in a row that are trimmed."""
+MOST = 1000
+"""Blank frames that are trimmed at the beginning at most: a clip of nothing else is not read to its end for them."""
 EVERY = 4
 """Of the rows and columns of a frame, one in so many is looked at."""
 
@@ -33,6 +35,7 @@ class Trimmed:
     source: Source
     _started: bool = False
     _waiting: list[Frames] = field(default_factory=list)
+    _passed: Frames | None = None
 
     def read(self) -> tuple[bool, Frames]:
         """As `Source.read`."""
@@ -43,16 +46,23 @@ class Trimmed:
         """As `Source.grab`."""
         self._start()
         if self._waiting:
-            self._waiting.pop(0)
+            self._passed = self._waiting.pop(0)
             return True
-        return self.source.grab()
+        if not self.source.grab():
+            return False
+        self._passed = None
+        return True
+
+    def last(self) -> Frames:
+        """As `Source.last`."""
+        return self.source.last() if self._passed is None else self._passed
 
     def _start(self) -> None:
         if self._started:
             return
         self._started, blank = True, 0
         while (got := self.source.read())[0]:
-            if not is_blank(got[1]):
+            if not is_blank(got[1]) or blank == MOST:
                 self._waiting = [*(self._waiting if blank < FEWEST else []), got[1]]
                 break
             self._waiting = self._waiting or [got[1]]

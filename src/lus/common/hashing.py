@@ -24,7 +24,7 @@ def describe_code(*modules: ModuleType) -> dict[str, object]:
 
     loaded = ("tensorflow", "keras", "cv2")
     libraries = {name: str(getattr(sys.modules[name], "__version__", "")) for name in loaded if name in sys.modules}
-    libraries |= {name: version(name) for name in ("openvino", "pydicom", "python-gdcm")}
+    libraries |= {name: version(name) for name in ("av", "openvino", "pydicom", "python-gdcm")}
     return {"code": hash_modules(*modules), "libraries": libraries}
 
 

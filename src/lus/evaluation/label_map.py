@@ -82,6 +82,12 @@ def make_label_map(labels: Sequence[str], cohort_labels: Sequence[str], given: M
                     "one label of the cohort: change --map"
                 )
             owner[label] = name
+    shared = sorted(set(given) & (set(labels) - owner.keys()))
+    if shared:
+        raise BadInput(
+            f"the label {shared[0]} of the clips stands for {', '.join(given[shared[0]])} by --map, and the classifier "
+            f"has a label {shared[0]} of its own; name it in --map too, or give the clips' label another name"
+        )
     names = sorted({owner.get(label, label) for label in labels})
     members = [tuple(n for n, label in enumerate(labels) if owner.get(label, label) == name) for name in names]
     return LabelMap(tuple(names), tuple(members))

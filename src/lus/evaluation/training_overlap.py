@@ -13,8 +13,13 @@ from lus.audit.record import LEAK, NOTE, WARNING, AuditFinding, count
 from lus.checks import near_duplicates
 from lus.checks.near_duplicates import Bits
 from lus.clips.frameset import FrameSet
+from lus.splits import folds
 
 SAME_FILE, NEAR_DUPLICATE, SAME_PATIENT = "the same file", "a near-duplicate", "another clip of such a patient"
+
+
+UNKNOWN = "unknown"
+"""A source that a layout does not name."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,14 @@ class TrainingOverlap:
     Attributes:
         reasons: (n,) why a clip does not count, empty where it does.
         findings: for a reader.
+        training_known: whether it is known at all which clips it was trained on.
+        not_compared: training clips of which copies were not looked for.
     """
 
     reasons: list[str]
     findings: list[AuditFinding]
+    training_known: bool
+    not_compared: int
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -61,15 +70,17 @@ def hash_training_clips(training: pd.DataFrame, sampled: FrameSet | None) -> Tra
         counts = dict(zip(sampled.clips["clip_id"], sampled.clips["frames"], strict=True))
         for row, clip_id in enumerate(training["clip_id"]):
             if clip_id in counts:
-                found[row] = near_duplicates.hash_frames(sampled.frames(clip_id, int(counts[clip_id]), length))
+                bits = near_duplicates.hash_frames(sampled.frames(clip_id, int(counts[clip_id]), length))
+                if len(bits) >= near_duplicates.MIN_FRAMES:
+                    found[row] = bits
     return TrainingClips(training.reset_index(drop=True), found)
 
 
 def find_overlap(clips: pd.DataFrame, fingerprints: Sequence[Bits], training: TrainingClips) -> TrainingOverlap:
     """Find the clips of a cohort that a version was trained on, and those of the same patients.
 
-    A patient of whom one clip was trained on is known with all clips. A patient's name alone proves nothing (two
-    hospitals may both have a `p01`): it is a warning.
+    A patient of whom one clip was trained on is known with all clips, and so are patients whom near-duplicates join
+    to them. A patient's name alone proves nothing (two hospitals may both have a `p01`): it is a warning.
 
     Args:
         clips: the cohort's table.
@@ -80,12 +91,13 @@ def find_overlap(clips: pd.DataFrame, fingerprints: Sequence[Bits], training: Tr
     reasons = [SAME_FILE if one in known else "" for one in clips["clip_id"]]
     for row in _near_duplicates(clips, fingerprints, training):
         reasons[row] = reasons[row] or NEAR_DUPLICATE
-    patients = clips["patient"].to_numpy(str)
-    theirs = {patient for patient, reason in zip(patients, reasons, strict=True) if reason}
+    groups = folds.groups(clips)
+    theirs = {group for group, reason in zip(groups, reasons, strict=True) if reason}
     reasons = [
-        reason or (SAME_PATIENT if patient in theirs else "") for patient, reason in zip(patients, reasons, strict=True)
+        reason or (SAME_PATIENT if group in theirs else "") for group, reason in zip(groups, reasons, strict=True)
     ]
-    return TrainingOverlap(reasons, _findings(clips, reasons, training))
+    lacking = len(training.clips) - len(training.fingerprints)
+    return TrainingOverlap(reasons, _findings(clips, reasons, training), training_known=True, not_compared=lacking)
 
 
 def _near_duplicates(clips: pd.DataFrame, fingerprints: Sequence[Bits], training: TrainingClips) -> list[int]:
@@ -115,25 +127,23 @@ def _findings(clips: pd.DataFrame, reasons: list[str], training: TrainingClips) 
             AuditFinding(
                 "training-clips",
                 LEAK,
-                f"The version was trained on clips of {count(names, 'patient')} of this cohort ({', '.join(names)}); "
-                f"{count(np.flatnonzero(known), 'clip')} of theirs are left out of every metric.",
+                f"The version was trained on clips of {count(names, 'patient')} of this cohort; "
+                f"{count(np.flatnonzero(known), 'clip')} of theirs count in no metric.",
                 {
                     "patients": names,
                     "clips": {str(path): reason for path, reason in zip(clips["path"], reasons, strict=True) if reason},
                 },
             )
         )
-    pairs = set(zip(training.clips["patient"].astype(str), training.clips["source"].astype(str), strict=True))
-    named = zip(patients[~known], clips["source"].astype(str).to_numpy()[~known], strict=True)
-    alike = sorted({patient for patient, source in named if (patient, source) in pairs})
+    alike = _same_names(clips[~known], training.clips)
     if alike:
         found.append(
             AuditFinding(
                 "training-patients",
                 WARNING,
-                f"{count(alike, 'patient')} of this cohort ({', '.join(alike)}) have the name and source of patients "
-                "that the version was trained on, and other clips. If they are the same persons the metrics are too "
-                "good: remove their clips.",
+                f"{count(alike, 'patient')} of this cohort have the names of patients that the version was trained on, "
+                "and sources that do not tell them apart. If they are the same persons the metrics are too good: "
+                "remove their clips.",
                 {"patients": alike},
             )
         )
@@ -149,3 +159,16 @@ def _findings(clips: pd.DataFrame, reasons: list[str], training: TrainingClips) 
             )
         )
     return found
+
+
+def _same_names(clips: pd.DataFrame, training: pd.DataFrame) -> list[str]:
+    """Patients with the name of a training patient, where both are of one source or a source is not known."""
+    sources: dict[str, set[str]] = {}
+    for patient, source in zip(training["patient"].astype(str), training["source"].astype(str), strict=True):
+        sources.setdefault(patient, set()).add(source)
+    found = set()
+    for patient, source in zip(clips["patient"].astype(str), clips["source"].astype(str), strict=True):
+        theirs = sources.get(patient, set())
+        if theirs and (source in theirs or UNKNOWN in theirs | {source}):
+            found.add(patient)
+    return sorted(found)

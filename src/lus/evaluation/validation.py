@@ -40,7 +40,8 @@ class ValidationCohort:
         fingerprints: of the clips.
         refused: path, label and reason of those that the checks refuse.
         left_out: how many a rule leaves out.
-        remarks: what the checks say of the clips together.
+        digest: what tells these clips from all others: content and label of each that can be decoded, whatever the
+            limits of a version leave of them.
     """
 
     name: str
@@ -48,13 +49,7 @@ class ValidationCohort:
     fingerprints: list[Bits]
     refused: pd.DataFrame
     left_out: int
-    remarks: list[str]
-
-    @property
-    def digest(self) -> str:
-        """What tells these clips from all others: the content of the files and their labels."""
-        rows = sorted(f"{one.clip_id} {one.label}\n" for one in self.clips.itertuples())
-        return hashlib.sha256("".join(rows).encode()).hexdigest()
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -92,12 +87,7 @@ def read_cohort(
     section = params.cohort.model_copy(
         update={"leave_out_labels": (*params.cohort.leave_out_labels, *leave_out), "labels": ()}
     )
-    found = survey.survey_clips([folder], params.model_copy(update={"cohort": section}), progress)
-    if found.remarks == [survey.NO_COHORT]:
-        raise BadInput(
-            f"{folder}: its clips have no labels, and a validation compares answers with labels; put each "
-            "into a folder that is named for its label, or list them in a clips.csv (path, label, patient)"
-        )
+    found = survey.survey_clips([folder], params.model_copy(update={"cohort": section}), progress, labelled=True)
     used = [one for one in found.clips if one.usable and one.fingerprint is not None]
     if not used:
         first = found.refused[0].reason if found.refused else "every clip is left out by a rule"
@@ -108,7 +98,9 @@ def read_cohort(
 def _collect(name: str, found: Survey, used: list[CheckedClip]) -> ValidationCohort:
     table = pd.DataFrame([one.row for one in used], columns=list(cohort.COLUMNS))
     fingerprints = [one.fingerprint for one in used if one.fingerprint is not None]
-    pairs = near_duplicates.find_near_duplicates(table, fingerprints)
+    files = [one.row for one in found.clips if "clip_id" in one.row]
+    pairs = near_duplicates.find_duplicates(pd.DataFrame(files), table, fingerprints)
+    content = "".join(sorted(f"{one['clip_id']} {one['label']}\n" for one in files))
     refused = [[str(one.row["path"]), str(one.row.get("label", "")), one.reason] for one in found.refused]
     return ValidationCohort(
         name,
@@ -116,7 +108,7 @@ def _collect(name: str, found: Survey, used: list[CheckedClip]) -> ValidationCoh
         fingerprints,
         pd.DataFrame(refused, columns=["path", "label", "reason"]),
         len(found.clips) - len(used) - len(found.refused),
-        found.remarks,
+        hashlib.sha256(content.encode()).hexdigest(),
     )
 
 
@@ -158,7 +150,8 @@ def _overlap(tested: ValidationCohort, training: TrainingClips | None) -> Traini
     if training is not None:
         return find_overlap(tested.clips, tested.fingerprints, training)
     sentence = "It is not known which clips this version was trained on, so that none could be left out for that."
-    return TrainingOverlap([""] * len(tested.clips), [AuditFinding("training-clips", WARNING, sentence)])
+    finding = AuditFinding("training-clips", WARNING, sentence)
+    return TrainingOverlap([""] * len(tested.clips), [finding], training_known=False, not_compared=0)
 
 
 def _classify(classifier: Classifier, tested: ValidationCohort, progress: workers.Progress) -> list[FloatArray | str]:
@@ -204,11 +197,12 @@ def _make_result(
         "clips": len(clips),
         "patients": int(clips["patient"].nunique()),
         "trained_on": int(overlap.known.sum()),
+        "training_known": int(overlap.training_known),
+        "not_compared": overlap.not_compared,
         "refused": len(tested.refused) + len(refused),
         "left_out": tested.left_out,
         "labels": mapped.describe(labels),
         **_metrics(clips, targets, chosen, mapped.names, params),
-        "remarks": tested.remarks,
         "findings": [one.to_json() for one in overlap.findings],
     }
     return ValidationResult(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,7 @@ def log_validation(version: ModelVersion, model_id: str, found: ValidationResult
         "version": str(version.version),
         "cohort": summary["cohort"],
         "cohort_sha256": summary["cohort_sha256"],
+        "label_map": json.dumps(summary["labels"], sort_keys=True),
     }
     named = runs.prefix_tags(tags | collect_lineage({})) | {"mlflow.note.content": describe_validation(found)}
     columns = ["clip_id", "label", "predicted", "trained_on"]
@@ -64,9 +67,23 @@ def log_validation(version: ModelVersion, model_id: str, found: ValidationResult
         mlflow.log_params({"version": version.version, "cohort": summary["cohort"]})
         mlflow.log_metrics(as_metrics(replace_nan(summary)), model_id=model_id)
         with tempfile.TemporaryDirectory() as scratch:
-            write_validation(Path(scratch), found)
+            write_validation(Path(scratch), _without_paths(found))
             mlflow.log_artifacts(scratch, KIND)
     return str(run_.info.run_id)
+
+
+def _without_paths(found: ValidationResult) -> ValidationResult:
+    """What goes to MLflow: paths may hold names, and where clips lie on a machine is nobody else's business."""
+    findings = [
+        one | {"evidence": {key: value for key, value in one["evidence"].items() if key != "clips"}}
+        for one in found.summary["findings"]
+    ]
+    return replace(
+        found,
+        summary=found.summary | {"findings": findings},
+        predictions=found.predictions.drop(columns="path"),
+        refused=found.refused.drop(columns="path"),
+    )
 
 
 def describe_validation(found: ValidationResult) -> str:

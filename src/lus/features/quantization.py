@@ -108,6 +108,8 @@ def _key(model: keras.Model, frames: Frames) -> dict[str, object]:
         "weights": weights.hash_weights(model),
         "shapes": [list(model.input_shape), [list(one.shape) for one in model.outputs]],
         "layers": _describe_layers(model),
+        # Ranges are taken by running the graph, which this CPU does in its own precision.
+        "engine": openvino.resolve_engine(openvino.INT8),
         **hashing.describe_code(openvino),
     }
 

@@ -107,7 +107,7 @@ def try_engines(
         EngineTrial(
             name,
             compare_answers(lambda _, name=name: given[name], frames, stored),  # type: ignore[misc]
-            statistics.median(seconds[name]),
+            statistics.median(seconds[name][len(frames) :] or seconds[name]),
         )
         for name in engines
     )

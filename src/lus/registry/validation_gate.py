@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lus.common.params import Promote
-from lus.registry.validations import ValidatedVersion
+from lus.registry.validations import ValidatedVersion, Validation
 from lus.registry.version_comparison import compare_versions
 
 
@@ -50,19 +50,34 @@ def judge_validation(
         f"{cohort}: accuracy {one.accuracy:.3f} (from {low:.3f}) on {one.clips} clips of {one.patients} patients, "
         f"always the most frequent label {one.most_frequent_label:.3f}"
     )
-    if low <= one.most_frequent_label:
-        return ValidationVerdict(False, f"{said}: not shown to be better than that")
+    if one.not_compared:
+        said += f" (copies of {one.not_compared} training clips were not looked for)"
+    if lacking := _explain_weakness(one, low, params):
+        return ValidationVerdict(False, f"{said}: {lacking}")
     if champion is None:
         return ValidationVerdict(True, said)
-    if theirs is None or theirs.validation.digest != one.digest:
-        lacking = (
-            "the champion was not validated there" if theirs is None else "the champion was validated on other clips"
-        )
-        return ValidationVerdict(False, f"{said}; {lacking}: `lus validate {champion} FOLDER --name {cohort}`")
+    if theirs is None or _is_other(one, theirs.validation):
+        lacking = "not validated there" if theirs is None else "validated on other clips or labels"
+        advice = f"`lus validate {champion} FOLDER --name {cohort}`"
+        return ValidationVerdict(False, f"{said}; the champion was {lacking}: {advice}")
     found = compare_versions(own.predictions, theirs.predictions, f"version {champion}", params)
-    if isinstance(found, str):
-        return ValidationVerdict(False, f"{said}; {found}")
-    return ValidationVerdict(found.passes(params), f"{said}; {found.describe(f'version {champion}', params)}")
+    passed = not isinstance(found, str) and found.passes(params)
+    compared = found if isinstance(found, str) else found.describe(f"version {champion}", params)
+    return ValidationVerdict(passed, f"{said}; {compared}")
+
+
+def _explain_weakness(one: Validation, low: float, params: Promote) -> str:
+    """Why a validation by itself lets nothing pass; empty where it may."""
+    if not one.training_known:
+        return "it is not known which clips the version was trained on"
+    if one.patients < params.min_patients:
+        return f"at least {params.min_patients} patients are needed"
+    return "not shown to be better than that" if low <= one.most_frequent_label else ""
+
+
+def _is_other(one: Validation, other: Validation) -> bool:
+    """Whether two validations are of other clips, or of other labels for them."""
+    return (one.digest, one.label_map) != (other.digest, other.label_map)
 
 
 def judge_validations(

@@ -24,8 +24,11 @@ class Validation:
     Attributes:
         cohort: its name.
         digest: what tells its clips and their labels from all others.
+        label_map: which of the version's labels stand for each of the cohort's, as JSON.
         clips, patients: that count.
         trained_on: clips that do not, for the version was trained on them or their patients.
+        training_known: whether it is known which clips the version was trained on.
+        not_compared: training clips of which copies were not looked for.
         accuracy: with its interval; an end that is not defined is None.
         most_frequent_label: the accuracy of always naming it.
         run_id: of the run with predictions, strata and refused clips.
@@ -34,9 +37,12 @@ class Validation:
 
     cohort: str
     digest: str
+    label_map: str
     clips: int
     patients: int
     trained_on: int
+    training_known: bool
+    not_compared: int
     accuracy: float
     low: float | None
     high: float | None
@@ -68,9 +74,12 @@ def _as_validation(run: Run) -> Validation:
     return Validation(
         cohort=tags["lus.cohort"],
         digest=tags["lus.cohort_sha256"],
+        label_map=tags["lus.label_map"],
         clips=int(metrics["clips"]),
         patients=int(metrics["patients"]),
         trained_on=int(metrics["trained_on"]),
+        training_known=bool(metrics["training_known"]),
+        not_compared=int(metrics["not_compared"]),
         accuracy=metrics["accuracy"],
         low=metrics.get("accuracy_low"),
         high=metrics.get("accuracy_high"),
