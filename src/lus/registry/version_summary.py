@@ -85,13 +85,13 @@ def _describe_clips(clips: pd.DataFrame | None) -> str:
 def _describe_test(metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "never tested here"
-    leaks = f"; it leaks: {metrics.get('why') or 'see the audit'}" if metrics["leaking"] else ""
-    found = (
-        f"accuracy {format_metric(metrics, 'accuracy')} on {metrics['clips']} clips of {metrics['patients']} patients"
-    )
+    leaks = f"; it leaks: {metrics.get('why') or 'see the audit'}" if metrics.get("leaking") else ""
+    found = f"accuracy {format_metric(metrics, 'accuracy')}"
+    if "clips" in metrics and "patients" in metrics:
+        found += f" on {metrics['clips']} clips of {metrics['patients']} patients"
     if "patient.accuracy" in metrics:
         found += f"; of patients, by all clips of each, {format_metric(metrics, 'patient.accuracy')}"
-    return f"{found}; protocol {metrics['protocol']}{leaks}"
+    return f"{found}; protocol {metrics.get('protocol', 'not stated')}{leaks}"
 
 
 def format_metric(metrics: Mapping[str, Any], name: str) -> str:
@@ -144,14 +144,14 @@ def _turn(gap: Mapping[str, float | None]) -> tuple[float | None, float | None]:
 
 
 def _describe_unseen(metrics: Mapping[str, Any] | None, audit: Mapping[str, Any] | None) -> str:
-    if metrics is not None and metrics["protocol"] == "leave-source-out":
+    if metrics is not None and metrics.get("protocol") == "leave-source-out":
         return "every test clip is of a source that the tested model was not trained on"
     if audit is None:
         return NOT_LOOKED_AT
-    for one in audit["findings"]:
-        if one["check"] == UNSEEN:
+    for one in audit.get("findings", []):
+        if one.get("check") == UNSEEN:
             return str(one["sentence"])
-    return "no clear loss was found on sources left out" if UNSEEN in audit["passed"] else NOT_LOOKED_AT
+    return "no clear loss was found on sources left out" if UNSEEN in audit.get("passed", []) else NOT_LOOKED_AT
 
 
 def _describe_validations(validations: Sequence[Validation] | None) -> str:
