@@ -22,7 +22,7 @@ from lus.common.errors import BadInput
 from lus.inference.classifier import Prediction
 
 MAX_SIZE = 1000e6
-"""Bytes of the image: PyAV, OpenCV and OpenVINO with its plugins for other devices are two thirds of them."""
+"""Bytes of the image, of which an FFmpeg for PyAV and one for OpenCV take 150 million."""
 MAX_START, MAX_STOP = 10.0, 5.0
 """Seconds from `run` to ready, and from SIGTERM to the end."""
 BUSY = 0.25
